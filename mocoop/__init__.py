@@ -1,0 +1,57 @@
+"""MoCoOp: a mixture of prompts for vision-language models, started from groups of hand-written templates.
+
+`import mocoop` is cheap: the names below are imported when they are first used, so that reading a group file
+needs no torch. The command line is `mocoop` (train, eval, predict) and `mocoop-groups` (make group files).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from mocoop.backbone import Backbone, load_backbone
+    from mocoop.config import Config, preset
+    from mocoop.data.sources import Dataset, open_dataset
+    from mocoop.errors import MoCoOpError
+    from mocoop.estimator import MoCoOpClassifier
+    from mocoop.groups import GroupFile, load_groups
+
+_HOME = {
+    "Backbone": "mocoop.backbone",
+    "Config": "mocoop.config",
+    "Dataset": "mocoop.data.sources",
+    "GroupFile": "mocoop.groups",
+    "MoCoOpClassifier": "mocoop.estimator",
+    "MoCoOpError": "mocoop.errors",
+    "load_backbone": "mocoop.backbone",
+    "load_groups": "mocoop.groups",
+    "open_dataset": "mocoop.data.sources",
+    "preset": "mocoop.config",
+}
+
+__all__ = [
+    "Backbone",
+    "Config",
+    "Dataset",
+    "GroupFile",
+    "MoCoOpClassifier",
+    "MoCoOpError",
+    "load_backbone",
+    "load_groups",
+    "open_dataset",
+    "preset",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name from its module on first use (PEP 562)."""
+    if name not in _HOME:
+        raise AttributeError(f"module 'mocoop' has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOME[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOME])

@@ -1,0 +1,1 @@
+"""From files on disk to image features: safe decoding, sources, splits, the feature cache."""

@@ -1,0 +1,1 @@
+"""Data: JSON Schemas of the files that a person may edit."""

@@ -1,0 +1,1 @@
+"""Data: the template bank, the domain profiles and the paper's template groups."""
