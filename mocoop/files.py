@@ -1,0 +1,232 @@
+"""Reading and writing files so that neither a bad file nor a full disk surprises anybody.
+
+Writing goes through a sibling temporary file that is synced and renamed, so a file is either the old one or
+the complete new one. The temporary's name carries host and process, so that what a killed process left
+behind can be told from what a live one is writing. Every OSError becomes one of the errors of
+`mocoop.errors`, with a hint.
+
+What the files mean is not here; the strict JSON reader itself is `mocoop.strictjson`.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import itertools
+import json
+import os
+import re
+import secrets
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from mocoop import strictjson
+from mocoop.errors import MoCoOpError, StorageError
+
+MAX_JSON_BYTES = 256 * 1024 * 1024
+FOREIGN_TEMP_SECONDS = 24 * 3600  # another host's temporary file counts as abandoned after a day
+
+_TEMP_NAME = re.compile(r"\.mocoop-(?P<host>\w+)-(?P<pid>\d+)-[0-9a-f]+-\d+\.tmp[.\w]*")
+_counter = itertools.count()
+_in_flight: set[str] = set()
+
+_HINTS = {
+    errno.ENOSPC: "free some space on that disk, or write elsewhere",
+    errno.EDQUOT: "your disk quota is used up; free some space, or write elsewhere",
+    errno.EFBIG: "the file is larger than this system allows; write elsewhere",
+    errno.EROFS: "that disk is read-only; write elsewhere",
+    errno.EACCES: "check the permissions of the file and its folder",
+    errno.EPERM: "check the permissions of the file and its folder",
+    errno.EISDIR: "give the path of a file, not of a folder",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.ENOENT: "check the path; its folder must exist",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.ELOOP: "the path is a loop of symbolic links",
+}
+
+
+def sha256_bytes(data: bytes) -> str:
+    """Hex SHA-256 of bytes."""
+    return hashlib.sha256(data).hexdigest()
+
+
+def sha256_file(path: str | os.PathLike[str]) -> str:
+    """Hex SHA-256 of a file's content, read in pieces. Raises StorageError."""
+    digest = hashlib.sha256()
+    try:
+        with open(path, "rb") as file:
+            while piece := file.read(1 << 20):
+                digest.update(piece)
+    except OSError as error:
+        raise os_error(error, "read", path) from error
+    return digest.hexdigest()
+
+
+def os_error(
+    error: OSError, verb: str, path: str | os.PathLike[str], kind: type[MoCoOpError] = StorageError
+) -> MoCoOpError:
+    """An OSError as one of our errors: "cannot read runs/a: No such file or directory (check the ...)"."""
+    reason = error.strerror or str(error)
+    return kind(f"cannot {verb} {os.fspath(path)}: {reason}", _HINTS.get(error.errno or 0))
+
+
+def read_bytes(
+    path: str | os.PathLike[str],
+    *,
+    max_bytes: int,
+    what: str = "file",
+    error: type[MoCoOpError] = StorageError,
+) -> bytes:
+    """A file's bytes, refused above `max_bytes` without reading it whole. Raises `error`."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read(max_bytes + 1)
+    except OSError as caught:
+        raise os_error(caught, f"read the {what}", path, error) from caught
+    except ValueError as caught:  # a NUL in the path
+        raise error(f"cannot read the {what} {os.fspath(path)!a}: {caught}", "check the path") from caught
+    if len(data) > max_bytes:
+        raise error(f"{os.fspath(path)}: larger than {max_bytes:,} bytes", f"is this really a {what}?")
+    return data
+
+
+def read_json(
+    path: str | os.PathLike[str],
+    *,
+    what: str = "JSON file",
+    error: type[MoCoOpError] = StorageError,
+    max_bytes: int = MAX_JSON_BYTES,
+) -> Any:
+    """The value in a strict JSON file: UTF-8 (a byte order mark is dropped), no duplicate keys, no NaN.
+
+    `what` names the file in messages. Raises `error` with file:line:column of the first fault.
+    """
+    parsed = strictjson.parse(
+        read_bytes(path, max_bytes=max_bytes, what=what, error=error), max_bytes=max_bytes
+    )
+    if parsed.faults:
+        fault = parsed.faults[0]
+        raise error(f"{os.fspath(path)}:{fault.line}:{fault.column}: {fault.message}", fault.hint)
+    return parsed.value
+
+
+def json_bytes(value: Any) -> bytes:
+    """The one form in which JSON is written: given key order, two-space indent, LF, final newline, UTF-8."""
+    return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
+
+
+def write_json(path: str | os.PathLike[str], value: Any) -> None:
+    """Write a value as JSON (see `json_bytes`), atomically. Raises StorageError."""
+    atomic_write(path, json_bytes(value))
+
+
+def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
+    """Write a whole file, or leave what was there. Text is UTF-8 with its line ends as they are."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
+
+
+@contextmanager
+def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
+    """A temporary path beside `path`; what the body writes there becomes `path` when the body ends well.
+
+    The temporary keeps the suffix of `path` (numpy insists on it). A symbolic link is written through, an
+    existing file's permissions are kept. The temporary is removed when anything fails. An OSError becomes a
+    StorageError.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = target.with_name(_temp_name(target.suffix))
+    _in_flight.add(temporary.name)
+    try:
+        if target.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        yield temporary
+        if target.exists():
+            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+        _sync(temporary)
+        os.replace(temporary, target)
+        _sync_folder(target.parent)
+    except OSError as error:
+        raise os_error(error, "write", path) from error
+    finally:
+        _in_flight.discard(temporary.name)
+        with suppress(OSError):
+            temporary.unlink()
+
+
+def sweep_stale(folder: str | os.PathLike[str]) -> list[Path]:
+    """Remove temporary files that dead processes left in a folder (not below it); returns those removed."""
+    removed = []
+    try:
+        entries = list(Path(folder).iterdir())
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise os_error(error, "read", folder) from error
+    for entry in entries:
+        if _is_stale(entry):
+            with suppress(OSError):
+                entry.unlink()
+                removed.append(entry)
+    return removed
+
+
+def process_alive(pid: int) -> bool:
+    """Whether a process of this host runs. Where that cannot be asked safely (not POSIX): yes."""
+    if os.name != "posix":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True
+
+
+def host_name() -> str:
+    """This host's name in letters, digits and underscores, as temporary and lock files carry it."""
+    return re.sub(r"\W", "_", socket.gethostname(), flags=re.ASCII)[:40] or "host"
+
+
+def _temp_name(suffix: str) -> str:
+    # The target's own name is left out: with it, a long name would pass the file system's limit.
+    kept = suffix if re.fullmatch(r"\.\w{1,16}", suffix) else ""
+    return f".mocoop-{host_name()}-{os.getpid()}-{secrets.token_hex(4)}-{next(_counter)}.tmp{kept}"
+
+
+def _is_stale(entry: Path) -> bool:
+    match = _TEMP_NAME.fullmatch(entry.name)
+    if match is None:
+        return False
+    if match["host"] != host_name():
+        try:
+            return time.time() - entry.stat().st_mtime > FOREIGN_TEMP_SECONDS
+        except OSError:
+            return False
+    pid = int(match["pid"])
+    if pid == os.getpid():  # a container's first process is always 1: ours only if we are writing it now
+        return entry.name not in _in_flight
+    return not process_alive(pid)
+
+
+def _sync(path: Path) -> None:
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make the rename itself durable; where a file system refuses to sync a folder there is nothing to do."""
+    if os.name != "posix":
+        return
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
