@@ -1,0 +1,198 @@
+"""Settings of one training, the presets, and their way to and from a dictionary.
+
+`Config` is frozen and checks itself when it is made. Every difference between the paper as printed, the authors'
+released code and our recommendation is a named field here, so that nothing is silently one or the other
+(the table is in docs/method.md). Which files are read and where results go is not here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass, fields
+from typing import Any, Literal, get_args
+
+from mocoop.errors import ConfigError
+
+RouterInit = Literal["random", "groups"]
+GatePrototypes = Literal["class-mean", "true-class"]
+GateTarget = Literal["softmax", "two-hot"]
+RouterLoss = Literal["kl", "kl-reversed", "mse"]
+TextTarget = Literal["mean-probability", "mean-template"]
+TextClasses = Literal["trained", "all"]
+Precision = Literal["auto", "float32", "bfloat16", "float16"]
+
+_CHOICES: dict[str, tuple[str, ...]] = {
+    "router_init": get_args(RouterInit),
+    "gate_prototypes": get_args(GatePrototypes),
+    "gate_target": get_args(GateTarget),
+    "router_loss": get_args(RouterLoss),
+    "text_target": get_args(TextTarget),
+    "text_classes": get_args(TextClasses),
+    "precision": get_args(Precision),
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """Every setting of one training. `tau_*` are temperatures; None means 1 / the backbone's own logit scale."""
+
+    preset: str = "recommended"
+
+    # Router and mix (Eq. 1-3, 6-7)
+    top_k: int = 2  # K, experts chosen for an image; at most E
+    router_init: RouterInit = "groups"  # "groups": rows = normalised group prototypes, bias 0
+    router_scale: bool = True  # multiply router logits by the backbone's logit scale
+    gate_prototypes: GatePrototypes = "class-mean"  # Eq. 5, or the prototype of the image's true class
+    gate_target: GateTarget = "softmax"  # Eq. 6, or cosines with +10 on the two largest
+    tau_gate: float | None = None
+    router_loss: RouterLoss = "kl"  # "kl": KL(router || reference), Eq. 7; "kl-reversed"; "mse": Table 5
+    renormalise_mix: bool = True  # normalise the mixed class text features again (the cosine of Eq. 3)
+    tau_class: float | None = None
+    lambda_router: float = 1.0
+
+    # Text supervision (Eq. 8-9)
+    text_target: TextTarget = "mean-probability"
+    text_classes: TextClasses = "trained"  # "all": also `extra_class_names`, in practice the new classes
+    extra_class_names: tuple[str, ...] = ()
+    tau_text: float | None = None
+    lambda_text: float = 5.0
+
+    # What else is learned
+    text_offset: bool = False  # one vector (D) added to every expert's class text features
+    tune_layer_norm: bool = False  # LayerNorms of the image tower's blocks; needs views = "online"
+    layer_norm_lr: float = 0.1  # their learning rate, as a factor of lr
+    drop_full_stop: bool = False  # learned prompts end without the template's full stop
+
+    # Images
+    views: int | Literal["epochs", "online"] = 0  # cached views an image; 0: one centre view; "epochs": one an epoch
+    view_scale: tuple[float, float] = (0.08, 1.0)  # area of a random crop, as a fraction
+
+    # Optimiser: SGD, cosine over epochs after a constant warm-up
+    lr: float = 0.02
+    epochs: int | None = 30  # None: as CoOp, by shots
+    batch_size: int = 32
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    warmup_epochs: int = 1
+    warmup_lr: float = 1e-5
+    clip_norm: float | None = None
+    precision: Precision = "auto"  # "auto": bfloat16 autocast on a GPU that has it, float32 elsewhere
+
+    def __post_init__(self) -> None:
+        for name, allowed in _CHOICES.items():
+            _check(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
+        for name in ("top_k", "batch_size"):
+            _check(_is_int(getattr(self, name), 1), name, getattr(self, name), "a whole number of 1 or more")
+        for name in ("tau_class", "tau_text", "tau_gate", "clip_norm"):
+            value = getattr(self, name)
+            _check(value is None or _is_number(value, above=0), name, value, "a number above 0, or null")
+        for name in ("lr", "warmup_lr", "layer_norm_lr"):
+            _check(_is_number(getattr(self, name), above=0), name, getattr(self, name), "a number above 0")
+        for name in ("lambda_router", "lambda_text", "weight_decay", "momentum"):
+            value = getattr(self, name)
+            _check(_is_number(value) and value >= 0, name, value, "a number of 0 or more")
+        _check(self.epochs is None or _is_int(self.epochs, 1), "epochs", self.epochs, "1 or more, or null")
+        _check(_is_int(self.warmup_epochs, 0), "warmup_epochs", self.warmup_epochs, "0 or more")
+        views_fit = self.views in ("epochs", "online") or _is_int(self.views, 0)
+        _check(views_fit, "views", self.views, "0 or more, 'epochs' or 'online'")
+        low, high = self.view_scale
+        _check(0 < low <= high <= 1, "view_scale", self.view_scale, "two fractions of the area, 0 < low <= high <= 1")
+        if self.tune_layer_norm and self.views != "online":
+            raise ConfigError("tune_layer_norm needs the image tower in the loop", "set views = online")
+
+    def epochs_for(self, shots: int, *, imagenet: bool = False) -> int:
+        """Epochs to train; with `epochs = None` CoOp's schedule: 50 (1 shot), 100 (2, 4), 200 (8 and more)."""
+        if self.epochs is not None:
+            return self.epochs
+        if imagenet or shots == 1:
+            return 50
+        return 100 if 1 < shots <= 4 else 200
+
+    def replace(self, **changes: Any) -> Config:
+        """A copy with some fields changed; unknown names raise ConfigError with the nearest one."""
+        _check_names(changes)
+        return dataclasses.replace(self, **changes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values, in field order."""
+        return {f.name: _plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any]) -> Config:
+        """The inverse of `to_dict`. Raises ConfigError on unknown names and impossible values."""
+        _check_names(values)
+        lists = {"extra_class_names", "view_scale"}
+        return cls(**{key: tuple(value) if key in lists else value for key, value in values.items()})
+
+
+PRESETS: dict[str, dict[str, Any]] = {
+    # The paper as printed (sections 2.3-2.5, 3.2), CoOp's schedule.
+    "paper": {
+        "tau_class": 0.07,
+        "tau_text": 0.07,
+        "tau_gate": 1.0,
+        "router_init": "random",
+        "router_scale": False,
+        "views": "epochs",
+        "lr": 0.002,
+        "epochs": None,
+    },
+    # What the authors' released code does (HEAD), where it differs from the paper.
+    "official": {
+        "tau_text": 1.0,
+        "tau_gate": 1.0,
+        "router_init": "random",
+        "router_scale": False,
+        "gate_prototypes": "true-class",
+        "gate_target": "two-hot",
+        "router_loss": "kl-reversed",
+        "renormalise_mix": False,
+        "text_target": "mean-template",
+        "text_classes": "all",
+        "text_offset": True,
+        "tune_layer_norm": True,
+        "drop_full_stop": True,
+        "views": "online",
+        "lr": 0.032,
+        "epochs": 50,
+        "warmup_epochs": 5,
+        "clip_norm": 1.0,
+    },
+    # Ours: the defaults of `Config`.
+    "recommended": {},
+}
+
+
+def preset(name: str, **changes: Any) -> Config:
+    """The `Config` of a preset ("paper", "official" or "recommended") with some fields changed."""
+    if name not in PRESETS:
+        raise ConfigError(f"no preset is called {name!r}", f"choose {', '.join(PRESETS)}")
+    return Config(preset=name, **PRESETS[name]).replace(**changes)
+
+
+def _check_names(values: dict[str, Any]) -> None:
+    known = [f.name for f in fields(Config)]
+    for key in values:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, n=1)
+            raise ConfigError(f"no setting is called {key!r}", f"did you mean {near[0]!r}?" if near else None)
+
+
+def _check(fits: bool, name: str, value: object, want: str) -> None:
+    if not fits:
+        raise ConfigError(f"{name} is {value!r}, which cannot be", f"it must be {want}")
+
+
+def _is_int(value: object, least: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_number(value: object, *, above: float = -math.inf) -> bool:
+    is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return is_real and math.isfinite(value) and value > above  # type: ignore[arg-type]
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -1,0 +1,170 @@
+"""From templates and class names to token rows, and which of their tokens are learned.
+
+A template is filled with a class name and tokenised *whole* by the backbone's own tokenizer, because pieces encoded
+apart can differ ("u.s." before a full stop; "{}s"). The context is then what the rows of all classes have in common
+at their front and at their end: those tokens, shared by all classes, are the learned ones. Tokens that change with
+the class stay as written. Running text through a tower is in `text.py`.
+
+E experts (or templates), C classes, L sequence length.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mocoop.errors import DataError, GroupFileError
+
+Tokenize = Callable[[Sequence[str], int], Tensor]  # texts, length -> ids (N, length), padded at the end
+
+# Names that share no first and no last token: whatever is common to their rows belongs to the template.
+_PROBES = ("dog", "airport", "47", "quiet zebra")
+
+
+@dataclass(frozen=True, slots=True)
+class TokenRows:
+    """Prompts as token ids. `learned` holds the row of the ctx table that replaces a token, or -1."""
+
+    ids: Tensor  # (E, C, L) int64, padded with the tokenizer's own padding
+    lengths: Tensor  # (E, C) int64, tokens before the padding
+    learned: Tensor  # (E, C, L) int64
+
+    def classes(self, start: int, stop: int) -> TokenRows:
+        """The rows of a slice of the classes."""
+        return TokenRows(self.ids[:, start:stop], self.lengths[:, start:stop], self.learned[:, start:stop])
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The learned tokens of one expert: the ids they start from, before and after the class name."""
+
+    template: str
+    before: tuple[int, ...]
+    after: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.before) + len(self.after)
+
+
+class PromptTokenizer:
+    """Fills templates, tokenises them and finds contexts, for one backbone's tokenizer and context length."""
+
+    def __init__(self, tokenize: Tokenize, context_length: int) -> None:
+        self._tokenize = tokenize
+        self.context_length = context_length
+        # Rows are read at a generous length first: tokenizers cut what is too long without a word.
+        self._reading_length = 4 * context_length
+        self._padding = int(tokenize(["dog"], self._reading_length)[0, -1])
+        empty = [self._strip(row) for row in tokenize([*_PROBES], self._reading_length)]
+        self._lead, self._trail = _common_prefix(empty), _common_suffix(empty)  # special tokens at both ends
+
+    def rows(self, templates: Sequence[str], classnames: Sequence[str]) -> TokenRows:
+        """Token rows (E, C, L) of every template filled with every class name; nothing is learned.
+
+        Raises DataError naming template and class where a prompt is longer than the context length.
+        """
+        table = [[self._row(template, name) for name in classnames] for template in templates]
+        for template, rows in zip(templates, table, strict=True):
+            self._check_lengths(template, classnames, rows)
+        return self._pack(table)
+
+    def contexts(self, templates: Sequence[str], classnames: Sequence[str]) -> list[Context]:
+        """The context of each template: the tokens that do not change with the class.
+
+        Raises GroupFileError where nothing is left to learn ("{}" alone, or a slot glued to every word).
+        """
+        return [self._context(template, classnames) for template in templates]
+
+    def learned_rows(self, contexts: Sequence[Context], classnames: Sequence[str]) -> TokenRows:
+        """Token rows of the contexts' templates, with `learned` pointing into the ctx table (expert after expert).
+
+        Raises DataError where a class name changes the tokens of a context ("dogs" for "{}s").
+        """
+        rows = self.rows([context.template for context in contexts], classnames)
+        learned = torch.full_like(rows.ids, -1)
+        offset = 0
+        for e, context in enumerate(contexts):
+            for c, name in enumerate(classnames):
+                length = int(rows.lengths[e, c])
+                before = slice(self._lead, self._lead + len(context.before))
+                after = slice(length - self._trail - len(context.after), length - self._trail)
+                row = rows.ids[e, c]
+                if tuple(row[before].tolist()) != context.before or tuple(row[after].tolist()) != context.after:
+                    raise DataError(
+                        f"the class name {name!r} changes the learned tokens of the template {context.template!r}",
+                        "rename the class, or train again with this class in the list",
+                    )
+                ctx_rows = torch.arange(offset, offset + len(context))
+                learned[e, c, before] = ctx_rows[: len(context.before)]
+                learned[e, c, after] = ctx_rows[len(context.before) :]
+            offset += len(context)
+        return TokenRows(rows.ids, rows.lengths, learned)
+
+    def _row(self, template: str, name: str) -> list[int]:
+        return self._strip(self._tokenize([fill(template, name)], self._reading_length)[0])
+
+    def _strip(self, row: Tensor) -> list[int]:
+        """A row without its padding. (SigLIP pads with its end token, which then counts as padding.)"""
+        ids = [int(i) for i in row]
+        while ids and ids[-1] == self._padding:
+            ids.pop()
+        return ids
+
+    def _check_lengths(self, template: str, classnames: Sequence[str], rows: Sequence[list[int]]) -> None:
+        longest = max(range(len(rows)), key=lambda c: len(rows[c]))
+        if len(rows[longest]) > self.context_length:
+            raise DataError(
+                f"the template {template!r} with the class name {classnames[longest]!r} has {len(rows[longest])} "
+                f"tokens, the backbone takes {self.context_length}",
+                "shorten the template or the class name",
+            )
+
+    def _context(self, template: str, classnames: Sequence[str]) -> Context:
+        rows = [self._row(template, name) for name in (*_PROBES, *classnames)]
+        shortest = min(len(row) for row in rows)
+        lead = min(_common_prefix(rows), shortest)
+        trail = min(_common_suffix(rows), shortest - lead)
+        before = tuple(rows[0][self._lead : lead])
+        after = tuple(rows[0][len(rows[0]) - trail : len(rows[0]) - self._trail])
+        if not before and not after:
+            raise GroupFileError(
+                f"the template {template!r} has no token of its own to learn: all of them change with the class",
+                "choose another init template, one with words beside the slot",
+            )
+        return Context(template, before, after)
+
+    def _pack(self, table: Sequence[Sequence[list[int]]]) -> TokenRows:
+        shape = (len(table), len(table[0]) if table else 0, self.context_length)
+        ids = torch.full(shape, self._padding, dtype=torch.int64)
+        lengths = torch.zeros(shape[:2], dtype=torch.int64)
+        for e, rows in enumerate(table):
+            for c, row in enumerate(rows):
+                ids[e, c, : len(row)] = torch.tensor(row)
+                lengths[e, c] = len(row)
+        return TokenRows(ids, lengths, torch.full_like(ids, -1))
+
+
+def fill(template: str, name: str) -> str:
+    """The template with the class name in its slot. Never `str.format`: a name may hold braces."""
+    return template.replace("{}", name, 1)
+
+
+def without_full_stop(template: str) -> str:
+    """The template without a trailing full stop (the `official` preset's learned prompts)."""
+    return template.rstrip().removesuffix(".").rstrip()
+
+
+def _common_prefix(rows: Sequence[Sequence[int]]) -> int:
+    length = 0
+    for column in zip(*rows, strict=False):
+        if len(set(column)) > 1:
+            break
+        length += 1
+    return length
+
+
+def _common_suffix(rows: Sequence[Sequence[int]]) -> int:
+    return _common_prefix([row[::-1] for row in rows])
