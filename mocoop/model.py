@@ -1,0 +1,111 @@
+"""The mixture of prompts as a module: learned contexts, router, and how they turn into predictions.
+
+E experts, C classes, D joint width, W text width, M learned tokens of all experts together. What is minimised is in
+`objective.py`; how, in `trainer.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mocoop.errors import ConfigError
+from mocoop.losses import mix_similarities
+from mocoop.prompts import Context
+from mocoop.router import Router, group_prototypes, top_k_gate
+from mocoop.text import TextEncoder
+
+if TYPE_CHECKING:
+    from mocoop.backbone import Backbone
+    from mocoop.config import Config
+
+
+@dataclass(frozen=True, slots=True)
+class Mixed:
+    """One forward pass: similarities (B, C), router logits (B, E) and the gate (B, E), zero outside the top K."""
+
+    similarities: Tensor
+    router_logits: Tensor
+    gate: Tensor
+
+
+class MixtureOfPrompts(nn.Module):
+    """Learned: `ctx` (M, W), expert after expert; the router; and, where asked for, one text offset (D)."""
+
+    def __init__(
+        self,
+        contexts: Sequence[Context],
+        *,
+        width: int,
+        dim: int,
+        top_k: int,
+        renormalise_mix: bool,
+        router_scale: float,
+        text_offset: bool,
+    ) -> None:
+        super().__init__()
+        if top_k > len(contexts):
+            raise ConfigError(
+                f"top_k = {top_k} experts cannot be chosen out of {len(contexts)}",
+                f"set top_k to {len(contexts)} or less, or use a group file with more groups",
+            )
+        self.contexts = tuple(contexts)
+        self.top_k = top_k
+        self.renormalise_mix = renormalise_mix
+        self.ctx = nn.Parameter(torch.zeros(sum(len(context) for context in contexts), width))
+        self.router = Router(dim, len(contexts), scale=router_scale)
+        self.text_offset = nn.Parameter(torch.zeros(dim)) if text_offset else None
+
+    @property
+    def context_ids(self) -> Tensor:
+        """Token ids (M,) that the learned tokens start from."""
+        return torch.tensor([i for context in self.contexts for i in (*context.before, *context.after)])
+
+    def class_features(self, encoder: TextEncoder) -> Tensor:
+        """h (E, C, D): normalised class text features of every expert."""
+        features = encoder(self.ctx).float()
+        if self.text_offset is not None:
+            features = features + self.text_offset
+        return F.normalize(features, dim=-1)
+
+    def forward(self, x: Tensor, h: Tensor, gram: Tensor | None = None) -> Mixed:
+        """Route normalised image features x (B, D) and compare them with the mix of h (E, C, D)."""
+        router_logits = self.router(x)
+        gate = top_k_gate(router_logits, self.top_k)
+        similarities = mix_similarities(x, h, gate, renormalise=self.renormalise_mix, gram=gram)
+        return Mixed(similarities, router_logits, gate)
+
+
+def new_model(
+    backbone: Backbone, contexts: Sequence[Context], config: Config, hard: Sequence[Tensor], seed: int
+) -> MixtureOfPrompts:
+    """A model at its start: contexts from their templates' embeddings, the router as `config.router_init` says.
+
+    `hard` holds the groups' hard features (T_g, C, D) over the classes trained on.
+    """
+    model = empty_model(backbone, contexts, config)
+    with torch.no_grad():
+        model.ctx.copy_(backbone.text.embed(model.context_ids))
+    if config.router_init == "groups":
+        model.router.init_groups(group_prototypes(hard))
+    else:
+        model.router.init_random(seed)
+    return model
+
+
+def empty_model(backbone: Backbone, contexts: Sequence[Context], config: Config) -> MixtureOfPrompts:
+    """A model of the right shapes on the backbone's device, to be filled from a run."""
+    return MixtureOfPrompts(
+        contexts,
+        width=backbone.text.width,
+        dim=backbone.embed_dim,
+        top_k=config.top_k,
+        renormalise_mix=config.renormalise_mix,
+        router_scale=backbone.logit_scale if config.router_scale else 1.0,
+        text_offset=config.text_offset,
+    ).to(backbone.device)

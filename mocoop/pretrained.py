@@ -1,0 +1,314 @@
+"""Where a backbone's architecture, weights, activation and tokenizer come from, decided before anything is built.
+
+open_clip builds a model of random weights with no more than a warning when weights are missing, and with the wrong
+activation when a tag and a configuration disagree. Here each of these is an error: a folder without weights, a tag
+that does not load, an activation that does not match. Nothing is ever unpickled into code (`weights_only`, and
+TorchScript archives are refused). The loaded model is `backbone.Backbone`.
+"""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mocoop.data.views import Preprocess
+from mocoop.errors import BackboneError
+from mocoop.files import read_json, sha256_file
+
+MINICLIP = "miniclip"
+LOCAL = "local-dir:"
+HUB = "hf-hub:"
+_OPENAI_KEYS = {"input_resolution", "context_length", "vocab_size"}  # buffers only OpenAI's own files carry
+_MAX_CONFIG_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pretrained:
+    """Everything needed to build one backbone; nothing of it is loaded yet."""
+
+    name: str
+    tag: str | None
+    config: dict[str, Any]  # open_clip's model configuration, quick_gelu included
+    preprocess: dict[str, Any]  # open_clip's preprocess configuration, where the source has one
+    weights: Path
+    tokenizer: str  # what open_clip.get_tokenizer is asked for
+
+    def build(self) -> nn.Module:
+        """The frozen model in float32 on the CPU. Raises BackboneError if the weights do not fit."""
+        model = build_model(self.config)
+        _load_weights(model, self.weights, self.name)
+        return model
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the weights file."""
+        return sha256_file(self.weights)
+
+
+def find_pretrained(name: str, tag: str | None, quick_gelu: bool | None) -> Pretrained:
+    """What a `--backbone` and `--pretrained` mean: a local folder, a hub repository, or a built-in architecture.
+
+    Args:
+        name: "local-dir:PATH", "hf-hub:ORG/REPO" or an open_clip architecture such as "ViT-B-16".
+        tag: for an architecture, a tag ("openai") or a weights file; None for the other two.
+        quick_gelu: the activation of the weights, needed only for a local file that does not tell.
+    """
+    if name.startswith((LOCAL, HUB)) and tag is not None:
+        raise BackboneError(f"{name!r} brings its own weights, so --pretrained {tag!r} has no place", "leave it out")
+    if name.startswith(LOCAL):
+        found = _local_folder(name)
+    elif name.startswith(HUB):
+        found = _hub_repository(name)
+    else:
+        return _architecture(name, tag, quick_gelu)
+    stated = bool(found.config.get("quick_gelu", False))
+    if quick_gelu is not None and quick_gelu != stated:
+        raise _mismatch(name, f"its configuration says quick_gelu = {stated}", quick_gelu)
+    return found
+
+
+def build_model(config: dict[str, Any]) -> nn.Module:
+    """A model of open_clip's three classes from a configuration; no weights are fetched for its parts."""
+    import open_clip
+
+    config = copy.deepcopy(config)
+    if "timm_model_name" in config["vision_cfg"]:
+        config["vision_cfg"]["timm_model_pretrained"] = False
+    hugging_face = "hf_model_name" in config["text_cfg"]
+    if hugging_face:
+        config["text_cfg"]["hf_model_pretrained"] = False
+    custom = config.pop("custom_text", False) or hugging_face
+    if "multimodal_cfg" in config:
+        kind: Any = open_clip.CoCa
+    else:
+        kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
+    model: nn.Module = kind(**config)
+    return model.eval().requires_grad_(False)
+
+
+def preprocess_of(model: nn.Module, config: dict[str, Any]) -> Preprocess:
+    """The image preprocessing: the source's own mean, std and resizing, the image tower's own size."""
+    import open_clip
+
+    size = getattr(model.visual, "image_size", None) or config.get("size", 224)
+    height, width = size if isinstance(size, (tuple, list)) else (size, size)
+    return Preprocess(
+        size=(int(height), int(width)),
+        mean=_triple(config.get("mean") or open_clip.OPENAI_DATASET_MEAN),
+        std=_triple(config.get("std") or open_clip.OPENAI_DATASET_STD),
+        interpolation=config.get("interpolation", "bicubic"),
+        resize_mode=config.get("resize_mode", "shortest"),
+    )
+
+
+def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
+    """The backbone's own tokenizer: texts and a length to ids (N, length)."""
+    import open_clip
+
+    try:
+        tokenizer = open_clip.get_tokenizer(source)
+    except Exception as error:  # transformers and the hub raise unrelated types; all mean that it is not to be had
+        raise BackboneError(
+            f"the tokenizer of {source!r} cannot be loaded: {_first_line(error)}",
+            "a local folder needs its tokenizer files (tokenizer.json, tokenizer_config.json, vocab.txt)",
+        ) from error
+    return lambda texts, length: tokenizer(texts, context_length=length)
+
+
+def _local_folder(name: str) -> Pretrained:
+    folder = Path(name.removeprefix(LOCAL))
+    if not folder.is_dir():
+        raise BackboneError(f"there is no folder {str(folder)!r}", "give local-dir:PATH of a folder with a model")
+    path = folder / "open_clip_config.json"
+    if not path.is_file():
+        raise BackboneError(f"{folder} has no open_clip_config.json", "it must hold 'model_cfg' and 'preprocess_cfg'")
+    document = read_json(path, max_bytes=_MAX_CONFIG_BYTES, what="model configuration", error=BackboneError)
+    if not isinstance(document, dict) or not isinstance(document.get("model_cfg"), dict):
+        raise BackboneError(f"{path} has no 'model_cfg'", "take the open_clip_config.json of the model's repository")
+    config = copy.deepcopy(document["model_cfg"])
+    if "hf_model_name" in config.get("text_cfg", {}):
+        config["text_cfg"] = _local_text_config(config["text_cfg"], folder)
+    weights = [p for p in sorted(folder.iterdir()) if p.suffix in (".safetensors", ".bin", ".pth", ".pt")]
+    weights = [p for p in weights if p.suffix == ".safetensors"] or weights
+    preferred = [p for p in weights if p.stem.startswith("open_clip")] or weights
+    if not preferred:
+        raise BackboneError(
+            f"{folder} holds a configuration but no weights", "add open_clip_model.safetensors; random weights are no use"
+        )
+    return Pretrained(name, None, config, document.get("preprocess_cfg") or {}, preferred[0], name)
+
+
+def _local_text_config(text: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A Hugging Face tower's configuration and tokenizer come from the folder, never from the network."""
+    if not (folder / "config.json").is_file():
+        raise BackboneError(
+            f"{folder} has no config.json for its Hugging Face text tower ({text['hf_model_name']})",
+            f"copy config.json and the tokenizer files of {text['hf_model_name']} into the folder",
+        )
+    return {**text, "hf_model_name": str(folder), "hf_tokenizer_name": str(folder)}
+
+
+def _hub_repository(name: str) -> Pretrained:
+    import open_clip
+    from huggingface_hub import hf_hub_download
+
+    repository = name.removeprefix(HUB)
+    try:
+        path = Path(hf_hub_download(repository, "open_clip_config.json"))
+        weights = Path(open_clip.download_pretrained_from_hf(repository))
+    except Exception as error:  # the hub's client raises many unrelated types; none of them leaves us with weights
+        raise BackboneError(
+            f"{name!r} cannot be fetched: {_first_line(error)}",
+            "check the name and the network, or download the repository and use local-dir:PATH",
+        ) from error
+    document = read_json(path, max_bytes=_MAX_CONFIG_BYTES, what="model configuration", error=BackboneError)
+    return Pretrained(name, None, document["model_cfg"], document.get("preprocess_cfg") or {}, weights, name)
+
+
+def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretrained:
+    import open_clip
+    from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+
+    config = open_clip.get_model_config(name)
+    if config is None:
+        near = difflib.get_close_matches(name, [MINICLIP, *open_clip.list_models()], n=3)
+        raise BackboneError(
+            f"no backbone is called {name!r}", f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
+        )
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    if tag is None:
+        raise BackboneError(
+            f"{name} needs weights", f"add --pretrained with a weights file or one of: {', '.join(tags) or '(no tags)'}"
+        )
+    tag_config = get_pretrained_cfg(name, tag)
+    if tag_config:
+        config["quick_gelu"] = activation_of_tag(name, tag, config, tag_config, quick_gelu)
+        try:
+            weights = Path(download_pretrained(tag_config))
+        except Exception as error:  # see _hub_repository
+            raise BackboneError(
+                f"the weights {tag!r} of {name} cannot be fetched: {_first_line(error)}",
+                "check the network (HF_HUB_OFFLINE?), or give the path of a weights file",
+            ) from error
+        return Pretrained(name, tag, config, tag_config, weights, name)
+    weights = Path(tag)
+    if not weights.is_file():
+        near = difflib.get_close_matches(tag, tags, n=3)
+        raise BackboneError(
+            f"{tag!r} is neither a file nor a tag of {name}",
+            f"did you mean {', '.join(near)}?" if near else f"its tags: {', '.join(tags) or 'none'}",
+        )
+    config["quick_gelu"] = activation_of_file(name, weights, config, quick_gelu)
+    return Pretrained(name, str(weights), config, {}, weights, name)
+
+
+def activation_of_tag(
+    name: str, tag: str, config: dict[str, Any], tag_config: dict[str, Any], asked: bool | None
+) -> bool:
+    """Whether a tag's weights were trained with QuickGELU: what the tag says, held against name and request."""
+    trained = bool(tag_config.get("quick_gelu", False))
+    if asked is not None and asked != trained:
+        raise _mismatch(name, f"the tag {tag!r} was trained with quick_gelu = {trained}", asked)
+    if config.get("quick_gelu", False) and not trained:
+        raise _mismatch(name, f"the tag {tag!r} was trained without it", True)
+    return trained
+
+
+def activation_of_file(name: str, weights: Path, config: dict[str, Any], asked: bool | None) -> bool:
+    """Whether a file's weights were trained with QuickGELU; an error where neither file nor name tells."""
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    if is_openai_file(weights):
+        if asked is False:
+            raise _mismatch(name, f"{weights} is OpenAI's, trained with quick_gelu = True", asked)
+        return True
+    if config.get("quick_gelu", False):
+        if asked is False:
+            raise _mismatch(name, "its configuration says quick_gelu = True", asked)
+        return True
+    if asked is not None:
+        return asked
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    ever_quick = any(get_pretrained_cfg(name, tag).get("quick_gelu", False) for tag in tags)
+    if ever_quick or f"{name}-quickgelu" in open_clip.list_models():
+        raise BackboneError(
+            f"{weights} does not say which activation {name} was trained with",
+            "add --quick-gelu (OpenAI's, DFN's and MetaCLIP's weights) or --no-quick-gelu (LAION's, DataComp's)",
+        )
+    return False
+
+
+def is_openai_file(weights: Path) -> bool:
+    """Whether a safetensors file carries the buffers that only OpenAI's own state dictionaries have."""
+    if weights.suffix != ".safetensors":
+        return False
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(weights, framework="pt") as file:
+            return bool(_OPENAI_KEYS & set(file.keys()))
+    except (SafetensorError, OSError) as error:
+        raise BackboneError(f"{weights} is not a safetensors file: {_first_line(error)}") from error
+
+
+def _load_weights(model: nn.Module, path: Path, name: str) -> None:
+    import open_clip
+
+    if _is_torchscript(path):
+        raise BackboneError(
+            f"{path} is a TorchScript archive, which holds code and is not loaded",
+            "use --pretrained openai (the same weights as safetensors), or save its state dict as safetensors",
+        )
+    try:
+        if is_openai_file(path):
+            _load_openai(model, path)
+        else:
+            open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+    except Exception as error:  # torch and safetensors raise unrelated types for a file that does not fit
+        raise BackboneError(
+            f"the weights {path} do not load into {name}: {_first_line(error)}", "check that they belong to this model"
+        ) from error
+
+
+def _load_openai(model: nn.Module, path: Path) -> None:
+    from safetensors.torch import load_file
+
+    state = {key: value.float() for key, value in load_file(path).items() if key not in _OPENAI_KEYS}
+    model.load_state_dict(state, strict=True)
+
+
+def _is_torchscript(path: Path) -> bool:
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return any("/code/" in member or member.endswith("constants.pkl") for member in archive.namelist())
+
+
+def _mismatch(name: str, evidence: str, asked: bool) -> BackboneError:
+    return BackboneError(
+        f"the activation of {name} does not match its weights: {evidence}, but quick_gelu = {asked} is asked for",
+        "leave the choice out, or name the architecture without '-quickgelu'",
+    )
+
+
+def _triple(values: Any) -> tuple[float, float, float]:
+    red, green, blue = values if isinstance(values, (tuple, list)) else (values,) * 3
+    return float(red), float(green), float(blue)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+
+
+def freeze(model: nn.Module, device: torch.device) -> nn.Module:
+    """The model on its device, in evaluation mode, with no parameter that learns."""
+    return model.to(device).eval().requires_grad_(False)
