@@ -50,16 +50,19 @@ class Backbone:
     precision: str
     vocabulary: frozenset[int] | None = None
     stand_in: bool = False
-    fingerprint: str = field(init=False)
+    adopted: dict[str, Tensor] = field(default_factory=dict)  # LayerNorms of a run, in place of its own
 
-    def __post_init__(self) -> None:
+    @property
+    def fingerprint(self) -> str:
+        """Names everything that the features depend on."""
         identity = {
             "weights": self.weights_sha256,
             "config": self.config,
             "preprocess": asdict(self.preprocess),
             "precision": self.precision,
+            "adopted": {name: sha256_bytes(tensor.numpy().tobytes()) for name, tensor in self.adopted.items()},
         }
-        self.fingerprint = sha256_bytes(json.dumps(identity, sort_keys=True, default=str).encode())
+        return sha256_bytes(json.dumps(identity, sort_keys=True, default=str).encode())
 
     @property
     def embed_dim(self) -> int:
@@ -115,6 +118,14 @@ class Backbone:
                 "set tune_layer_norm = false, or use a vision transformer",
             )
         return found
+
+    @torch.no_grad()
+    def adopt_layer_norms(self, tensors: dict[str, Tensor]) -> None:
+        """Take the tuned LayerNorms of a run; the features, and so the fingerprint, are then others."""
+        own = self.block_layer_norms()
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+        self.adopted = dict(tensors)
 
     def unknown_words(self, texts: Iterable[str]) -> tuple[str, ...]:
         """Words outside the vocabulary the text tower was trained on, sorted; empty where that is all words."""

@@ -130,7 +130,7 @@ def _local_folder(name: str) -> Pretrained:
     path = folder / "open_clip_config.json"
     if not path.is_file():
         raise BackboneError(f"{folder} has no open_clip_config.json", "it must hold 'model_cfg' and 'preprocess_cfg'")
-    document = read_json(path, max_bytes=_MAX_CONFIG_BYTES, what="model configuration", error=BackboneError)
+    document = read_json(path, what="model configuration", error=BackboneError, max_bytes=_MAX_CONFIG_BYTES)
     if not isinstance(document, dict) or not isinstance(document.get("model_cfg"), dict):
         raise BackboneError(f"{path} has no 'model_cfg'", "take the open_clip_config.json of the model's repository")
     config = copy.deepcopy(document["model_cfg"])
@@ -169,7 +169,7 @@ def _hub_repository(name: str) -> Pretrained:
             f"{name!r} cannot be fetched: {_first_line(error)}",
             "check the name and the network, or download the repository and use local-dir:PATH",
         ) from error
-    document = read_json(path, max_bytes=_MAX_CONFIG_BYTES, what="model configuration", error=BackboneError)
+    document = read_json(path, what="model configuration", error=BackboneError, max_bytes=_MAX_CONFIG_BYTES)
     return Pretrained(name, None, document["model_cfg"], document.get("preprocess_cfg") or {}, weights, name)
 
 

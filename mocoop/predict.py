@@ -1,0 +1,62 @@
+"""Predicting images with a run: the class, the runners-up, and which experts decided, as in the paper's Fig. 5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mocoop.data.dataset import Example
+from mocoop.data.features import image_features
+from mocoop.data.views import ViewPlan
+from mocoop.inputs import BadImages
+
+if TYPE_CHECKING:
+    from mocoop.backbone import Backbone
+    from mocoop.run import Classifier, Prediction, Run
+
+
+def predict_images(
+    run: Run,
+    paths: Sequence[Path],
+    *,
+    backbone: Backbone | None = None,
+    classnames: Sequence[str] | None = None,
+    top: int = 5,
+    batch_size: int = 64,
+    on_bad_image: BadImages = "fail",
+) -> Iterator[dict[str, Any]]:
+    """One dictionary an image, in order: `path`, `class`, `probability`, `top_k`, `experts`.
+
+    `experts` are those chosen, the heaviest first, each with its weight and its group's templates. With "skip" an
+    unreadable image gives `path` and `error` instead. `classnames` may name other classes than those trained on.
+    """
+    backbone = backbone or run.load_backbone()
+    classifier = run.classifier(classnames, backbone)
+    templates = {group.id: list(group.texts) for group in run.groups.groups}
+    remaining = iter(paths)
+    while chunk := list(islice(remaining, batch_size)):
+        examples = [Example(path, 0) for path in chunk]
+        found = image_features(backbone, examples, ViewPlan(count=0), cache=None, on_bad_image=on_bad_image)
+        prediction = classifier.predict(torch.from_numpy(found.features[0].copy()))
+        rows = {i: _describe(chunk[i], prediction, row, classifier, templates, top) for row, i in enumerate(found.kept)}
+        why = dict(found.skipped)
+        yield from (rows.get(i) or {"path": str(path), "error": why[path]} for i, path in enumerate(chunk))
+
+
+def _describe(
+    path: Path, prediction: Prediction, row: int, classifier: Classifier, templates: dict[str, list[str]], top: int
+) -> dict[str, Any]:
+    probabilities, gate = prediction.probabilities[row], prediction.gate[row]
+    best = probabilities.topk(min(top, len(probabilities)))
+    ranked = [
+        {"class": classifier.classnames[c], "probability": round(p, 6)}
+        for p, c in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+    order = [e for e in gate.argsort(descending=True).tolist() if gate[e] > 0]
+    ids = classifier.group_ids
+    experts = [{"id": ids[e], "weight": round(float(gate[e]), 6), "templates": templates[ids[e]]} for e in order]
+    return {"path": str(path), **ranked[0], "top_k": ranked, "experts": experts}

@@ -1,0 +1,232 @@
+"""A run folder: everything a training leaves behind, readable years later, and the classifier it holds.
+
+`run.json` says what was trained, from what, with which settings; `groups.json` is a copy of the group file;
+`model.safetensors` holds what was learned; `features.safetensors` the class text features (E, C, D), so that
+prediction needs no text tower; `log.jsonl` a line a step; `checkpoints/` is for resuming. Hashes of the tensor files
+are in run.json. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mocoop.checkpoint import load_tensors, save_tensors
+from mocoop.config import Config
+from mocoop.errors import CheckpointError, UsageError
+from mocoop.files import atomic_write, read_json, sha256_file, write_json
+from mocoop.groups import GroupFile, dump_groups, load_groups
+from mocoop.losses import gram_matrices, mix_similarities
+from mocoop.prompts import Context
+from mocoop.router import top_k_gate
+from mocoop.trainer import StepLog
+
+if TYPE_CHECKING:
+    from mocoop.backbone import Backbone
+    from mocoop.fitting import Fitted
+
+FORMAT = 1
+RUN, GROUPS, MODEL, FEATURES, LOG = "run.json", "groups.json", "model.safetensors", "features.safetensors", "log.jsonl"
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Probabilities (B, C), the gate (B, E) with zeros outside the top K, and the router's softmax (B, E)."""
+
+    probabilities: Tensor
+    gate: Tensor
+    router: Tensor
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained mixture over fixed class text features h (E, C, D): two small matrix products an image.
+
+    Runs on the CPU or wherever its tensors are. `tau` is the temperature of L_cls.
+    """
+
+    classnames: tuple[str, ...]
+    group_ids: tuple[str, ...]
+    h: Tensor
+    router_weight: Tensor  # (E, D), the router's scale folded in
+    router_bias: Tensor  # (E,)
+    top_k: int
+    renormalise_mix: bool
+    tau: float
+
+    @functools.cached_property
+    def _gram(self) -> Tensor:
+        return gram_matrices(self.h)  # (C, E, E), once
+
+    @torch.no_grad()
+    def predict(self, features: Tensor) -> Prediction:
+        """Predict for image features (B, D), normalised or not."""
+        x = F.normalize(features.float(), dim=-1)
+        router_logits = x @ self.router_weight.T + self.router_bias
+        gate = top_k_gate(router_logits, self.top_k)
+        similarities = mix_similarities(x, self.h, gate, renormalise=self.renormalise_mix, gram=self._gram)
+        return Prediction((similarities / self.tau).softmax(-1), gate, router_logits.softmax(-1))
+
+
+class Run:
+    """A finished run on disk."""
+
+    def __init__(self, path: Path, info: dict[str, Any], groups: GroupFile) -> None:
+        self.path, self.info, self.groups = path, info, groups
+        self.config = Config.from_dict(info["config"])
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Read a run folder. Raises CheckpointError where it is missing, unfinished, newer or damaged."""
+        path = Path(path)
+        info = read_info(path)
+        if info is None:
+            raise CheckpointError(f"{path} is not a run folder: it has no {RUN}", "give the folder of `mocoop train -o`")
+        if info["status"] != "finished":
+            raise CheckpointError(f"the run in {path} is not finished", "give the same `mocoop train` command again")
+        return cls(path, info, load_groups(path / GROUPS))
+
+    @property
+    def classnames(self) -> tuple[str, ...]:
+        """The classes trained on."""
+        return tuple(self.info["classnames"])
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """The experts' group ids, in order."""
+        return tuple(group.id for group in self.groups.groups)
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether the backbone is the stand-in that says nothing about CLIP."""
+        return bool(self.info["backbone"]["stand_in"])
+
+    @functools.cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """What was learned, by name, checked against the hash in run.json."""
+        shapes = {name: torch.Size(shape) for name, shape in self.info["shapes"].items()}
+        return load_tensors(self.path / MODEL, self.info["files"][MODEL], shapes)
+
+    def contexts(self) -> list[Context]:
+        """The learned tokens of each expert: what they started from."""
+        return [Context(c["template"], tuple(c["before"]), tuple(c["after"])) for c in self.info["contexts"]]
+
+    def history(self) -> list[StepLog]:
+        """The log, a line a step."""
+        return read_log(self.path / LOG)
+
+    def load_backbone(self, device: str = "auto", *, precision: str = "auto") -> Backbone:
+        """The backbone this run was trained with, its tuned LayerNorms included; refused if its weights differ."""
+        from mocoop.backbone import load_backbone
+
+        stored = self.info["backbone"]
+        quick_gelu = stored["quick_gelu"] if stored["pretrained"] and Path(stored["pretrained"]).is_file() else None
+        backbone = load_backbone(
+            stored["name"], stored["pretrained"], device=device, precision=precision, quick_gelu=quick_gelu
+        )
+        if backbone.weights_sha256 != stored["weights_sha256"]:
+            raise CheckpointError(
+                f"the weights of {stored['name']} are not those of the training", "restore them, or train again"
+            )
+        tuned = {name.removeprefix("image."): t for name, t in self.tensors.items() if name.startswith("image.")}
+        if tuned:
+            backbone.adopt_layer_norms(tuned)
+        return backbone
+
+    def classifier(self, classnames: Sequence[str] | None = None, backbone: Backbone | None = None) -> Classifier:
+        """The trained mixture for the classes trained on (stored features) or for others (needs the text tower)."""
+        names = self.classnames if classnames is None else tuple(classnames)
+        if names == self.classnames:
+            h = load_tensors(self.path / FEATURES, self.info["files"][FEATURES])["features"]
+        elif backbone is None:
+            raise UsageError("other classes than those trained on need the backbone", "pass backbone=")
+        else:
+            h = self.class_features(names, backbone)
+        scale = self.info["backbone"]["logit_scale"]
+        router_scale = scale if self.config.router_scale else 1.0
+        return Classifier(
+            classnames=names,
+            group_ids=self.group_ids,
+            h=h,
+            router_weight=self.tensors["router.linear.weight"] * router_scale,
+            router_bias=self.tensors["router.linear.bias"] * router_scale,
+            top_k=self.config.top_k,
+            renormalise_mix=self.config.renormalise_mix,
+            tau=self.config.tau_class or 1 / scale,
+        )
+
+    @torch.no_grad()
+    def class_features(self, classnames: Sequence[str], backbone: Backbone) -> Tensor:
+        """h (E, C, D) for any class names, through the text tower, on the CPU."""
+        from mocoop.model import empty_model
+
+        contexts = self.contexts()
+        model = empty_model(backbone, contexts, self.config)
+        model.load_state_dict({k: v for k, v in self.tensors.items() if not k.startswith("image.")})
+        encoder = backbone.text.prepare(backbone.prompts.learned_rows(contexts, classnames))
+        with backbone.autocast():
+            return model.class_features(encoder).cpu()
+
+
+def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, Any]) -> Run:
+    """Write a finished run; run.json comes last, so that the folder counts as finished only when it is whole."""
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = fitted.tensors()
+    atomic_write(path / GROUPS, dump_groups(groups.document))
+    save_tensors(path / MODEL, tensors)
+    save_tensors(path / FEATURES, {"features": fitted.class_features}, {"classnames": json.dumps(fitted.classnames)})
+    write_log(path / LOG, fitted.history)
+    complete = {
+        **info,
+        "status": "finished",
+        "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()},
+        "contexts": [
+            {"template": c.template, "before": list(c.before), "after": list(c.after)} for c in fitted.model.contexts
+        ],
+        "training": {
+            "epochs": fitted.history[-1].epoch + 1,
+            "steps": len(fitted.history),
+            "seconds": round(fitted.seconds, 2),
+        },
+        "notes": [*info.get("notes", ()), *fitted.notes],
+        "files": {name: sha256_file(path / name) for name in (GROUPS, MODEL, FEATURES)},
+    }
+    write_json(path / RUN, complete)
+    return Run.open(path)
+
+
+def read_info(path: Path) -> dict[str, Any] | None:
+    """run.json, or None where there is none. Raises CheckpointError for one that is damaged or newer."""
+    if not (path / RUN).is_file():
+        return None
+    info = read_json(path / RUN, what="run file", error=CheckpointError)
+    if not isinstance(info, dict) or not {"format", "status", "config"} <= info.keys():
+        raise CheckpointError(f"{path / RUN} is not the record of a run")
+    if info["format"] > FORMAT:
+        raise CheckpointError(f"{path} was written by a newer mocoop (format {info['format']})", "upgrade mocoop")
+    return info
+
+
+def write_log(path: Path, history: Sequence[StepLog]) -> None:
+    """Write the log, a JSON line a step, atomically."""
+    atomic_write(path, "".join(json.dumps(log.to_dict()) + "\n" for log in history))
+
+
+def read_log(path: Path, upto: int | None = None) -> list[StepLog]:
+    """Read the log, up to a step. Raises CheckpointError where a line is damaged."""
+    if not path.is_file():
+        return []
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        logs = [StepLog(**{**line, "expert_use": tuple(line["expert_use"])}) for line in lines]
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}", "start again with --force") from error
+    return [log for log in logs if upto is None or log.step <= upto]
