@@ -1,0 +1,234 @@
+"""Image features computed elsewhere, in a .npz or .safetensors file.
+
+    features    (N, D) float16, float32 or float64: image features as the backbone gives them, not normalised
+    labels      (N,) integers 0 .. C-1
+    classnames  C strings
+    paths       N strings, optional: which image a row came from, for messages and predictions
+    split       N strings, optional: train, val (valid, validation) or test
+
+In a .npz all five are arrays, the strings of a unicode dtype: np.savez(path, features=x, labels=y,
+classnames=np.array(["forest", "river"])). In a .safetensors file `features` and `labels` are tensors, and the
+strings are JSON lists in the metadata: save_file({"features": x, "labels": y}, path,
+metadata={"classnames": json.dumps(["forest", "river"])}).
+
+Arrays of Python objects are refused: reading one would run code from the file. Sizes are checked against the
+headers before anything is allocated.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from mocoop import strictjson
+from mocoop.data.classnames import nearest
+from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing, named, split_word
+from mocoop.errors import DataError
+from mocoop.files import os_error
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SUFFIXES = (".npz", ".safetensors")
+MAX_BYTES = 16 * 1024**3  # of one array: ImageNet's training set with D = 768 takes 4
+MAX_TEXT_BYTES = 1024**3
+MAX_INFLATION = 200  # a compressed array so many times smaller than its content is a bomb
+_STRINGS = ("classnames", "paths", "split")
+_KEYS = ("features", "labels", *_STRINGS)
+
+
+@dataclass(frozen=True)
+class _Raw:
+    """What a file holds, before its meaning is checked."""
+
+    features: NDArray[Any]
+    labels: NDArray[Any]
+    strings: Mapping[str, list[str]]
+    ignored: list[str]
+
+
+def read_arrays(path: Path) -> Listing:
+    """List the rows of a file of features. Raises DataError."""
+    try:
+        raw = _read_npz(path) if path.suffix.lower() == ".npz" else _read_safetensors(path)
+    except OSError as error:
+        raise os_error(error, "read", path, DataError) from error
+    except MemoryError as error:
+        raise DataError(f"{path}: not enough memory for its arrays", "write fewer rows") from error
+    features = _checked_features(raw.features, path)
+    keys = raw.strings["classnames"]
+    labels = _checked_labels(raw.labels, len(features), len(keys), path)
+    for key in ("paths", "split"):
+        if key in raw.strings and len(raw.strings[key]) != len(features):
+            raise DataError(
+                f"{path}: {len(raw.strings[key])} {key} for {len(features)} rows", "one for each row"
+            )
+    notes = [f"not used in {path.name}: {named(raw.ignored)}"] if raw.ignored else []
+    return Listing(
+        keys=keys,
+        splits=_splits(labels, raw.strings, path),
+        features=features,
+        notes=[*notes, *_norm_notes(features)],
+    )
+
+
+def _splits(labels: list[int], strings: Mapping[str, list[str]], path: Path) -> dict[str, list[Example]]:
+    paths = [Path(text) for text in strings["paths"]] if "paths" in strings else [None] * len(labels)
+    rows = [Example(*row) for row in zip(paths, labels, range(len(labels)), strict=True)]
+    if "split" not in strings:
+        return {UNSPLIT: rows}
+    splits: dict[str, list[Example]] = {split: [] for split in SPLITS}
+    for row, word in zip(rows, strings["split"], strict=True):
+        split = split_word(word)
+        if split is None:
+            raise DataError(f'{path}: row {row.row} has the split "{word}"', "write train, val or test")
+        splits[split].append(row)
+    return {split: found for split, found in splits.items() if found}
+
+
+def _checked_features(features: NDArray[Any], path: Path) -> NDArray[np.float32]:
+    import numpy as np
+
+    if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
+        message = f"{path}: features are {features.dtype} of shape {features.shape}"
+        raise DataError(message, "they should be floats of shape (images, dimensions)")
+    with np.errstate(over="ignore"):
+        single = np.ascontiguousarray(features, dtype=np.float32)  # (N, D)
+    if not (finite := np.isfinite(single).all(axis=1)).all():
+        rows = np.flatnonzero(~finite)
+        raise DataError(
+            f"{path}: NaN or infinity in row {named(rows[:5], len(rows))}", "compute the features again"
+        )
+    if not (nonzero := single.any(axis=1)).all():
+        rows = np.flatnonzero(~nonzero)
+        raise DataError(
+            f"{path}: nothing but zeros in row {named(rows[:5], len(rows))}", "compute the features again"
+        )
+    return single
+
+
+def _norm_notes(features: NDArray[np.float32]) -> list[str]:
+    import numpy as np
+
+    norms = np.linalg.norm(features[:1000], axis=1)
+    if np.abs(norms - 1).max() > 1e-2:
+        return []
+    return ["the features have length 1, as if normalised; a linear probe wants them as they come"]
+
+
+def _checked_labels(labels: NDArray[Any], rows: int, classes: int, path: Path) -> list[int]:
+    import numpy as np
+
+    if labels.ndim != 1 or labels.dtype.kind not in "iu":
+        message = f"{path}: labels are {labels.dtype} of shape {labels.shape}"
+        raise DataError(message, "they should be whole numbers, one for each row of features")
+    if len(labels) != rows:
+        raise DataError(f"{path}: {len(labels)} labels for {rows} rows of features", "one for each row")
+    outside = np.flatnonzero((labels < 0) | (labels >= classes))
+    if len(outside):
+        message = f"{path}: label {labels[outside[0]]} in row {outside[0]}, with {classes} class names"
+        raise DataError(message, f"labels run from 0 to {classes - 1}")
+    return [int(label) for label in labels]
+
+
+def _check_keys(found: list[str], path: Path) -> list[str]:
+    """The three that must be there; returns what is not known."""
+    unknown = [key for key in found if key not in _KEYS]
+    for key in ("features", "labels", "classnames"):
+        if key not in found:
+            near = nearest(key, unknown)
+            raise DataError(
+                f"{path}: no {key}{near}", "a file of features holds features, labels and classnames"
+            )
+    return unknown
+
+
+def _read_npz(path: Path) -> _Raw:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
+            ignored = _check_keys(list(names), path)
+            arrays = {key: _member(archive, names[key], path) for key in _KEYS if key in names}
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(
+            f"{path}: damaged or no .npz file: {error}", "write it again with np.savez"
+        ) from error
+    strings = {key: _string_list(arrays[key], key, path) for key in _STRINGS if key in arrays}
+    return _Raw(arrays["features"], arrays["labels"], strings, ignored)
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+    """One array of a .npz; numpy's own reader allocates what a header says before it looks at the data."""
+    import numpy as np
+
+    where = f"{path}: {info.filename}"
+    if info.file_size > MAX_BYTES or info.file_size > MAX_INFLATION * max(info.compress_size, 1 << 16):
+        raise DataError(
+            f"{where}: {info.file_size:,} bytes when unpacked", "write it with np.savez, in smaller files"
+        )
+    with archive.open(info) as file:
+        shape, fortran, dtype, header = _npy_header(file, where)
+        if dtype.hasobject:
+            raise DataError(
+                f"{where} is an array of Python objects", "write strings as np.array(list_of_strings)"
+            )
+        if math.prod(shape) * dtype.itemsize != info.file_size - header:
+            raise DataError(
+                f"{where}: its size does not fit its shape {shape}", "write it again with np.savez"
+            )
+        flat = np.frombuffer(file.read(), dtype=dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether in Fortran order, dtype, and the length of the header in bytes."""
+    from numpy.lib import format as npy
+
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    try:
+        version = npy.read_magic(file)
+        if version not in readers:
+            raise ValueError(f"version {version} of the format")
+        shape, fortran, dtype = readers[version](file)
+    except ValueError as error:
+        raise DataError(f"{where} is no array: {error}", "write it again with np.savez") from error
+    return shape, fortran, dtype, file.tell()
+
+
+def _string_list(array: NDArray[Any], key: str, path: Path) -> list[str]:
+    if array.ndim != 1 or array.dtype.kind != "U" or array.nbytes > MAX_TEXT_BYTES:
+        message = f"{path}: {key} are {array.dtype} of shape {array.shape}"
+        raise DataError(message, "write them as np.array(list_of_strings)")
+    return [str(text) for text in array]
+
+
+def _read_safetensors(path: Path) -> _Raw:
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="np") as file:
+            metadata = file.metadata() or {}
+            ignored = _check_keys([*file.keys(), *metadata], path)
+            features, labels = file.get_tensor("features"), file.get_tensor("labels")
+    except (SafetensorError, TypeError, AttributeError) as error:  # numpy has no bfloat16
+        raise DataError(
+            f"{path}: cannot be read: {error}", "write float32 with safetensors' save_file"
+        ) from error
+    strings = {key: _json_strings(metadata[key], key, path) for key in _STRINGS if key in metadata}
+    return _Raw(features, labels, strings, ignored)
+
+
+def _json_strings(text: str, key: str, path: Path) -> list[str]:
+    parsed = strictjson.parse(text.encode(), max_bytes=MAX_TEXT_BYTES)
+    value = parsed.value
+    if parsed.faults or not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise DataError(
+            f'{path}: "{key}" in the metadata is no JSON list of strings', "write json.dumps(list)"
+        )
+    return value

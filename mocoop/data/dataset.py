@@ -1,0 +1,149 @@
+"""What a data set is once it is open: examples with labels in three splits, class names, and notes.
+
+A source (folder, manifest, CoOp layout, array file) gives a `Listing`, which still has its own class keys and
+perhaps no splits; `mocoop.data.sources` turns it into a `Dataset`. `check_examples` holds what must be true
+of every data set, whichever source it came from.
+
+Reading files is not here, and nothing here is random.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from mocoop.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SPLITS = ("train", "val", "test")
+UNSPLIT = "all"  # the one split of a Listing whose source has none
+MAX_NAMED = 5  # examples or classes spelt out in one message
+_SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
+
+
+class Example(NamedTuple):
+    """One image: its file, its label, and its row where the data set is an array of features."""
+
+    path: Path | None
+    label: int
+    row: int | None = None
+
+    def __str__(self) -> str:
+        return f"row {self.row}" if self.path is None else str(self.path)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Class names by label, the examples of each split in a fixed order, and what a reader should know.
+
+    `features` (N, D) float32, not normalised, is there when the source was an array file; an example's `row`
+    points into it. `notes` are sentences for people: what was ignored, missing or decided.
+    """
+
+    name: str
+    classnames: tuple[str, ...]
+    train: tuple[Example, ...]
+    val: tuple[Example, ...]
+    test: tuple[Example, ...]
+    features: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    notes: tuple[str, ...] = ()
+
+    def split(self, name: str) -> tuple[Example, ...]:
+        """The examples of "train", "val" or "test"."""
+        return {"train": self.train, "val": self.val, "test": self.test}[name]
+
+    def counts(self, name: str) -> tuple[int, ...]:
+        """How many examples of each class a split has, by label."""
+        found = Counter(example.label for example in self.split(name))
+        return tuple(found[label] for label in range(len(self.classnames)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What a source lists: a key for each class (a folder's name, say) and examples by split.
+
+    `splits` has some of train, val and test, or UNSPLIT alone. `names` are class names as the source gives
+    them, where they differ from the keys. `twins_allowed` lets two classes share a name.
+    """
+
+    keys: Sequence[str]
+    splits: Mapping[str, Sequence[Example]]
+    names: Sequence[str] | None = None
+    features: NDArray[np.float32] | None = None
+    notes: Sequence[str] = ()
+    twins_allowed: bool = False
+
+
+def split_word(word: str) -> str | None:
+    """ "valid" and "validation" are val; None for a word that names no split."""
+    return _SPLIT_WORDS.get(word.lower())
+
+
+def named(things: Iterable[object], total: int | None = None) -> str:
+    """The first few of many things for a message: "a, b, c, d, e and 7 more"."""
+    words = [str(thing) for thing in things]
+    total = len(words) if total is None else total
+    shown = words[:MAX_NAMED]
+    return ", ".join(shown) + (f" and {total - len(shown)} more" if total > len(shown) else "")
+
+
+def check_examples(keys: Sequence[str], splits: Mapping[str, Sequence[Example]]) -> list[str]:
+    """Hold what every data set must keep; what is odd but usable comes back as notes.
+
+    Errors: no image at all, fewer than two classes, a class without any image, one file with two labels, one
+    file in train and in another split. Raises DataError.
+    """
+    everything = [example for examples in splits.values() for example in examples]
+    if not everything:
+        raise DataError("there is no image in this data set", "check that the path is the right one")
+    if len(keys) < 2:
+        raise DataError(f"there is one class only, {keys[0]!r}", "two classes or more are needed")
+    present = {example.label for example in everything}
+    if missing := [key for label, key in enumerate(keys) if label not in present]:
+        raise DataError(f"no image of the class {named(missing)}", "add images or take the class out")
+    return _class_notes(keys, splits) + _file_notes(splits)
+
+
+def _class_notes(keys: Sequence[str], splits: Mapping[str, Sequence[Example]]) -> list[str]:
+    notes = []
+    for name, examples in splits.items():
+        present = {example.label for example in examples}
+        lacking = [key for label, key in enumerate(keys) if label not in present]
+        if not examples:
+            notes.append(f"{name} has no images")
+        elif lacking:
+            notes.append(f"no image in {name} of {_plural(len(lacking), 'class')}: {named(lacking)}")
+    return notes
+
+
+def _file_notes(splits: Mapping[str, Sequence[Example]]) -> list[str]:
+    """One file listed more than once: an error across train and the others or under two labels."""
+    homes: dict[Path, tuple[str, int]] = {}
+    twice: list[Path] = []
+    val_is_test = splits.get("val") is not None and splits.get("val") == splits.get("test")
+    for name, examples in splits.items():
+        if name == "val" and val_is_test:
+            continue
+        for path, label, _row in examples:
+            if path is None:
+                continue
+            if path not in homes:
+                homes[path] = (name, label)
+                continue
+            first_split, first_label = homes[path]
+            if first_label != label:
+                raise DataError(f"{path} is listed under two classes", "keep the right one")
+            if first_split != name and "train" in (first_split, name):
+                raise DataError(f"{path} is in {first_split} and in {name}", "keep it in one split")
+            twice.append(path)
+    return [f"listed more than once: {named(twice)}"] if twice else []
+
+
+def _plural(count: int, word: str) -> str:
+    return f"{count} {word if count == 1 else word + ('es' if word.endswith('s') else 's')}"

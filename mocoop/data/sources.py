@@ -1,0 +1,97 @@
+"""The one door to data: `open_dataset` finds out what a path holds and gives a Dataset.
+
+It takes a folder of class folders, a folder in CoOp's layout, a CSV or JSON-lines manifest, or an array file
+of features; each kind has its module beside this one. Whatever the source, class names are made readable,
+splits that are missing are made by `split_seed`, and the result is checked. Images are not opened here.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from mocoop.data import arrays, coop, manifest
+from mocoop.data.classnames import ClassNames, final_names
+from mocoop.data.dataset import UNSPLIT, Dataset, Example, Listing, check_examples
+from mocoop.data.folder import read_folder, subfolders
+from mocoop.data.splits import divide, make_val
+from mocoop.errors import DataError
+
+__all__ = ["Dataset", "Example", "open_dataset"]
+
+
+def open_dataset(
+    path: str | os.PathLike[str],
+    *,
+    class_names: ClassNames | None = None,
+    split_seed: int = 0,
+    follow_links: bool = False,
+    name: str | None = None,
+) -> Dataset:
+    """Open a folder, a manifest or an array file of features.
+
+    `class_names` is a mapping from class folder to readable name, or a file of such names (see
+    `mocoop.data.classnames`). `split_seed` makes the splits that the source does not have. `follow_links`
+    allows symbolic links that leave the folder of the images. `name` defaults to the data set's or the
+    path's own.
+
+    Raises DataError, and says what to change.
+    """
+    where = coop.folder_of(Path(path))
+    if "\0" in str(where) or not where.exists():
+        raise DataError(f"there is no data at {str(where)!a}", "check the path")
+    if where.is_file():
+        found, listing = where.stem, _read_file(where, follow_links)
+    else:
+        found, listing = _read_folder(where, follow_links)
+    listing = _with_splits(listing, split_seed)
+    notes = check_examples(listing.keys, listing.splits)
+    names, name_notes = final_names(
+        listing.keys, listing.names, class_names, twins_allowed=listing.twins_allowed
+    )
+    return Dataset(
+        name=name or found,
+        classnames=names,
+        train=tuple(listing.splits.get("train", ())),
+        val=tuple(listing.splits.get("val", ())),
+        test=tuple(listing.splits.get("test", ())),
+        features=listing.features,
+        notes=(*listing.notes, *notes, *name_notes),
+    )
+
+
+def _read_file(path: Path, follow_links: bool) -> Listing:
+    suffix = path.suffix.lower()
+    if suffix in manifest.SUFFIXES:
+        return manifest.read_manifest(path, follow_links=follow_links)
+    if suffix in arrays.SUFFIXES:
+        return arrays.read_arrays(path)
+    known = ", ".join((*manifest.SUFFIXES, *arrays.SUFFIXES))
+    raise DataError(f"{path} is no data set", f"give a folder, or a file of one of these kinds: {known}")
+
+
+def _read_folder(folder: Path, follow_links: bool) -> tuple[str, Listing]:
+    layout = coop.find_layout(folder)
+    if layout is not None:
+        return layout.name, coop.read_layout(layout, folder, follow_links=follow_links)
+    if inside := [name for name in subfolders(folder) if coop.find_layout(folder / name)]:
+        raise DataError(
+            f"{folder} holds several data sets", f"give one of them, for example {folder / inside[0]}"
+        )
+    return folder.resolve().name, read_folder(folder, follow_links=follow_links)
+
+
+def _with_splits(listing: Listing, split_seed: int) -> Listing:
+    """Make the splits, or only val, where the source has none; says so in the notes."""
+    splits = dict(listing.splits)
+    if UNSPLIT in splits:
+        splits = dict(divide(splits[UNSPLIT], listing.keys, split_seed))
+        note = f"no splits were given: each class was split 50/20/30 by split_seed {split_seed}"
+    elif splits.get("train") and not splits.get("val"):
+        train, val = make_val(splits["train"], listing.keys, split_seed)
+        splits = {"train": train, "val": val, "test": splits.get("test", ())}
+        note = f"no val was given: a fifth of train was taken for it by split_seed {split_seed}"
+    else:
+        return listing
+    return replace(listing, splits=splits, notes=(*listing.notes, note))

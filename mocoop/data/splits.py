@@ -1,0 +1,146 @@
+"""Which images are used: the few shots, the halves of the classes, and splits that a source lacks.
+
+Two seeds, never mixed: `seed` draws the shots, exactly as CoOp draws them; `split_seed` makes a split where
+the data set has none, before any shot is drawn, so that validation and test images are the same for every
+`seed`. Pure functions of their arguments: no global random state is read or changed.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal, get_args
+
+from mocoop.data.dataset import Dataset, Example, named
+from mocoop.errors import DataError, UsageError
+
+VAL_SHOTS = 4  # at most so many validation images a class, as in CoOp
+Half = Literal["all", "base", "new"]
+
+
+def few_shot(dataset: Dataset, shots: int, seed: int) -> Dataset:
+    """`shots` training and min(shots, 4) validation images a class, the very ones that CoOp draws.
+
+    One stream of random numbers for both: first train, then val; classes in the order in which they first
+    appear in the split; `random.sample` for each, or all images in their order where a class has too few,
+    which is noted. The same images as CoOp's wherever the order of the data set is CoOp's, that is for split
+    JSONs and FGVC Aircraft; for ImageNet CoOp took the file system's order, here it is by name.
+    The test split stays whole. Raises DataError for a class without a training image.
+    """
+    if isinstance(shots, bool) or not isinstance(shots, int) or shots < 1:
+        raise UsageError(f"shots is {shots!r}", "give a whole number of images a class, 1 or more")
+    rng = random.Random(seed)
+    train = _draw(dataset.train, shots, rng)
+    val = _draw(dataset.val, min(shots, VAL_SHOTS), rng)
+    drawn = replace(dataset, train=train, val=val)
+    return replace(drawn, notes=(*dataset.notes, *_shortfall(drawn, shots)))
+
+
+def class_halves(count: int) -> tuple[range, range]:
+    """Labels of the base and the new classes: the first half, the larger one if odd, and the rest."""
+    middle = (count + 1) // 2
+    return range(middle), range(middle, count)
+
+
+def choose_classes(dataset: Dataset, which: Half) -> Dataset:
+    """The data set reduced to all, the base or the new classes, labels counted from 0 again.
+
+    Draw the shots first: CoOp draws them over all classes. Raises DataError when fewer than two are left.
+    """
+    if which not in get_args(Half):
+        raise UsageError(f"classes {which!r}", "one of: all, base, new")
+    if which == "all":
+        return dataset
+    base, new = class_halves(len(dataset.classnames))
+    chosen = base if which == "base" else new
+    if len(chosen) < 2:
+        message = f"{len(dataset.classnames)} classes leave {len(chosen)} for {which}"
+        raise DataError(message, "base and new need two classes each; use --classes all")
+    return replace(
+        dataset,
+        classnames=tuple(dataset.classnames[label] for label in chosen),
+        train=_relabelled(dataset.train, chosen),
+        val=_relabelled(dataset.val, chosen),
+        test=_relabelled(dataset.test, chosen),
+    )
+
+
+def make_val(
+    train: Sequence[Example], keys: Sequence[str], split_seed: int
+) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
+    """Take a validation split out of train: a fifth of each class, as CoOp does (none of one or two images).
+
+    Which ones depends on `split_seed` and the class's key alone, not on the other classes. Returns (train,
+    val), both in the order of `train`.
+    """
+    held: set[int] = set()
+    for shuffled in _shuffled_by_class(train, keys, split_seed):
+        held.update(shuffled[: _tenths(2, len(shuffled))])
+    return _pick(train, held, inside=False), _pick(train, held, inside=True)
+
+
+def divide(
+    examples: Sequence[Example], keys: Sequence[str], split_seed: int
+) -> dict[str, tuple[Example, ...]]:
+    """Split what has no splits by CoOp's shares of each class: half train, a fifth val, three tenths test.
+
+    A class of two images has no val, a class of one is all train. See `make_val` for what it depends on.
+    """
+    val: set[int] = set()
+    test: set[int] = set()
+    for shuffled in _shuffled_by_class(examples, keys, split_seed):
+        for_test = _tenths(3, len(shuffled))
+        for_val = _tenths(2, len(shuffled))
+        test.update(shuffled[:for_test])
+        val.update(shuffled[for_test : for_test + for_val])
+    return {
+        "train": _pick(examples, val | test, inside=False),
+        "val": _pick(examples, val, inside=True),
+        "test": _pick(examples, test, inside=True),
+    }
+
+
+def _draw(examples: Iterable[Example], shots: int, rng: random.Random) -> tuple[Example, ...]:
+    by_label: dict[int, list[Example]] = {}
+    for example in examples:
+        by_label.setdefault(example.label, []).append(example)
+    drawn: list[Example] = []
+    for items in by_label.values():
+        drawn += rng.sample(items, shots) if len(items) >= shots else items
+    return tuple(drawn)
+
+
+def _shortfall(drawn: Dataset, shots: int) -> list[str]:
+    counts = dict(zip(drawn.classnames, drawn.counts("train"), strict=True))
+    if empty := [name for name, count in counts.items() if count == 0]:
+        raise DataError(f"no training image of {named(empty)}", "add some, or take the class out")
+    short = [f"{name} ({count})" for name, count in counts.items() if count < shots]
+    return [f"fewer than {shots} training images: {named(short)}"] if short else []
+
+
+def _relabelled(examples: Iterable[Example], chosen: range) -> tuple[Example, ...]:
+    return tuple(
+        example._replace(label=example.label - chosen.start)
+        for example in examples
+        if example.label in chosen
+    )
+
+
+def _shuffled_by_class(examples: Sequence[Example], keys: Sequence[str], split_seed: int) -> list[list[int]]:
+    """Positions in `examples`, one shuffled list a class."""
+    by_label: list[list[int]] = [[] for _ in keys]
+    for position, example in enumerate(examples):
+        by_label[example.label].append(position)
+    for key, positions in zip(keys, by_label, strict=True):
+        random.Random(f"{split_seed} {key}").shuffle(positions)
+    return by_label
+
+
+def _tenths(tenths: int, count: int) -> int:
+    """So many tenths of a count, rounded half up."""
+    return (tenths * count + 5) // 10
+
+
+def _pick(examples: Sequence[Example], positions: set[int], *, inside: bool) -> tuple[Example, ...]:
+    return tuple(example for position, example in enumerate(examples) if (position in positions) is inside)
