@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 from mocoop.files import sha256_bytes
 from mocoop.findings import Problem, quote
-from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATES, nearest
+from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATE_LENGTH, MAX_TEMPLATES, nearest
 from mocoop.strictjson import Path
 from mocoop.templatetext import (
     SLOT,
@@ -72,10 +72,11 @@ class Entry(NamedTuple):
 def rule_problems(document: dict[str, Any], around: Surroundings) -> list[Problem]:
     """Every rule beyond the shape that a document breaks."""
     groups = _groups(document)
-    entries = list(_entries(groups))
+    members = list(_entries(groups))
+    entries = [entry for entry in members if len(entry.text) <= MAX_TEMPLATE_LENGTH]
     checks: list[Iterator[Problem]] = [
         _ids(groups),
-        _inits(groups, entries),
+        _inits(groups, members),
         _special_tokens(entries),
         _twins(groups, entries),
         _counts(groups, entries),

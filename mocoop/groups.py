@@ -185,6 +185,7 @@ def save_groups(
     saved = parse_groups(data, source=os.fspath(path))
     if not overwrite and os.path.lexists(path):
         raise UsageError(f"{os.fspath(path)} exists already", "choose another name, or ask to overwrite it")
+    files.sweep_stale(os.path.dirname(os.path.realpath(path)))
     files.atomic_write(path, data)
     return saved
 
@@ -234,7 +235,8 @@ def _from_fault(fault: Fault, source: str) -> Finding:
 
 def _placed(problems: list[Problem], parsed: Parsed, source: str) -> list[Finding]:
     lines = Lines(parsed.text)
-    found = locate(parsed.text, {problem.path for problem in problems})
+    unique = all(fault.kind != "duplicate" for fault in parsed.faults)
+    found = locate(parsed.text, {problem.path for problem in problems}, unique=unique)
     return [
         _finding(
             problem.code,

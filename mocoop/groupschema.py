@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = 1
 MAX_GROUPS = 64  # as in the schema; a test holds them equal
 MAX_TEMPLATES = 200
+MAX_TEMPLATE_LENGTH = 200
 MAX_UNKNOWN_KEYS = 20  # reported in one object
 
 _TYPES = {

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import bisect
 import codecs
+import itertools
 import json
 import math
 import re
@@ -21,6 +22,7 @@ from typing import Any
 
 MAX_DEPTH = 64
 MAX_DIGITS = 400  # of an integer; a float's range ends at 308
+MAX_FAULTS = 100  # reported of one file; the first are enough to see what is wrong
 
 Path = tuple[str | int, ...]
 
@@ -107,7 +109,9 @@ def parse(data: bytes, *, max_bytes: int) -> Parsed:
         suspects.found = True
     if _deeper_than(value, MAX_DEPTH):
         return _unreadable(_depth_fault(text), text)
-    return Parsed(value, text, True, tuple(_locate_faults(text)) if suspects.found else ())
+    return Parsed(
+        value, text, True, tuple(itertools.islice(_locate_faults(text), MAX_FAULTS)) if suspects.found else ()
+    )
 
 
 def places(text: str) -> Iterator[Place]:
@@ -131,10 +135,19 @@ def places(text: str) -> Iterator[Place]:
             stack.append(_Frame(place.path, token == "{"))
 
 
-def locate(text: str, wanted: Iterable[Path]) -> dict[Path, Place]:
-    """The places of some paths of a valid JSON text; of two equal keys the last, the one a reader keeps."""
+def locate(text: str, wanted: Iterable[Path], *, unique: bool = False) -> dict[Path, Place]:
+    """The places of some paths of a valid JSON text; of two equal keys the last, the one a reader keeps.
+
+    With `unique` (no object has equal keys) the text is read no further than needed.
+    """
     paths = set(wanted)
-    return {place.path: place for place in places(text) if place.path in paths} if paths else {}
+    found: dict[Path, Place] = {}
+    for place in places(text):
+        if place.path in paths:
+            found[place.path] = place
+        if unique and len(found) == len(paths):
+            break
+    return found
 
 
 @dataclass

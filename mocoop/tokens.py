@@ -81,11 +81,16 @@ def _pattern() -> Any:
 
 
 def _words(text: str) -> list[str]:
+    found: list[str] = _pattern().findall(" ".join(_cleaned(text).split()).lower())
+    return found
+
+
+def _cleaned(text: str) -> str:
+    if text.isascii() and text.isprintable() and "&" not in text:
+        return text  # nothing to mend, and most templates are such
     import ftfy
 
-    cleaned = html.unescape(html.unescape(ftfy.fix_text(text)))
-    found: list[str] = _pattern().findall(" ".join(cleaned.split()).lower())
-    return found
+    return html.unescape(html.unescape(ftfy.fix_text(text)))
 
 
 @lru_cache(maxsize=65536)
