@@ -58,7 +58,7 @@ class PromptTokenizer:
         # Rows are read at a generous length first: tokenizers cut what is too long without a word.
         self._reading_length = 4 * context_length
         self._padding = int(tokenize(["dog"], self._reading_length)[0, -1])
-        empty = [self._strip(row) for row in tokenize([*_PROBES], self._reading_length)]
+        empty = self._read("{}", _PROBES)
         self._lead, self._trail = _common_prefix(empty), _common_suffix(empty)  # special tokens at both ends
 
     def rows(self, templates: Sequence[str], classnames: Sequence[str]) -> TokenRows:
@@ -66,7 +66,7 @@ class PromptTokenizer:
 
         Raises DataError naming template and class where a prompt is longer than the context length.
         """
-        table = [[self._row(template, name) for name in classnames] for template in templates]
+        table = [self._read(template, classnames) for template in templates]
         for template, rows in zip(templates, table, strict=True):
             self._check_lengths(template, classnames, rows)
         return self._pack(table)
@@ -103,15 +103,13 @@ class PromptTokenizer:
             offset += len(context)
         return TokenRows(rows.ids, rows.lengths, learned)
 
-    def _row(self, template: str, name: str) -> list[int]:
-        return self._strip(self._tokenize([fill(template, name)], self._reading_length)[0])
-
-    def _strip(self, row: Tensor) -> list[int]:
-        """A row without its padding. (SigLIP pads with its end token, which then counts as padding.)"""
-        ids = [int(i) for i in row]
-        while ids and ids[-1] == self._padding:
-            ids.pop()
-        return ids
+    def _read(self, template: str, classnames: Sequence[str]) -> list[list[int]]:
+        """The rows of one template, without padding. (SigLIP pads with its end token, which then counts as such.)"""
+        rows = self._tokenize([fill(template, name) for name in classnames], self._reading_length).tolist()
+        for row in rows:
+            while row and row[-1] == self._padding:
+                row.pop()
+        return rows
 
     def _check_lengths(self, template: str, classnames: Sequence[str], rows: Sequence[list[int]]) -> None:
         longest = max(range(len(rows)), key=lambda c: len(rows[c]))
@@ -123,7 +121,7 @@ class PromptTokenizer:
             )
 
     def _context(self, template: str, classnames: Sequence[str]) -> Context:
-        rows = [self._row(template, name) for name in (*_PROBES, *classnames)]
+        rows = self._read(template, [*_PROBES, *classnames])
         shortest = min(len(row) for row in rows)
         lead = min(_common_prefix(rows), shortest)
         trail = min(_common_suffix(rows), shortest - lead)

@@ -1,0 +1,43 @@
+# make demo and make test are all a newcomer needs; `make` alone lists the rest.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format bench miniclip clean
+
+help: ## list these targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: $(VENV)/.installed ## make .venv and install the project in it
+
+$(VENV)/.installed: pyproject.toml
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing mocoop into $(VENV) (PyTorch is large; a few minutes the first time)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+demo: install ## the whole story on drawn satellite tiles, in a few minutes; see demo/report.html
+	@$(BIN)/mocoop demo -o demo --force
+
+test: install ## install what the tests need and run them all
+	@$(BIN)/python -m pytest
+
+lint: install ## ruff and mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+format: install ## let ruff format and mend
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+
+bench: install ## speed benchmarks (minutes)
+	@$(BIN)/python benchmarks/text_step.py
+	@$(BIN)/python benchmarks/inference.py
+
+miniclip: install ## train the embedded backbone again (up to an hour)
+	@$(BIN)/python -m mocoop.miniclip.pretrain
+
+clean: ## remove what make made
+	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

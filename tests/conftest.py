@@ -1,0 +1,47 @@
+"""Every test runs without a network, without keys, and with home and caches in a folder of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
+
+settings.register_profile(
+    "mocoop", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+settings.load_profile("mocoop")
+
+_LOOPBACK = {"127.0.0.1", "::1", "localhost"}
+_connect = socket.socket.connect
+
+
+@pytest.fixture(autouse=True)
+def closed_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block sockets except loopback, drop OPENAI_*, and give home and caches a temporary folder."""
+
+    def connect(self: socket.socket, address: object) -> None:
+        if self.family != socket.AF_UNIX and isinstance(address, tuple) and address[0] not in _LOOPBACK:
+            raise OSError(f"tests may not connect to {address[0]}")
+        _connect(self, address)
+
+    monkeypatch.setattr(socket.socket, "connect", connect)
+    home = tmp_path_factory.mktemp("home")
+    for name in ("HOME", "XDG_CACHE_HOME", "XDG_CONFIG_HOME", "HF_HOME", "MOCOOP_CACHE"):
+        monkeypatch.setenv(name, str(home / name.lower()))
+    for name in [name for name in os.environ if name.startswith("OPENAI_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+
+@pytest.fixture(scope="session")
+def test_data() -> Path:
+    """Data outside the project: real images and CoOp's splits."""
+    folder = os.environ.get("MOCOOP_TEST_DATA")
+    if not folder:
+        pytest.skip("MOCOOP_TEST_DATA is not set: it names a folder with coop_splits/ and ucmerced/")
+    return Path(folder)

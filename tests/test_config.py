@@ -1,0 +1,56 @@
+"""Settings check themselves, and the presets differ only where their fields say so."""
+
+from __future__ import annotations
+
+import pytest
+
+from mocoop.config import PRESETS, Config, preset
+from mocoop.errors import ConfigError
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_round_trip(name):
+    config = preset(name)
+    assert Config.from_dict(config.to_dict()) == config
+    assert config.preset == name
+
+
+def test_paper_preset_is_the_paper():
+    config = preset("paper")
+    assert (config.tau_class, config.tau_text, config.tau_gate) == (0.07, 0.07, 1.0)
+    assert (config.lambda_router, config.lambda_text, config.top_k) == (1, 5, 2)
+    assert (config.lr, config.momentum, config.weight_decay, config.batch_size) == (0.002, 0.9, 5e-4, 32)
+    assert [config.epochs_for(shots) for shots in (1, 2, 4, 8, 16)] == [50, 100, 100, 200, 200]
+    assert config.epochs_for(16, imagenet=True) == 50
+
+
+def test_unknown_setting_names_the_nearest():
+    with pytest.raises(ConfigError, match="did you mean 'lambda_text'"):
+        preset("paper", lambda_txt=3)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"top_k": 0},
+        {"top_k": True},
+        {"lr": 0},
+        {"lr": float("nan")},
+        {"tau_class": -1},
+        {"router_loss": "kll"},
+        {"views": -1},
+        {"views": "online!"},
+        {"epochs": 0},
+        {"view_scale": (0.5, 0.1)},
+        {"tune_layer_norm": True},
+        {"precision": "int8"},
+    ],
+)
+def test_impossible_values_are_refused(wrong):
+    with pytest.raises(ConfigError):
+        preset("recommended", **wrong)
+
+
+def test_unknown_preset():
+    with pytest.raises(ConfigError, match="choose paper, official, recommended"):
+        preset("best")
