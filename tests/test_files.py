@@ -1,4 +1,4 @@
-"""Files: old or complete new, never half; every OSError one of our errors; only dead temporaries are swept."""
+"""Files: old or complete new, never half; an OSError becomes ours; only dead temporaries are swept."""
 
 from __future__ import annotations
 

@@ -129,7 +129,7 @@ def test_explained_if_and_only_if_refused(data: st.DataObject) -> None:
     """Put something else anywhere in a full document: the validator's verdict and the problems agree."""
     document = json.loads(json.dumps(FULL))
     holder, key = data.draw(st.sampled_from(list(walk(document))))
-    junk = st.sampled_from(
+    junk: st.SearchStrategy[Any] = st.sampled_from(
         [None, True, -1, 1.5, "", "a\nb", "A b", "{}", "a {}", "x" * 2001, "\u202e", [], [[]], {}, {"a": 1}]
     )
     if isinstance(holder, dict) and data.draw(st.booleans()):

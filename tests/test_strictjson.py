@@ -1,4 +1,4 @@
-"""The strict JSON reader: agrees with the standard one on good JSON, places every value, names every fault."""
+"""The strict JSON reader: as the standard one on good JSON, places every value, names every fault."""
 
 from __future__ import annotations
 

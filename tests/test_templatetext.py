@@ -121,32 +121,32 @@ def test_special_tokens(text: str) -> None:
     assert problem.code == "G033"
 
 
+SPELLING_PARTS = [
+    "<",
+    ">",
+    "&lt;",
+    "&GT;",
+    "&amp;",
+    "lt;",
+    "＜",
+    "start",
+    "end",
+    "END",
+    "_of_text",
+    "_of_",
+    "text",
+    "|",
+    "{}",
+    "&",
+    "#60;",
+    "ｅnd",
+    "ﬁ",
+]
+HIDDEN_PARTS = [" ", "\ufeff", "\u206a", "\x07", "\x1b[0m"]
+
+
 @settings(max_examples=500, deadline=None)
-@given(
-    st.lists(
-        st.sampled_from(
-            [
-                "<",
-                ">",
-                "&lt;",
-                "&GT;",
-                "&amp;",
-                "lt;",
-                "＜",
-                "start",
-                "end",
-                "END",
-                "_of_text",
-                "_of_",
-                "text",
-                "|",
-                " ",
-            ]
-            + ["\ufeff", "\u206a", "\x07", "\x1b[0m", "{}", "&", "#60;", "ｅnd", "\ufb01"]
-        ),
-        max_size=9,
-    ).map("".join)
-)
+@given(st.lists(st.sampled_from(SPELLING_PARTS + HIDDEN_PARTS), max_size=9).map("".join))
 @example("&amp;amp;lt;end_of_text>")
 def test_no_special_token_gets_past_the_rules(text: str) -> None:
     found = set(tokens.pieces(text)) & set(tokens.SPECIAL_TOKENS)
