@@ -106,9 +106,7 @@ def read_json(
 
     `what` names the file in messages. Raises `error` with file:line:column of the first fault.
     """
-    parsed = strictjson.parse(
-        read_bytes(path, max_bytes=max_bytes, what=what, error=error), max_bytes=max_bytes
-    )
+    parsed = strictjson.parse(read_bytes(path, max_bytes=max_bytes, what=what, error=error), max_bytes=max_bytes)
     if parsed.faults:
         fault = parsed.faults[0]
         raise error(f"{os.fspath(path)}:{fault.line}:{fault.column}: {fault.message}", fault.hint)

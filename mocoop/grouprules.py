@@ -144,11 +144,7 @@ def _inits(groups: list[dict[str, Any]], entries: list[Entry]) -> Iterator[Probl
         if not isinstance(init, str) or init in members:
             continue
         near = nearest(init, members)
-        hint = (
-            f"did you mean {quote(near)}?"
-            if near
-            else "copy one of them, or leave init out to take the first"
-        )
+        hint = f"did you mean {quote(near)}?" if near else "copy one of them, or leave init out to take the first"
         message = f"init is not one of the templates of {_label(groups, index)}: {quote(init)}"
         yield Problem("G101", ("groups", index, "init"), message, hint)
 
@@ -174,11 +170,7 @@ def _twins(groups: list[dict[str, Any]], entries: list[Entry]) -> Iterator[Probl
             where = _where(groups, near, entry)
             message = f"{quote(entry.text)} differs from {quote(near.text)} in {where} only in case, spaces, "
             across = "keep both in one group, or reword one"
-            hint = (
-                across
-                if near.group != entry.group
-                else "keep one, or leave both: then the wording counts twice"
-            )
+            hint = across if near.group != entry.group else "keep one, or leave both: then the wording counts twice"
             yield Problem("G104", entry.path, message + "article or full stop", hint)
 
 
@@ -189,14 +181,10 @@ def _where(groups: list[dict[str, Any]], earlier: Entry, later: Entry) -> str:
 def _counts(groups: list[dict[str, Any]], entries: list[Entry]) -> Iterator[Problem]:
     if len(groups) == 1:
         message = "there is one group only: one expert, and nothing for the router to choose"
-        yield Problem(
-            "G112", ("groups",), message, "split it, unless one prompt is what you want; 5 to 8 are common"
-        )
+        yield Problem("G112", ("groups",), message, "split it, unless one prompt is what you want; 5 to 8 are common")
     if len(groups) > MANY_GROUPS:
         message = f"{len(groups)} groups are more than the {MANY_GROUPS} that have been tried"
-        yield Problem(
-            "G112", ("groups",), message, "merge some; 5 to 8 barely differ, 20 were used for ImageNet"
-        )
+        yield Problem("G112", ("groups",), message, "merge some; 5 to 8 barely differ, 20 were used for ImageNet")
     sizes = Counter(entry.group for entry in entries)
     single = sum(size == 1 for size in sizes.values())
     if single:
@@ -213,9 +201,7 @@ def _plain(document: dict[str, Any], entries: list[Entry]) -> Iterator[Problem]:
     allowed = PLAIN_WORDS | set(_words(domain if isinstance(domain, str) else ""))
     if entries and not any(set(_words(entry.text)) <= allowed for entry in entries):
         message = "no group has a plain template, one that only says what kind of picture it is"
-        yield Problem(
-            "G111", ("groups",), message, 'add a group with "a photo of a {}." for ordinary pictures'
-        )
+        yield Problem("G111", ("groups",), message, 'add a group with "a photo of a {}." for ordinary pictures')
 
 
 _KIND_WORDING = (
@@ -249,9 +235,7 @@ def _style(entries: list[Entry]) -> Iterator[Problem]:
     for entry in entries:
         odd = oddities(entry.text)
         if mixed and stopped_rule == (entry in unstopped):
-            odd.append(
-                "no full stop though most have one" if stopped_rule else "a full stop though most have none"
-            )
+            odd.append("no full stop though most have one" if stopped_rule else "a full stop though most have none")
         if odd:
             message = f"{quote(entry.text)} has {', '.join(odd)}"
             yield Problem("G114", entry.path, message, "harmless if meant; else write it as the others")
@@ -302,9 +286,7 @@ def _articles(entries: list[Entry], around: Surroundings) -> Iterator[Problem]:
                 f'{len(using)} templates read "{article} {{}}", which does not suit {len(clashes)} of '
                 f"{len(names)} class names: {quote(f'{article} {clashes[0]}')}"
             )
-            yield Problem(
-                "G115", using[0].path, message, "CLIP minds little; a wording without an article avoids it"
-            )
+            yield Problem("G115", using[0].path, message, "CLIP minds little; a wording without an article avoids it")
 
 
 def _sounds_like_vowel(name: str) -> bool:
@@ -327,18 +309,14 @@ def _leaked_names(entries: list[Entry], around: Surroundings) -> Iterator[Proble
         leaked = next((names[span] for span in spans if span in names), None)
         if leaked is not None:
             message = f"the class name {quote(leaked)} stands in {quote(entry.text)}"
-            yield Problem(
-                "G116", entry.path, message, "templates are for all classes; word it without the name"
-            )
+            yield Problem("G116", entry.path, message, "templates are for all classes; word it without the name")
 
 
 def _lengths(entries: list[Entry], around: Surroundings) -> Iterator[Problem]:
     count = around.count_tokens
     if count is None:
         message = "tokens were not counted: the table that open_clip installs was not found"
-        yield Problem(
-            "G121", (), message, "pip install open_clip_torch; training checks the lengths in any case"
-        )
+        yield Problem("G121", (), message, "pip install open_clip_torch; training checks the lengths in any case")
         return
     names = [name for name in around.class_names or () if name.strip()]
     longest = max(names, key=count, default=None)

@@ -173,9 +173,7 @@ def dump_groups(document: dict[str, Any]) -> bytes:
         raise GroupFileError(f"the groups cannot be written as JSON: {error}") from error
 
 
-def save_groups(
-    path: str | os.PathLike[str], document: dict[str, Any], *, overwrite: bool = False
-) -> GroupFile:
+def save_groups(path: str | os.PathLike[str], document: dict[str, Any], *, overwrite: bool = False) -> GroupFile:
     """Check a document and write it, atomically; an invalid one is never written.
 
     Raises GroupFileError with all problems, UsageError for a file that is there (unless `overwrite`),

@@ -127,9 +127,7 @@ class _Violation(NamedTuple):
 
 def _violation(error: ValidationError) -> _Violation:
     schema: Any = error.schema
-    return _Violation(
-        tuple(error.absolute_path), str(error.validator), error.validator_value, error.instance, schema
-    )
+    return _Violation(tuple(error.absolute_path), str(error.validator), error.validator_value, error.instance, schema)
 
 
 def _explain(broken: _Violation, document: Any) -> Iterator[Problem]:
@@ -155,9 +153,7 @@ def _missing_keys(broken: _Violation) -> Iterator[Problem]:
     # jsonschema gives one error for each missing key and does not name it: equal lists, made one later
     for key in broken.limit:
         if key not in broken.instance:
-            yield Problem(
-                "G020", broken.path, f"{broken.name} lacks the key `{key}`", f"add {_EXAMPLES[key]}"
-            )
+            yield Problem("G020", broken.path, f"{broken.name} lacks the key `{key}`", f"add {_EXAMPLES[key]}")
 
 
 def _unknown_keys(broken: _Violation) -> Iterator[Problem]:
@@ -166,9 +162,7 @@ def _unknown_keys(broken: _Violation) -> Iterator[Problem]:
     for key in unknown[:MAX_UNKNOWN_KEYS]:
         near = nearest(key, known)
         hint = f"did you mean `{near}`?" if near else "take it out, or start its name with x- to keep a note"
-        yield Problem(
-            "G021", (*broken.path, key), f"{broken.name} has no key {quote(key)}", hint, at_key=True
-        )
+        yield Problem("G021", (*broken.path, key), f"{broken.name} has no key {quote(key)}", hint, at_key=True)
     if len(unknown) > MAX_UNKNOWN_KEYS:
         message = f"{broken.name} has {len(unknown) - MAX_UNKNOWN_KEYS:,} more unknown keys"
         yield Problem("G021", broken.path, message, "is this a group file?")
@@ -193,9 +187,7 @@ def _describe(value: Any) -> str:
 
 def _not_allowed(broken: _Violation) -> Problem:
     allowed = [broken.limit] if broken.keyword == "const" else broken.limit
-    near = (
-        nearest(broken.instance, allowed) if isinstance(broken.instance, str) and len(allowed) > 1 else None
-    )
+    near = nearest(broken.instance, allowed) if isinstance(broken.instance, str) and len(allowed) > 1 else None
     listed = ", ".join(json.dumps(value) for value in allowed)
     hint = f"allowed: {listed}" if len(allowed) > 1 else f"write {listed}"
     if near:

@@ -75,6 +75,7 @@ class Lines:
         self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
 
     def at(self, offset: int) -> tuple[int, int]:
+        """Line and column of an offset."""
         line = bisect.bisect_right(self._starts, offset)
         return line, offset - self._starts[line - 1] + 1
 
@@ -244,9 +245,7 @@ def _deeper_than(value: Any, limit: int) -> bool:
         containers = [item for item in level if isinstance(item, (dict, list))]
         if not containers:
             return False
-        level = [
-            child for item in containers for child in (item.values() if isinstance(item, dict) else item)
-        ]
+        level = [child for item in containers for child in (item.values() if isinstance(item, dict) else item)]
     return True
 
 
@@ -313,9 +312,7 @@ def _number_trouble(token: str) -> tuple[str, str] | None:
         if len(token) <= MAX_DIGITS:
             return None
         return f"an integer of {len(token):,} digits", f"at most {MAX_DIGITS} are read"
-    return (
-        (f"the number {token[:40]} is too large", "write a smaller one") if math.isinf(float(token)) else None
-    )
+    return (f"the number {token[:40]} is too large", "write a smaller one") if math.isinf(float(token)) else None
 
 
 _FOREIGN_QUOTES = "'`\u2018\u2019\u201c\u201d\u201e\u00ab\u00bb"

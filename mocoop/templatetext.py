@@ -75,9 +75,7 @@ def special_problem(text: str, path: Path, name: str) -> Problem | None:
     if spelling is None:
         return None
     message = f"{name} spells the token {spelling}: {quote(text)}"
-    return Problem(
-        "G033", path, message, "tokenizers read it as the start or end of the text; word it otherwise"
-    )
+    return Problem("G033", path, message, "tokenizers read it as the start or end of the text; word it otherwise")
 
 
 def oddities(text: str) -> list[str]:
@@ -91,9 +89,7 @@ def oddities(text: str) -> list[str]:
         found.append("a space that is no plain space")
     if re.search(r"\s[.,;:!?]", text):
         found.append("a space before punctuation")
-    found.extend(
-        f"{char} ({_code_point(char)})" for char in sorted(set(re.findall("[\u2018-\u201f\u2026]", text)))
-    )
+    found.extend(f"{char} ({_code_point(char)})" for char in sorted(set(re.findall("[\u2018-\u201f\u2026]", text))))
     return found
 
 

@@ -59,9 +59,14 @@ def test_hashes(tmp_path: Path) -> None:
 def test_failure_in_the_body_keeps_the_old_file(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     files.atomic_write(path, "old")
-    with pytest.raises(KeyError), files.atomic_path(path) as temporary:
-        temporary.write_text("half")
-        raise KeyError("the body's own mistake is not ours to rename")
+
+    def half_write() -> None:
+        with files.atomic_path(path) as temporary:
+            temporary.write_text("half")
+            raise KeyError("the body's own mistake is not ours to rename")
+
+    with pytest.raises(KeyError):
+        half_write()
     assert path.read_text() == "old"
     assert os.listdir(tmp_path) == ["a.txt"]
 

@@ -36,9 +36,7 @@ def only(code: str, found: list[Problem]) -> list[Problem]:
     return [problem for problem in found if problem.code == code]
 
 
-QUIET = document(
-    ["a photo of a {}.", "a picture showing the {}."], ["a sketch of a {}.", "a drawing of many {}."]
-)
+QUIET = document(["a photo of a {}.", "a picture showing the {}."], ["a sketch of a {}.", "a drawing of many {}."])
 
 
 def test_quiet_file() -> None:
@@ -157,9 +155,7 @@ def test_class_names_inside_templates() -> None:
 
 
 def test_token_count_with_the_longest_class_name() -> None:
-    content = document(
-        ["one two {}."], ["one two three {}."]
-    )  # 3 and 4 words filled with one, 2 for start and end
+    content = document(["one two {}."], ["one two three {}."])  # 3 and 4 words filled with one, 2 for start and end
     found = only("G106", problems(content, names=("x", "x y"), reach=6))
     assert [problem.path[1] for problem in found] == [1]
     assert '"x y"' in found[0].message

@@ -343,9 +343,7 @@ def test_any_damage_to_a_good_file(at: int, length: int, replacement: bytes) -> 
 LINE = st.text(st.characters(exclude_categories=["Cs", "Cc", "Cf", "Zl", "Zp"]), max_size=10)
 WORDING = LINE.map(lambda text: text.replace("{", "").replace("}", ""))
 SENTENCE = st.tuples(st.just("a "), WORDING, st.just("{}"), WORDING).map("".join)
-NOTES = st.dictionaries(
-    st.sampled_from(["x-a", "x-é", "x-"]), st.integers() | st.lists(LINE) | st.floats(-1e9, 1e9)
-)
+NOTES = st.dictionaries(st.sampled_from(["x-a", "x-é", "x-"]), st.integers() | st.lists(LINE) | st.floats(-1e9, 1e9))
 
 
 @st.composite
@@ -354,9 +352,7 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     texts = draw(st.lists(SENTENCE, min_size=1, max_size=6, unique=True))
     groups = []
     for number, text in enumerate(texts):
-        item = draw(
-            st.sampled_from([text, {"text": text, "locked": True}, {"origin": "manual", "text": text}])
-        )
+        item = draw(st.sampled_from([text, {"text": text, "locked": True}, {"origin": "manual", "text": text}]))
         group = {"id": f"g{number}", "templates": [item], **draw(NOTES)}
         if draw(st.booleans()):
             group["init"] = text

@@ -74,9 +74,7 @@ FULL: dict[str, Any] = {
 
 def walk(value: Any) -> Iterator[tuple[Any, Any]]:
     """Every (container, key) of a JSON value."""
-    members = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, child in list(members):
         yield value, key
         yield from walk(child)
@@ -133,9 +131,7 @@ def test_explained_if_and_only_if_refused(data: st.DataObject) -> None:
         [None, True, -1, 1.5, "", "a\nb", "A b", "{}", "a {}", "x" * 2001, "\u202e", [], [[]], {}, {"a": 1}]
     )
     if isinstance(holder, dict) and data.draw(st.booleans()):
-        holder[data.draw(st.sampled_from(["template", "Id", "x-", "_comment", "texts", ""]))] = holder.pop(
-            key
-        )
+        holder[data.draw(st.sampled_from(["template", "Id", "x-", "_comment", "texts", ""]))] = holder.pop(key)
     else:
         holder[key] = data.draw(junk)
     problems = shape_problems(document)

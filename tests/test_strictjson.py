@@ -25,9 +25,7 @@ def faults(data: bytes) -> list[tuple[str, int, int]]:
 
 def walk(value: Any, path: Path = ()) -> list[tuple[Path, Any]]:
     """Every path of a value in the order written: the naive, recursive way."""
-    members: Any = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
+    members: Any = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     return [(path, value), *(pair for key, child in members for pair in walk(child, (*path, key)))]
 
 
@@ -56,9 +54,7 @@ def test_every_value_is_found_where_it_stands(value: Any, indent: int | None, as
 @settings(max_examples=300)
 @given(
     st.binary(max_size=60)
-    | st.text('[]{}",:\\tfn0-.eE \n\ud83d\u201c', max_size=30).map(
-        lambda text: text.encode("utf-8", "surrogatepass")
-    )
+    | st.text('[]{}",:\\tfn0-.eE \n\ud83d\u201c', max_size=30).map(lambda text: text.encode("utf-8", "surrogatepass"))
 )
 def test_any_bytes(data: bytes) -> None:
     parsed = parse(data, max_bytes=50)

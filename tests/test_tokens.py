@@ -59,9 +59,7 @@ def test_equal_to_open_clip(reference: Any, sentence: str) -> None:
 @given(
     st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
     | st.lists(
-        st.sampled_from(
-            ["a", "photo", "of", "'s", "'RE", "7", "&", "amp;", "<", "end_of_text>", "é", ".", " "]
-        )
+        st.sampled_from(["a", "photo", "of", "'s", "'RE", "7", "&", "amp;", "<", "end_of_text>", "é", ".", " "])
     ).map("".join)
 )
 def test_equal_to_open_clip_on_any_text(reference: Any, text: str) -> None:
@@ -70,9 +68,7 @@ def test_equal_to_open_clip_on_any_text(reference: Any, text: str) -> None:
 
 def test_the_whole_vocabulary_is_reached(reference: Any) -> None:
     """Words of the table's last merges: a table cut too short would split them."""
-    whole = [
-        piece.removesuffix("</w>") for piece in list(reference.encoder)[-3000:-2] if piece.endswith("</w>")
-    ]
+    whole = [piece.removesuffix("</w>") for piece in list(reference.encoder)[-3000:-2] if piece.endswith("</w>")]
     words = [word for word in whole if word.isascii() and word.isalpha()]
     assert len(words) > 500
     assert all(tokens.pieces(word) == reference_pieces(reference, word) for word in words)
