@@ -1,26 +1,13 @@
-"""Small files for the tests of data: pictures, class folders, and where outside data lies."""
+"""Small files for the tests of data: pictures and class folders."""
 
 from __future__ import annotations
 
 import io
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
 from PIL import Image
-
-
-def outside_data(*parts: str) -> Path:
-    """A path below MOCOOP_TEST_DATA; skips the test where that is not set or lacks it."""
-    home = os.environ.get("MOCOOP_TEST_DATA")
-    if not home:
-        pytest.skip("MOCOOP_TEST_DATA is not set")
-    path = Path(home, *parts)
-    if not path.exists():
-        pytest.skip(f"{path} is not there")
-    return path
 
 
 def pixels(seed: int = 0, height: int = 24, width: int = 24) -> np.ndarray:

@@ -66,9 +66,7 @@ def read_arrays(path: Path) -> Listing:
     labels = _checked_labels(raw.labels, len(features), len(keys), path)
     for key in ("paths", "split"):
         if key in raw.strings and len(raw.strings[key]) != len(features):
-            raise DataError(
-                f"{path}: {len(raw.strings[key])} {key} for {len(features)} rows", "one for each row"
-            )
+            raise DataError(f"{path}: {len(raw.strings[key])} {key} for {len(features)} rows", "one for each row")
     notes = [f"not used in {path.name}: {named(raw.ignored)}"] if raw.ignored else []
     return Listing(
         keys=keys,
@@ -102,21 +100,17 @@ def _checked_features(features: NDArray[Any], path: Path) -> NDArray[np.float32]
         single = np.ascontiguousarray(features, dtype=np.float32)  # (N, D)
     if not (finite := np.isfinite(single).all(axis=1)).all():
         rows = np.flatnonzero(~finite)
-        raise DataError(
-            f"{path}: NaN or infinity in row {named(rows[:5], len(rows))}", "compute the features again"
-        )
+        raise DataError(f"{path}: NaN or infinity in row {named(rows[:5], len(rows))}", "compute the features again")
     if not (nonzero := single.any(axis=1)).all():
         rows = np.flatnonzero(~nonzero)
-        raise DataError(
-            f"{path}: nothing but zeros in row {named(rows[:5], len(rows))}", "compute the features again"
-        )
+        raise DataError(f"{path}: nothing but zeros in row {named(rows[:5], len(rows))}", "compute the features again")
     return single
 
 
 def _norm_notes(features: NDArray[np.float32]) -> list[str]:
     import numpy as np
 
-    norms = np.linalg.norm(features[:1000], axis=1)
+    norms = np.linalg.norm(features[:1000].astype(np.float64), axis=1)  # (N,)
     if np.abs(norms - 1).max() > 1e-2:
         return []
     return ["the features have length 1, as if normalised; a linear probe wants them as they come"]
@@ -143,9 +137,7 @@ def _check_keys(found: list[str], path: Path) -> list[str]:
     for key in ("features", "labels", "classnames"):
         if key not in found:
             near = nearest(key, unknown)
-            raise DataError(
-                f"{path}: no {key}{near}", "a file of features holds features, labels and classnames"
-            )
+            raise DataError(f"{path}: no {key}{near}", "a file of features holds features, labels and classnames")
     return unknown
 
 
@@ -156,9 +148,7 @@ def _read_npz(path: Path) -> _Raw:
             ignored = _check_keys(list(names), path)
             arrays = {key: _member(archive, names[key], path) for key in _KEYS if key in names}
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(
-            f"{path}: damaged or no .npz file: {error}", "write it again with np.savez"
-        ) from error
+        raise DataError(f"{path}: damaged or no .npz file: {error}", "write it again with np.savez") from error
     strings = {key: _string_list(arrays[key], key, path) for key in _STRINGS if key in arrays}
     return _Raw(arrays["features"], arrays["labels"], strings, ignored)
 
@@ -169,19 +159,13 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDAr
 
     where = f"{path}: {info.filename}"
     if info.file_size > MAX_BYTES or info.file_size > MAX_INFLATION * max(info.compress_size, 1 << 16):
-        raise DataError(
-            f"{where}: {info.file_size:,} bytes when unpacked", "write it with np.savez, in smaller files"
-        )
+        raise DataError(f"{where}: {info.file_size:,} bytes when unpacked", "write it with np.savez, in smaller files")
     with archive.open(info) as file:
         shape, fortran, dtype, header = _npy_header(file, where)
         if dtype.hasobject:
-            raise DataError(
-                f"{where} is an array of Python objects", "write strings as np.array(list_of_strings)"
-            )
+            raise DataError(f"{where} is an array of Python objects", "write strings as np.array(list_of_strings)")
         if math.prod(shape) * dtype.itemsize != info.file_size - header:
-            raise DataError(
-                f"{where}: its size does not fit its shape {shape}", "write it again with np.savez"
-            )
+            raise DataError(f"{where}: its size does not fit its shape {shape}", "write it again with np.savez")
         flat = np.frombuffer(file.read(), dtype=dtype)
     return flat.reshape(shape, order="F" if fortran else "C")
 
@@ -217,9 +201,7 @@ def _read_safetensors(path: Path) -> _Raw:
             ignored = _check_keys([*file.keys(), *metadata], path)
             features, labels = file.get_tensor("features"), file.get_tensor("labels")
     except (SafetensorError, TypeError, AttributeError) as error:  # numpy has no bfloat16
-        raise DataError(
-            f"{path}: cannot be read: {error}", "write float32 with safetensors' save_file"
-        ) from error
+        raise DataError(f"{path}: cannot be read: {error}", "write float32 with safetensors' save_file") from error
     strings = {key: _json_strings(metadata[key], key, path) for key in _STRINGS if key in metadata}
     return _Raw(features, labels, strings, ignored)
 
@@ -228,7 +210,5 @@ def _json_strings(text: str, key: str, path: Path) -> list[str]:
     parsed = strictjson.parse(text.encode(), max_bytes=MAX_TEXT_BYTES)
     value = parsed.value
     if parsed.faults or not isinstance(value, list) or not all(isinstance(item, str) for item in value):
-        raise DataError(
-            f'{path}: "{key}" in the metadata is no JSON list of strings', "write json.dumps(list)"
-        )
+        raise DataError(f'{path}: "{key}" in the metadata is no JSON list of strings', "write json.dumps(list)")
     return value

@@ -52,11 +52,7 @@ def find_layout(folder: Path) -> Layout | None:
         if _fits(layout, folder):
             return layout
     for layout in LAYOUTS:
-        if (
-            folder.name in (layout.folder, layout.name)
-            and layout.images
-            and (folder / layout.images).is_dir()
-        ):
+        if folder.name in (layout.folder, layout.name) and layout.images and (folder / layout.images).is_dir():
             raise DataError(
                 f"{folder}: the images of {layout.name} are there, but {layout.marker} is not",
                 f"put it there, or give {folder / layout.images} to have the images split here",
@@ -82,9 +78,7 @@ def _read_split_json(layout: Layout, folder: Path, follow_links: bool) -> Listin
     path = folder / layout.marker
     value = read_json(path, what="split file", error=DataError, max_bytes=MAX_LIST_BYTES)
     if not isinstance(value, dict) or not all(isinstance(items, list) for items in value.values()):
-        raise DataError(
-            f"{path}: not an object of lists", 'it should read {"train": [...], "val": ..., "test": ...}'
-        )
+        raise DataError(f"{path}: not an object of lists", 'it should read {"train": [...], "val": ..., "test": ...}')
     if unknown := [key for key in value if key not in SPLITS]:
         raise DataError(f"{path}: unknown split {named(unknown)}", "the splits are train, val and test")
     fence = Fence(folder / layout.images, follow_links=follow_links)
@@ -108,9 +102,7 @@ def _split_item(item: Any, names: dict[int, str], fence: Fence, where: str) -> E
     if not isinstance(relative, str) or not isinstance(name, str):
         raise DataError(f"{where}: the path and the class name must be strings", "put them in double quotes")
     if isinstance(label, bool) or not isinstance(label, int) or label < 0:
-        raise DataError(
-            f"{where}: the label {label!r} is no whole number from 0 on", "number the classes 0, 1, 2 ..."
-        )
+        raise DataError(f"{where}: the label {label!r} is no whole number from 0 on", "number the classes 0, 1, 2 ...")
     if names.setdefault(label, name) != name:
         message = f'{where}: label {label} is "{name}" here and "{names[label]}" before'
         raise DataError(message, "give every label one class name")
@@ -124,9 +116,7 @@ def _without_gaps(names: dict[int, str], path: Path) -> range:
     """The labels 0 .. n-1, every one of them used."""
     for label in range(len(names)):
         if label not in names:
-            raise DataError(
-                f"{path}: label {label} has no image, label {max(names)} has", "number without gaps"
-            )
+            raise DataError(f"{path}: label {label} has no image, label {max(names)} has", "number without gaps")
     return range(len(names))
 
 
@@ -134,9 +124,7 @@ def _read_aircraft(layout: Layout, folder: Path, follow_links: bool) -> Listing:
     fence = Fence(folder / layout.images, follow_links=follow_links)
     names = [line.strip() for line in _lines(folder / _VARIANTS)]
     labels = {name: label for label, name in enumerate(names)}
-    splits = {
-        split: _aircraft_split(folder / f"images_variant_{split}.txt", labels, fence) for split in SPLITS
-    }
+    splits = {split: _aircraft_split(folder / f"images_variant_{split}.txt", labels, fence) for split in SPLITS}
     return Listing(keys=names, splits=splits, notes=absence_notes(splits, fence.root))
 
 
@@ -146,9 +134,7 @@ def _aircraft_split(path: Path, labels: dict[str, int], fence: Fence) -> list[Ex
     for number, line in enumerate(_lines(path), start=1):
         image, _, variant = line.strip().partition(" ")
         if variant not in labels:
-            raise DataError(
-                f'{path}:{number}: the variant "{variant}" is not in {_VARIANTS}', "use matching files"
-            )
+            raise DataError(f'{path}:{number}: the variant "{variant}" is not in {_VARIANTS}', "use matching files")
         examples.append(Example(fence.path(image + ".jpg"), labels[variant]))
     return examples
 
@@ -182,9 +168,7 @@ def _read_v2(layout: Layout, folder: Path, follow_links: bool) -> Listing:
     wnids = list(names)
     numbers = [str(number) for number in range(len(wnids))]
     if strange := [name for name in subfolders(images) if name not in numbers]:
-        raise DataError(
-            f"{images}: no class for the folder {named(strange)}", f"{_CLASSNAMES} has {len(wnids)} lines"
-        )
+        raise DataError(f"{images}: no class for the folder {named(strange)}", f"{_CLASSNAMES} has {len(wnids)} lines")
     notes: list[str] = []
     test = _scan(images, numbers, Fence(images, follow_links=follow_links), notes)
     return _scanned(folder, wnids, names, {"test": test}, notes)
@@ -210,9 +194,7 @@ def _scanned(
     """CoOp's list of ImageNet's names has twins (two classes "missile"), which is noted and not refused."""
     if unknown := [wnid for wnid in wnids if wnid not in names]:
         raise DataError(f"{folder / _CLASSNAMES}: no name for {named(unknown)}", "use CoOp's classnames.txt")
-    return Listing(
-        keys=wnids, names=[names[wnid] for wnid in wnids], splits=splits, notes=notes, twins_allowed=True
-    )
+    return Listing(keys=wnids, names=[names[wnid] for wnid in wnids], splits=splits, notes=notes, twins_allowed=True)
 
 
 def _class_names(folder: Path) -> dict[str, str]:

@@ -65,9 +65,7 @@ def _read_splits(homes: dict[str, Path], fence: Fence) -> Listing:
     by_split = {split: subfolders(home) for split, home in homes.items()}
     keys = sorted({name for names in by_split.values() for name in names})
     if not keys:
-        raise DataError(
-            f"{fence.root} holds no class folders", "give a folder with one folder of images a class"
-        )
+        raise DataError(f"{fence.root} holds no class folders", "give a folder with one folder of images a class")
     labels = {key: label for label, key in enumerate(keys)}
     notes: list[str] = []
     splits: dict[str, list[Example]] = {}
@@ -84,11 +82,5 @@ def _read_splits(homes: dict[str, Path], fence: Fence) -> Listing:
 def _near_misses(by_split: dict[str, list[str]]) -> list[str]:
     """Class folders of one split only that look like a misspelt one of another."""
     train = by_split.get("train", [])
-    strangers = [
-        (split, name) for split in ("val", "test") for name in by_split.get(split, []) if name not in train
-    ]
-    return [
-        f"the class {split}/{name} is not in train{nearest(name, train)}"
-        for split, name in strangers
-        if train
-    ]
+    strangers = [(split, name) for split in ("val", "test") for name in by_split.get(split, []) if name not in train]
+    return [f"the class {split}/{name} is not in train{nearest(name, train)}" for split, name in strangers if train]

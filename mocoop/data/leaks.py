@@ -40,9 +40,7 @@ def leaks(dataset: Dataset) -> tuple[str, ...]:
     return tuple(notes)
 
 
-def _grouped(
-    examples: Iterable[Example], key: Callable[[Example], Hashable | None]
-) -> dict[Hashable, list[Example]]:
+def _grouped(examples: Iterable[Example], key: Callable[[Example], Hashable | None]) -> dict[Hashable, list[Example]]:
     groups: dict[Hashable, list[Example]] = {}
     for example in examples:
         if (value := key(example)) is not None:

@@ -59,9 +59,7 @@ def read_manifest(path: Path, *, follow_links: bool = False) -> Listing:
 
 def _split_of(row: _Row, has_splits: bool, where: str) -> str:
     if ("split" in row.values) is not has_splits:
-        raise DataError(
-            f"{where}: some lines have a split and some have none", "give every line one, or none"
-        )
+        raise DataError(f"{where}: some lines have a split and some have none", "give every line one, or none")
     if not has_splits:
         return UNSPLIT
     split = split_word(row.values["split"])

@@ -47,9 +47,7 @@ def open_dataset(
         found, listing = _read_folder(where, follow_links)
     listing = _with_splits(listing, split_seed)
     notes = check_examples(listing.keys, listing.splits)
-    names, name_notes = final_names(
-        listing.keys, listing.names, class_names, twins_allowed=listing.twins_allowed
-    )
+    names, name_notes = final_names(listing.keys, listing.names, class_names, twins_allowed=listing.twins_allowed)
     return Dataset(
         name=name or found,
         classnames=names,
@@ -76,9 +74,7 @@ def _read_folder(folder: Path, follow_links: bool) -> tuple[str, Listing]:
     if layout is not None:
         return layout.name, coop.read_layout(layout, folder, follow_links=follow_links)
     if inside := [name for name in subfolders(folder) if coop.find_layout(folder / name)]:
-        raise DataError(
-            f"{folder} holds several data sets", f"give one of them, for example {folder / inside[0]}"
-        )
+        raise DataError(f"{folder} holds several data sets", f"give one of them, for example {folder / inside[0]}")
     return folder.resolve().name, read_folder(folder, follow_links=follow_links)
 
 

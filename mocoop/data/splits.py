@@ -80,9 +80,7 @@ def make_val(
     return _pick(train, held, inside=False), _pick(train, held, inside=True)
 
 
-def divide(
-    examples: Sequence[Example], keys: Sequence[str], split_seed: int
-) -> dict[str, tuple[Example, ...]]:
+def divide(examples: Sequence[Example], keys: Sequence[str], split_seed: int) -> dict[str, tuple[Example, ...]]:
     """Split what has no splits by CoOp's shares of each class: half train, a fifth val, three tenths test.
 
     A class of two images has no val, a class of one is all train. See `make_val` for what it depends on.
@@ -121,9 +119,7 @@ def _shortfall(drawn: Dataset, shots: int) -> list[str]:
 
 def _relabelled(examples: Iterable[Example], chosen: range) -> tuple[Example, ...]:
     return tuple(
-        example._replace(label=example.label - chosen.start)
-        for example in examples
-        if example.label in chosen
+        example._replace(label=example.label - chosen.start) for example in examples if example.label in chosen
     )
 
 
