@@ -1,0 +1,111 @@
+"""Domain profiles: which aspects a text such as "satellite imagery" calls for, and how many groups.
+
+A profile is found by whole words at word starts (plurals included; stems are marked with *), the longest match
+first: "car" finds "sports cars" but neither "carcinoma" nor "scar". A text that names two domains ("thermal drone
+images") gets the aspects of both in turn.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from itertools import chain, zip_longest
+
+from mocoop.errors import UsageError
+
+GENERAL = "general"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """What one domain needs: its keywords, the kind of its classes, its aspects with the most useful first."""
+
+    name: str
+    match: tuple[str, ...]
+    class_kind: str
+    suggested_groups: int
+    aspects: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Match:
+    """Profiles a text calls for, with the words that did; none matched where `words` is empty."""
+
+    profiles: tuple[Profile, ...]
+    words: tuple[str, ...]
+
+    @property
+    def class_kind(self) -> str:
+        """The first profile's kind of classes."""
+        return self.profiles[0].class_kind
+
+    @property
+    def suggested_groups(self) -> int:
+        """The largest number that a profile suggests."""
+        return max(profile.suggested_groups for profile in self.profiles)
+
+    @property
+    def aspects(self) -> tuple[str, ...]:
+        """The profiles' aspects in turn, each once."""
+        in_turn = chain.from_iterable(zip_longest(*(profile.aspects for profile in self.profiles)))
+        return tuple(dict.fromkeys(name for name in in_turn if name is not None))
+
+
+@functools.cache
+def load_profiles() -> tuple[Profile, ...]:
+    """The profiles that ship with the package."""
+    text = files("mocoop.templates").joinpath("domain_profiles.json").read_text(encoding="utf-8")
+    return tuple(
+        Profile(
+            name=item["name"],
+            match=tuple(item["match"]),
+            class_kind=item["class_kind"],
+            suggested_groups=item["suggested_groups"],
+            aspects=tuple(item["aspects"]),
+        )
+        for item in json.loads(text)["profiles"]
+    )
+
+
+def match_domain(domain: str) -> Match:
+    """The profiles a domain text calls for, at most two; the general one where nothing matches."""
+    hits = [
+        (start, end, profile)
+        for profile in load_profiles()
+        for keyword in profile.match
+        for start, end in _spans(keyword, domain.lower())
+    ]
+    # A longer match wins over a shorter one inside it: "camera trap" is not also "camera".
+    hits.sort(key=lambda hit: (hit[0] - hit[1], hit[0]))
+    taken: list[tuple[int, int, Profile]] = []
+    for start, end, profile in hits:
+        inside = any(a <= start and end <= b for a, b, _ in taken)
+        if not inside and profile not in [p for _, _, p in taken]:
+            taken.append((start, end, profile))
+    taken = taken[:2]
+    if not taken:
+        return Match((profile_named(GENERAL),), ())
+    return Match(tuple(p for _, _, p in taken), tuple(domain[a:b] for a, b, _ in taken))
+
+
+def match_profiles(names: Sequence[str]) -> Match:
+    """The profiles of the given names, as if a text had called for them."""
+    return Match(tuple(profile_named(name) for name in names), tuple(names))
+
+
+def profile_named(name: str) -> Profile:
+    """The profile of a name. Raises UsageError with the names there are."""
+    for profile in load_profiles():
+        if profile.name == name:
+            return profile
+    raise UsageError(f"no profile is called {name!r}", f"choose {', '.join(p.name for p in load_profiles())}")
+
+
+def _spans(keyword: str, text: str) -> list[tuple[int, int]]:
+    stem = keyword.removesuffix("*")
+    ending = r"\w*" if keyword.endswith("*") else r"(?:s|es)?\b"
+    return [found.span() for found in re.finditer(rf"\b{re.escape(stem)}{ending}", text)]
