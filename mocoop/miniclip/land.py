@@ -63,18 +63,24 @@ class Land:
         return noise.sample(kind, self.rng, self.x, self.y, pixels_per_unit)
 
     def box(self, x: float, y: float, half_width: float, half_height: float) -> Mask:
-        return (np.abs(self.x - x) < half_width) & (np.abs(self.y - y) < half_height)
+        """A rectangle about (x, y)."""
+        inside: Mask = (np.abs(self.x - x) < half_width) & (np.abs(self.y - y) < half_height)
+        return inside
 
     def disc(self, x: float, y: float, radius: float) -> Mask:
-        return (self.x - x) ** 2 + (self.y - y) ** 2 < radius * radius
+        """Points nearer to (x, y) than the radius."""
+        inside: Mask = (self.x - x) ** 2 + (self.y - y) ** 2 < radius * radius
+        return inside
 
     def distance(self, stretch: float = 1.0) -> Field:
         """Distance from the middle; `stretch` > 1 flattens circles across."""
-        return np.hypot(self.x, self.y * np.float32(stretch))
+        reach: Field = np.hypot(self.x, self.y * np.float32(stretch))
+        return reach
 
     def wave(self, height: float, low: float, high: float) -> Field:
         """A winding line's y for every x, with a random phase and a pace between low and high."""
-        return height * np.sin(self.x * self.between(low, high) + self.between(0, 2 * np.pi))
+        line: Field = height * np.sin(self.x * self.between(low, high) + self.between(0, 2 * np.pi))
+        return line
 
     def dashes(self, period: float, share: float = 0.5) -> Mask:
         """Marks along x: `share` of every period."""
@@ -91,9 +97,11 @@ class Land:
     # Painting.
 
     def fill(self, material: Material) -> None:
+        """Paint the whole tile."""
         self.materials[:] = material
 
     def paint(self, mask: Mask, material: Material) -> None:
+        """Paint where the mask is true, over what lies there."""
         self.materials[mask] = material
 
     def paint_choice(self, mask: Mask, numbers: NDArray[np.int64], *choices: Material) -> None:

@@ -17,6 +17,7 @@ Layout = Callable[[Land], None]
 
 
 def airplane(land: Land) -> None:
+    """An airliner on the apron, with its shadow."""
     land.fill(land.one_of(M.CONCRETE, M.CONCRETE, M.ASPHALT))
     land.paint(np.abs(land.y - land.between(-0.3, 0.3)) < 0.02, M.PAINT)
     body = M.METAL if land.chance(0.6) else M.PAINT
@@ -33,6 +34,7 @@ def airplane(land: Land) -> None:
 
 
 def baseball_diamond(land: Land) -> None:
+    """A fan of grass around the bare infield."""
     land.fill(M.GRASS)
     x, y = land.x, land.y + 0.6  # the batter stands at the corner
     angle, reach = np.arctan2(y, x), np.hypot(x, y)
@@ -45,6 +47,7 @@ def baseball_diamond(land: Land) -> None:
 
 
 def beach(land: Land) -> None:
+    """Land, sand, surf and sea, in bands."""
     inland = land.y - land.between(-0.2, 0.2) + 0.05 * land.field()
     land.fill(M.SAND)
     land.paint(inland < -0.12, M.WATER)
@@ -54,6 +57,7 @@ def beach(land: Land) -> None:
 
 
 def bridge(land: Land) -> None:
+    """A road across water, from shore to shore."""
     land.fill(M.WATER)
     land.paint(np.abs(land.x) > land.between(0.6, 0.8) + 0.05 * land.field(), M.GRASS)
     land.paint(np.abs(land.y) < 0.15, M.CONCRETE)
@@ -64,6 +68,7 @@ def bridge(land: Land) -> None:
 
 
 def chaparral(land: Land) -> None:
+    """Round shrubs of many sizes on dry soil."""
     land.fill(land.one_of(M.SAND, M.SOIL))
     width = land.between(0.14, 0.2)
     x, y, number = land.cells(width, width)
@@ -74,6 +79,7 @@ def chaparral(land: Land) -> None:
 
 
 def circular_fields(land: Land) -> None:
+    """Round fields under pivot irrigation."""
     land.fill(M.SOIL if land.chance(0.6) else M.SAND)
     pitch = land.between(0.85, 1.1)
     x, y, number = land.cells(pitch, pitch)
@@ -83,11 +89,13 @@ def circular_fields(land: Land) -> None:
 
 
 def desert(land: Land) -> None:
+    """Sand in long dunes."""
     land.fill(M.SAND)
     land.paint(np.sin(land.y * 9 + 1.2 * land.field()) > 0.75, M.SOIL)
 
 
 def farmland(land: Land) -> None:
+    """A patchwork of rectangular fields."""
     width, height = land.between(0.5, 0.8), land.between(0.35, 0.6)
     x, y, number = land.cells(width, height)
     everywhere = np.ones_like(x, dtype=np.bool_)
@@ -96,11 +104,13 @@ def farmland(land: Land) -> None:
 
 
 def forest(land: Land) -> None:
+    """Trees, with a clearing here and there."""
     land.fill(M.TREES)
     land.paint(land.field() > 1.5, M.GRASS)
 
 
 def glacier(land: Land) -> None:
+    """A band of ice with crevasses between rocks."""
     land.fill(M.ROCK)
     across = land.y - land.wave(0.2, 1.2, 1.8)
     side = np.abs(across) + 0.05 * land.field()
@@ -109,6 +119,7 @@ def glacier(land: Land) -> None:
 
 
 def golf_course(land: Land) -> None:
+    """A winding fairway between trees, and bunkers."""
     land.fill(M.TREES)
     land.paint(land.field() > -0.5, M.GRASS)
     land.paint(np.abs(land.y - land.wave(0.3, 2.2, 2.8)) < 0.22, M.GREEN_CROP)  # the fairway
@@ -119,6 +130,7 @@ def golf_course(land: Land) -> None:
 
 
 def greenhouses(land: Land) -> None:
+    """Rows of glass roofs."""
     land.fill(land.one_of(M.SOIL, M.GRASS))
     pitch = land.between(0.2, 0.28)
     x, y, _ = land.cells(1.1, pitch)
@@ -128,6 +140,7 @@ def greenhouses(land: Land) -> None:
 
 
 def harbor(land: Land) -> None:
+    """Boats at docks that reach from the quay."""
     land.fill(M.WATER)
     shore = land.between(0.3, 0.6)
     land.paint(land.y > shore, M.CONCRETE)
@@ -140,6 +153,7 @@ def harbor(land: Land) -> None:
 
 
 def highway(land: Land) -> None:
+    """Two carriageways with cars and a green median."""
     land.countryside()
     width = land.between(0.16, 0.28)
     across = np.abs(land.y - land.wave(0.12, 0.9, 1.1))
@@ -151,6 +165,7 @@ def highway(land: Land) -> None:
 
 
 def industrial_area(land: Land) -> None:
+    """Large halls with seamed roofs."""
     land.fill(M.CONCRETE)
     x, y, number = land.cells(land.between(0.8, 1.05), land.between(0.55, 0.75))
     hall = (x > 0.14) & (x < 0.9) & (y > 0.16) & (y < 0.86)
@@ -160,6 +175,7 @@ def industrial_area(land: Land) -> None:
 
 
 def intersection(land: Land) -> None:
+    """Two roads crossing at a right angle, with crosswalks."""
     land.countryside()
     width = land.between(0.17, 0.24)
     across_x, across_y = np.abs(land.x), np.abs(land.y)
@@ -178,6 +194,7 @@ def intersection(land: Land) -> None:
 
 
 def island(land: Land) -> None:
+    """Trees and sand in the sea."""
     land.fill(M.DEEP_WATER)
     reach = land.distance(land.between(0.9, 1.3)) + 0.09 * land.field()
     land.paint(reach < 0.72, M.WATER)
@@ -186,6 +203,7 @@ def island(land: Land) -> None:
 
 
 def lake(land: Land) -> None:
+    """Water with a reedy shore."""
     land.countryside()
     reach = land.distance(land.between(0.9, 1.4)) + 0.09 * land.field()
     radius = land.between(0.55, 0.75)
@@ -195,6 +213,7 @@ def lake(land: Land) -> None:
 
 
 def meadow(land: Land) -> None:
+    """Grass with single trees."""
     land.fill(M.GRASS)
     land.paint(land.field() > 1.6, M.GREEN_CROP)
     for _ in range(5):
@@ -202,6 +221,7 @@ def meadow(land: Land) -> None:
 
 
 def orchard(land: Land) -> None:
+    """Trees on a grid."""
     land.fill(land.one_of(M.STUBBLE, M.GRASS))
     pitch = land.between(0.17, 0.24)
     x, y, _ = land.cells(pitch, pitch)
@@ -209,6 +229,7 @@ def orchard(land: Land) -> None:
 
 
 def parking_lot(land: Land) -> None:
+    """Rows of cars between painted lines."""
     land.fill(M.ASPHALT)
     x, y, number = land.cells(0.13, 0.34)
     row = y < 0.6
@@ -218,6 +239,7 @@ def parking_lot(land: Land) -> None:
 
 
 def quarry(land: Land) -> None:
+    """Terraces around a pit."""
     land.countryside()
     reach = land.distance(1.15) + 0.06 * land.field()
     land.paint(reach < 0.95, M.ROCK)
@@ -226,6 +248,7 @@ def quarry(land: Land) -> None:
 
 
 def railway(land: Land) -> None:
+    """Parallel tracks on sleepers, at times a train."""
     land.fill(M.GRAVEL)
     land.paint(np.abs(land.y) > land.between(0.45, 0.75), M.GRASS)
     for track in (-0.36, -0.12, 0.12, 0.36):
@@ -238,6 +261,7 @@ def railway(land: Land) -> None:
 
 
 def residential_area(land: Land) -> None:
+    """Rows of houses along streets."""
     land.countryside()
     width = land.between(0.36, 0.5)
     height = width * land.between(0.9, 1.1)
@@ -249,6 +273,7 @@ def residential_area(land: Land) -> None:
 
 
 def river(land: Land) -> None:
+    """A winding band of water between sandy banks."""
     land.countryside()
     bank = 0.05 * land.field(pixels_per_unit=12)
     across = np.abs(land.y - land.wave(0.35, 1.8, 3.2) + bank)
@@ -258,6 +283,7 @@ def river(land: Land) -> None:
 
 
 def roundabout(land: Land) -> None:
+    """Four roads meeting in a ring."""
     land.countryside()
     land.paint((np.abs(land.x) < 0.13) | (np.abs(land.y) < 0.13), M.ASPHALT)
     reach = land.distance()
@@ -269,6 +295,7 @@ def roundabout(land: Land) -> None:
 
 
 def runway(land: Land) -> None:
+    """A marked strip and its taxiway."""
     land.countryside(trees=False)
     width = land.between(0.13, 0.18)
     across = np.abs(land.y)
@@ -282,6 +309,7 @@ def runway(land: Land) -> None:
 
 
 def solar_farm(land: Land) -> None:
+    """Rows of dark panels."""
     land.fill(land.one_of(M.SOIL, M.GRASS))
     x, y, _ = land.cells(0.8, land.between(0.18, 0.26))
     panel = (y > 0.35) & (x > 0.1)
@@ -290,6 +318,7 @@ def solar_farm(land: Land) -> None:
 
 
 def stadium(land: Land) -> None:
+    """A pitch, a track and stands, in rings."""
     if land.chance(0.5):
         land.fill(M.CONCRETE)
     else:
@@ -304,6 +333,7 @@ def stadium(land: Land) -> None:
 
 
 def storage_tanks(land: Land) -> None:
+    """Round white tanks on a grid, with shadows."""
     land.fill(land.one_of(M.GRAVEL, M.CONCRETE))
     pitch = land.between(0.48, 0.68)
     x, y, _ = land.cells(pitch, pitch)
@@ -315,6 +345,7 @@ def storage_tanks(land: Land) -> None:
 
 
 def tennis_court(land: Land) -> None:
+    """Marked courts side by side."""
     land.fill(M.GRASS if land.chance(0.6) else M.ASPHALT)
     x, y, _ = land.cells(0.72, 1.15)
     x, y = np.abs(x - 0.5) * 0.72, np.abs(y - 0.5) * 1.15
@@ -325,6 +356,7 @@ def tennis_court(land: Land) -> None:
 
 
 def wetland(land: Land) -> None:
+    """Reeds broken by pools."""
     land.fill(M.REEDS)
     land.paint(land.field("patchy", pixels_per_unit=14) > 0.7, M.WATER)
     land.paint(land.field() < -1.0, M.GRASS)

@@ -31,7 +31,8 @@ def _bank(kind: Kind) -> Field:
     gain[0, 0] = 0.0
     white = rng.standard_normal((_FIELDS, _PERIOD, _PERIOD))
     fields = np.fft.ifft2(np.fft.fft2(white) * gain).real
-    return (fields / fields.std(axis=(1, 2), keepdims=True)).astype(np.float32)
+    unit: Field = (fields / fields.std(axis=(1, 2), keepdims=True)).astype(np.float32)
+    return unit
 
 
 def sample(kind: Kind, rng: np.random.Generator, x: Field, y: Field, pixels_per_unit: float = 20.0) -> Field:
@@ -40,11 +41,13 @@ def sample(kind: Kind, rng: np.random.Generator, x: Field, y: Field, pixels_per_
     row, column = rng.integers(0, _PERIOD, 2)
     rows = (np.floor(y * pixels_per_unit).astype(np.int64) + row) & (_PERIOD - 1)
     columns = (np.floor(x * pixels_per_unit).astype(np.int64) + column) & (_PERIOD - 1)
-    return field[rows, columns]
+    read: Field = field[rows, columns]
+    return read
 
 
 def patch(kind: Kind, rng: np.random.Generator, size: int) -> Field:
     """A random square of a field, (size, size), one pixel of the field a pixel."""
     field = _bank(kind)[rng.integers(_FIELDS)]
     row, column = rng.integers(0, _PERIOD - size, 2)
-    return field[row : row + size, column : column + size]
+    cut: Field = field[row : row + size, column : column + size]
+    return cut

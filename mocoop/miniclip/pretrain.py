@@ -66,7 +66,7 @@ def train(recipe: Recipe, scenes: Scenes) -> tuple[open_clip.CLIP, list[int]]:
             tiles = model.encode_image(augmented(batch.images, rng))
         loss = contrastive_loss(tiles, texts, batch, model.logit_scale.exp())
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
@@ -229,6 +229,7 @@ class _Progress:
 
 
 def main() -> None:
+    """Draw, train, write the weights and print the scorecard."""
     arguments = _arguments()
     recipe = Recipe(seed=arguments.seed, steps=arguments.steps)
     if arguments.threads:

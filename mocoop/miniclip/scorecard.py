@@ -48,7 +48,7 @@ def load(path: Path = weights.WEIGHTS) -> open_clip.CLIP:
 def image_features(model: open_clip.CLIP, images: NDArray[np.uint8]) -> Tensor:
     """Normalised features (N, D) of tiles (N, 64, 64, 3)."""
     pixels = torch.from_numpy(images).permute(0, 3, 1, 2)
-    parts = [model.encode_image(normalised(part), normalize=True) for part in pixels.split(_BATCH)]
+    parts = [model.encode_image(normalised(part), normalize=True) for part in torch.split(pixels, _BATCH)]
     return torch.cat(parts)
 
 

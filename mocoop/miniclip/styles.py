@@ -23,7 +23,7 @@ from mocoop.miniclip.land import SIZE
 
 Image = NDArray[Any]  # (64, 64, 3) or (64, 64) of floats, about 0 to 1
 
-_SHIFT_SEED = 777  # one other world: every shifted set has its colours
+_SHIFT_SEED = 41  # one other world: every shifted set has its colours
 _CAST = np.array([1.12, 0.98, 0.82, 1.0], np.float32)
 
 
@@ -88,10 +88,13 @@ def _grey(values: Image) -> Image:
 
 
 def plain(ground: Ground) -> Image:
-    return ground.colours()[..., :3]
+    """A clear day in natural colours."""
+    image: Image = ground.colours()[..., :3]
+    return image
 
 
 def low_resolution(ground: Ground) -> Image:
+    """Pixels so large that they show as blocks."""
     block = int(ground.rng.integers(4, 6))
     image = plain(ground)
     whole = SIZE // block * block
@@ -102,65 +105,81 @@ def low_resolution(ground: Ground) -> Image:
 
 
 def blurry(ground: Ground) -> Image:
+    """Out of focus."""
     return _blurred(plain(ground), int(ground.rng.integers(4, 9)))
 
 
 def cloudy(ground: Ground) -> Image:
+    """White clouds of every thickness drift over the land."""
     field = noise.patch("smooth", ground.rng, SIZE)
     cover = np.clip(0.42 + 0.3 * field, 0.1, 0.92)[..., None] * ground.rng.uniform(0.8, 1.05)
-    return plain(ground) * (1 - cover) + 0.95 * cover
+    image: Image = plain(ground) * (1 - cover) + 0.95 * cover
+    return image
 
 
 def infrared(ground: Ground) -> Image:
-    return ground.colours()[..., [3, 0, 1]]  # vegetation is red
+    """False colour: near infrared as red, so that vegetation is red."""
+    image: Image = ground.colours()[..., [3, 0, 1]]
+    return image
 
 
 def grey(ground: Ground) -> Image:
+    """One band for all colours."""
     return _grey(plain(ground) @ np.array([0.38, 0.5, 0.22], np.float32))
 
 
 def night(ground: Ground) -> Image:
+    """Dark, with lamps where people are."""
     rng = ground.rng
     lamps = table.LIGHTS[ground.materials] * (rng.random(ground.materials.shape) < 0.55)
     glow = _blurred(lamps[..., None], 1) * np.array([1.0, 0.82, 0.5]) * rng.uniform(0.7, 1.1)
-    return plain(ground) * np.array([0.15, 0.17, 0.26]) * rng.uniform(0.7, 1.3) + glow
+    image: Image = plain(ground) * np.array([0.15, 0.17, 0.26]) * rng.uniform(0.7, 1.3) + glow
+    return image
 
 
 def winter(ground: Ground) -> Image:
+    """Snow on all but open water."""
     patches = np.clip(0.9 + 0.25 * ground.texture, 0, 1)
     depth = (table.SNOW[ground.materials] * patches * ground.rng.uniform(0.75, 1.0))[..., None]
     snow = np.array([0.90, 0.94, 1.0]) * (1 - 0.12 * ground.shadow()[..., None])
-    return plain(ground) * (1 - depth) + snow * depth
+    image: Image = plain(ground) * (1 - depth) + snow * depth
+    return image
 
 
 def noisy(ground: Ground) -> Image:
+    """Coloured static."""
     image = plain(ground)
     return image + ground.rng.normal(0, ground.rng.uniform(0.13, 0.22), image.shape)
 
 
 def drawn_map(ground: Ground) -> Image:
+    """A printed map: flat colours and inked outlines."""
     colours = table.MAP_COLOURS * ground.rng.uniform(0.95, 1.03)
     colours = colours * (1 - 0.25 * ground.shift * np.array([0.2, 0.6, 1.0]))
     edges = np.zeros(ground.materials.shape, np.bool_)
     edges[1:] |= ground.materials[1:] != ground.materials[:-1]
     edges[:, 1:] |= ground.materials[:, 1:] != ground.materials[:, :-1]
     ink = ground.rng.uniform(0.45, 0.65)
-    return colours[ground.materials] * np.where(edges, ink, 1.0)[..., None]
+    image: Image = colours[ground.materials] * np.where(edges, ink, 1.0)[..., None]
+    return image
 
 
 def thermal(ground: Ground) -> Image:
+    """Warmth on a ramp from black over violet to yellow."""
     warmth = ground.through(table.HEAT) + 0.25 * table.GRAINS[ground.materials] * ground.texture
     soft = _blurred(warmth[..., None], 1)[..., 0]
     return _ramp(soft, ((0.0, 0.0, 0.15), (0.4, 0.0, 0.55), (0.85, 0.2, 0.3), (1.0, 0.65, 0.1), (1.0, 1.0, 0.8)))
 
 
 def radar(ground: Ground) -> Image:
+    """Backscatter with speckle; edges that face the radar are bright."""
     echo = ground.through(table.ECHOES) * (1 + 0.8 * ground.shadow())
     speckle = ground.rng.gamma(3.0, 1 / 3.0, echo.shape)  # multiplicative, as a radar's is
     return _grey(echo * speckle)
 
 
 def elevation(ground: Ground) -> Image:
+    """Height on a ramp from blue over green to red."""
     height = ground.through(table.HEIGHTS, spread=0.02) + 0.12 * table.GRAINS[ground.materials] * ground.texture
     return _ramp(height, ((0.1, 0.1, 0.5), (0.0, 0.6, 0.75), (0.3, 0.8, 0.3), (0.95, 0.85, 0.3), (0.75, 0.25, 0.1)))
 
