@@ -11,6 +11,7 @@ import math
 import os
 import re
 import shutil
+import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,6 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
             save_file(plain, temporary, metadata=dict(metadata or {}))
         except SafetensorError as error:
             raise os_error(OSError(str(error)), "write", path) from error
-    crash_point("after-write", -1)
 
 
 def load_tensors(path: Path, sha256: str | None, shapes: Mapping[str, torch.Size] | None = None) -> dict[str, Tensor]:
@@ -131,6 +131,10 @@ def _steps(folder: Path) -> list[int]:
 
 
 def crash_point(name: str, step: int) -> None:
-    """Die here if the environment asks for it: how the tests place a kill exactly (MOCOOP_CRASH_AT=name:step)."""
-    if os.environ.get("MOCOOP_CRASH_AT") == f"{name}:{step}":
-        os.kill(os.getpid(), 9)
+    """Send this process a signal here, if the environment asks for it: how tests place a kill exactly.
+
+    MOCOOP_SIGNAL_AT is SIGNAL:name:step, such as SIGKILL:after-step:4.
+    """
+    wanted, _, place = os.environ.get("MOCOOP_SIGNAL_AT", "").partition(":")
+    if place == f"{name}:{step}":
+        os.kill(os.getpid(), signal.Signals[wanted])

@@ -17,6 +17,7 @@ import torch
 from torch import Tensor
 
 from mocoop.errors import DataError, GroupFileError
+from mocoop.templatetext import fill
 
 Tokenize = Callable[[Sequence[str], int], Tensor]  # texts, length -> ids (N, length), padded at the end
 
@@ -143,11 +144,6 @@ class PromptTokenizer:
                 ids[e, c, : len(row)] = torch.tensor(row)
                 lengths[e, c] = len(row)
         return TokenRows(ids, lengths, torch.full_like(ids, -1))
-
-
-def fill(template: str, name: str) -> str:
-    """The template with the class name in its slot. Never `str.format`: a name may hold braces."""
-    return template.replace("{}", name, 1)
 
 
 def without_full_stop(template: str) -> str:

@@ -6,7 +6,7 @@ import pytest
 from towers import clip_tokenizer
 
 from mocoop.errors import DataError, GroupFileError
-from mocoop.prompts import fill, without_full_stop
+from mocoop.prompts import without_full_stop
 
 NAMES = ["golden retriever", "sea snake", "annual crop land", "airport"]
 
@@ -84,11 +84,6 @@ def test_learned_rows_point_into_one_table_expert_after_expert(tokenizer):
     for row, learned in zip(rows.ids.flatten(0, 1), rows.learned.flatten(0, 1), strict=True):
         mine = learned >= 0
         assert row[mine].tolist() == [ids[i] for i in learned[mine].tolist()]
-
-
-def test_fill_never_formats():
-    assert fill("a photo of {}.", "{0.__class__}") == "a photo of {0.__class__}."
-    assert fill("a photo of {}.", "{}") == "a photo of {}."
 
 
 def test_without_full_stop():

@@ -87,3 +87,15 @@ def write_bert_folder(folder: Path, *, weights: bool = True, hf_config: bool = T
         assert isinstance(model.text.transformer, BertModel)
         save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
     return folder
+
+
+def write_clip_folder(folder: Path, family: str = "clip") -> Path:
+    """A local model folder with one of the small models, random weights and all."""
+    from safetensors.torch import save_file
+
+    folder.mkdir(parents=True, exist_ok=True)
+    model = small_model(family)
+    document = {"model_cfg": CONFIGS[family], "preprocess_cfg": {"resize_mode": "shortest"}}
+    (folder / "open_clip_config.json").write_text(json.dumps(document))
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
+    return folder
