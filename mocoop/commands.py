@@ -1,0 +1,402 @@
+"""The command line `mocoop`: train, evaluate, predict, look at what was learned, and a demonstration.
+
+Results go to stdout, everything else to stderr. Torch and its kin are imported inside the commands, so that `--help`
+is quick. How results are laid out is in `printing.py`, what is shown during training in `progress.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, cast
+
+import click
+
+from mocoop import cli
+from mocoop.config import PRESETS, Config, preset
+from mocoop.errors import ConfigError, DataError, UsageError
+
+if TYPE_CHECKING:
+    from mocoop.data.features import FeatureCache
+    from mocoop.training import TrainingPlan
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+ANY = click.Path(path_type=Path)
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+
+_SETTINGS = (
+    "epochs", "lr", "batch_size", "views", "top_k", "lambda_router", "lambda_text", "precision",
+)  # fmt: skip
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@cli.options
+def mocoop() -> None:
+    """Train a mixture of prompts from groups of hand-written templates, on a frozen vision-language model.
+
+    \b
+    mocoop demo -o demo/
+    mocoop-groups generate --domain "satellite imagery" -o groups.json
+    mocoop train --groups groups.json --data DIR --shots 16 -o run/
+    mocoop eval run/ --data DIR
+    mocoop predict run/ IMAGE...
+
+    A group file is made, checked and shown by `mocoop-groups`.
+    """
+
+
+def _together(*options: Decorator) -> Decorator:
+    """Several options as one decorator, in the order given."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_data_options = _together(
+    click.option("--data", type=ANY, required=True,
+                 help="A folder of class folders, a folder in CoOp's layout, a CSV or JSONL manifest, or an array "
+                      "file of image features."),
+    click.option("--class-names", type=FILE, help="Readable names of the classes (JSON, CSV, or one a line)."),
+    click.option("--follow-links", is_flag=True, help="Allow symbolic links that leave the data folder."),
+    click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none."),
+)  # fmt: skip
+_bad_image_option = click.option("--on-bad-image", type=click.Choice(["fail", "skip"]), default="fail",
+                                 show_default=True, help="What to do with an image that cannot be read.")  # fmt: skip
+_device_options = _together(
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
+    click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+                 help="Number format of the backbone on a GPU."),
+    click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores if left out."),
+)  # fmt: skip
+_json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+@mocoop.command()
+@click.option("--groups", type=FILE, required=True, help="The group file: one group of templates an expert.")
+@_data_options
+@click.option("-o", "--out", type=FOLDER, required=True, help="The run folder.")
+@click.option("--shots", type=click.IntRange(min=1), default=16, show_default=True, help="Training images a class.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Draws the shots and the order of training.")
+@click.option("--split-seed", type=int, default=0, show_default=True, help="Makes splits that the data lacks.")
+@click.option("--classes", type=click.Choice(["all", "base"]), default="all", show_default=True,
+              help="Train on all classes, or on the first half only.")  # fmt: skip
+@click.option("--preset", "preset_name", type=click.Choice(list(PRESETS)), default="recommended", show_default=True,
+              help="Settings: ours, the paper's, or the authors' released code's.")  # fmt: skip
+@click.option("--backbone", default="miniclip", show_default=True,
+              help="An open_clip model (ViT-B-16), local-dir:PATH or hf-hub:ORG/REPO. "
+                   "miniclip is a small stand-in.")  # fmt: skip
+@click.option("--pretrained", help="Its weights: a tag (openai) or a file.")
+@click.option("--quick-gelu/--no-quick-gelu", default=None, help="Activation of a weights file that does not tell.")
+@click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option("--lr", type=float, help="Learning rate.")
+@click.option("--batch-size", type=int, help="Images a step.")
+@click.option("--views", help="Cached augmented views an image, 0 for the plain one; or epochs, or online.")
+@click.option("--top-k", type=int, help="Experts used for an image.")
+@click.option("--lambda-router", type=float, help="Weight of the router loss.")
+@click.option("--lambda-text", type=float, help="Weight of the text loss.")
+@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True,
+              help="Any other setting, the value in JSON or as a word; repeatable.")  # fmt: skip
+@_device_options
+@_bad_image_option
+@click.option("--strict-vocabulary", is_flag=True, help="Refuse words the backbone was never trained on.")
+@click.option("--force", is_flag=True, help="Train a finished run again.")
+@_json_option
+def train(as_json: bool, **options: Any) -> None:
+    """Train a mixture of prompts: one expert a group, started from the group's template.
+
+    The same command again resumes an interrupted training. Every setting is recorded in the run folder.
+
+    \b
+    mocoop train --groups groups.json --data photos/ --shots 16 --seed 1 -o run/
+    mocoop train --groups groups.json --data eurosat/ --classes base -o run/ \\
+        --backbone ViT-B-16 --pretrained openai --set renormalise_mix=false
+    """
+    plan = _training_plan(options)
+
+    from mocoop.groups import load_groups
+    from mocoop.printing import print_training
+    from mocoop.progress import training_progress
+    from mocoop.summary import summarise
+    from mocoop.training import train as train_run
+
+    group_ids = [group.id for group in load_groups(plan.groups).groups]
+    with training_progress(group_ids) as listener:
+        run = train_run(plan, listener)
+    if as_json:
+        _print_json(summarise(run))
+    else:
+        print_training(summarise(run), plan.data)
+
+
+@mocoop.command("eval")
+@click.argument("run", type=FOLDER)
+@_data_options
+@click.option("--classes", "parts", type=click.Choice(["base", "new", "all"]), multiple=True,
+              help="Repeatable; those trained on if left out. Base and new together give H.")  # fmt: skip
+@click.option("--per-class", is_flag=True, help="A line a class as well.")
+@click.option("--plots", type=FOLDER, help="Write pictures here: losses, expert use, base and new.")
+@_device_options
+@_bad_image_option
+@click.option("--max-skipped", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+              help="Fail above this share of unreadable test images.")  # fmt: skip
+@_json_option
+def evaluate(
+    run: Path, parts: tuple[str, ...], per_class: bool, plots: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Measure a run on the test images of a data set.
+
+    \b
+    mocoop eval run/ --data photos/
+    mocoop eval run/ --data photos/ --classes base --classes new --per-class --plots plots/
+    """
+    _use_threads(options["threads"])
+
+    from mocoop.data.sources import open_dataset
+    from mocoop.evaluate import Classes
+    from mocoop.evaluate import evaluate as evaluate_run
+    from mocoop.plots import draw_run
+    from mocoop.printing import evaluation_record, print_evaluation
+    from mocoop.progress import training_progress
+    from mocoop.run import Run
+
+    opened = Run.open(run)
+    dataset = open_dataset(
+        options["data"],
+        class_names=options["class_names"],
+        split_seed=opened.info["split_seed"],
+        follow_links=options["follow_links"],
+    )
+    with training_progress() as listener:
+        _say_stand_in(opened.stand_in, listener.notice)
+        listener.stage("loading the backbone")
+        backbone = opened.load_backbone(options["device"], precision=options["precision"] or "auto")
+        listener.stage("encoding the images")
+        evaluations = [
+            evaluate_run(
+                opened,
+                dataset,
+                classes=cast(Classes, part),
+                backbone=backbone,
+                cache=_cache(options["no_cache"]),
+                on_bad_image=options["on_bad_image"],
+                max_skipped=options["max_skipped"],
+                listener=listener,
+            )
+            for part in (parts or (opened.info["classes"],))
+        ]
+    if plots is not None:
+        for picture in draw_run(opened, evaluations, plots):
+            cli.say(f"picture: {picture}")
+    record = evaluation_record(opened, dataset.name, evaluations)
+    if as_json:
+        _print_json(record)
+    else:
+        print_evaluation(record, per_class)
+
+
+@mocoop.command()
+@click.argument("run", type=FOLDER)
+@click.argument("images", metavar="IMAGES...", type=ANY, nargs=-1, required=True)
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Runners-up in the JSON.")
+@click.option("--classes-file", type=FILE, help="Other classes than those trained on, one name a line.")
+@_device_options
+@_bad_image_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line an image.")
+def predict(
+    run: Path, images: tuple[Path, ...], top: int, classes_file: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Classify images, and say which experts decided. A folder stands for all images in it.
+
+    \b
+    mocoop predict run/ photo.jpg more_photos/
+    mocoop predict run/ photo.jpg --json | head -1
+    mocoop predict run/ photo.jpg --classes-file other_classes.txt
+    """
+    _use_threads(options["threads"])
+    paths = list(_image_files(images))
+    classnames = _read_class_names(classes_file) if classes_file else None
+
+    from mocoop.predict import predict_images
+    from mocoop.printing import print_predictions
+    from mocoop.run import Run
+
+    opened = Run.open(run)
+    _say_stand_in(opened.stand_in, lambda text: cli.say(f"note: {text}"))
+    backbone = opened.load_backbone(options["device"], precision=options["precision"] or "auto")
+    found = predict_images(
+        opened, paths, backbone=backbone, classnames=classnames, top=top, on_bad_image=options["on_bad_image"]
+    )
+    if as_json:
+        for prediction in found:
+            click.echo(json.dumps(prediction))
+    else:
+        print_predictions(found)
+
+
+@mocoop.command()
+@click.argument("run", type=FOLDER)
+@_json_option
+def show(run: Path, as_json: bool) -> None:
+    """Show what a run learned and from what: settings, experts, losses and how often each expert comes first.
+
+    \b
+    mocoop show run/
+    mocoop show run/ --json
+    """
+    from mocoop.printing import print_run
+    from mocoop.run import Run
+    from mocoop.summary import summarise
+
+    summary = summarise(Run.open(run))
+    if as_json:
+        _print_json(summary)
+    else:
+        print_run(summary)
+
+
+@mocoop.command()
+@click.option("-o", "--out", type=FOLDER, required=True, help="A new or empty folder.")
+@click.option("--train", type=click.IntRange(min=1), default=4, show_default=True,
+              help="Training tiles a class and style.")  # fmt: skip
+@click.option("--val", type=click.IntRange(min=0), default=1, show_default=True, help="Validation tiles.")
+@click.option("--test", type=click.IntRange(min=1), default=6, show_default=True, help="Test tiles.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Which tiles.")
+def scenes(out: Path, train: int, val: int, test: int, seed: int) -> None:
+    """Write the demonstration's data: drawn satellite-like tiles as folders of classes.
+
+    They are drawings, no photographs; the file names carry the visual style.
+
+    \b
+    mocoop scenes -o scenes/
+    """
+    if out.is_dir() and any(out.iterdir()):
+        raise UsageError(f"{out} is not empty", "choose a new folder")
+
+    from mocoop.miniclip.scenes import write_scenes
+    from mocoop.printing import command_path
+
+    write_scenes(out, train=train, val=val, test=test, seed=seed)
+    cli.say("next: mocoop-groups generate --domain 'satellite imagery' -o groups.json")
+    cli.say(f"      mocoop train --groups groups.json --data {command_path(out)} --classes base -o run")
+    click.echo(out)
+
+
+@mocoop.command()
+@click.option("-o", "--out", type=FOLDER, required=True, help="Where everything goes.")
+@click.option("--force", is_flag=True, help="Replace an earlier demonstration.")
+@_json_option
+def demo(out: Path, force: bool, as_json: bool) -> None:
+    """The whole story in a few minutes: groups, training, evaluation, prediction and a report with pictures.
+
+    It runs on drawn tiles with miniclip, a stand-in: the numbers say that the method runs, not how well it does.
+
+    \b
+    mocoop demo -o demo/
+    """
+    from mocoop.demo import DemoPlan, run_demo
+    from mocoop.printing import print_demo
+
+    results = run_demo(DemoPlan(out=out, force=force))
+    if as_json:
+        _print_json(results)
+    else:
+        print_demo(results)
+
+
+def main() -> NoReturn:
+    """Entry point of `mocoop`."""
+    cli.run(mocoop, "mocoop")
+
+
+def _training_plan(options: dict[str, Any]) -> TrainingPlan:
+    """The options of `train` as a plan. Raises UsageError for settings that cannot be."""
+    config = _config(options.pop("preset_name"), options.pop("settings"), {n: options.pop(n) for n in _SETTINGS})
+
+    from mocoop.training import TrainingPlan
+
+    return TrainingPlan(config=config, use_cache=not options.pop("no_cache"), **options)
+
+
+def _config(preset_name: str, settings: tuple[str, ...], named: dict[str, Any]) -> Config:
+    changes = {name: value for name, value in named.items() if value is not None}
+    if "views" in changes:
+        changes["views"] = _value(changes["views"])
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting} sets nothing", "write --set NAME=VALUE")
+        if name in changes:
+            raise UsageError(f"{name} is given twice", "give each setting once")
+        changes[name] = _value(text)
+    try:
+        return Config.from_dict({**preset(preset_name).to_dict(), **changes})
+    except ConfigError as error:
+        raise UsageError(error.message, error.hint) from error
+
+
+def _value(text: str) -> Any:
+    """A JSON value, or the text itself where it is none."""
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _use_threads(threads: int | None) -> None:
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def _cache(no_cache: bool) -> FeatureCache | None:
+    from mocoop.data.features import FeatureCache
+
+    return None if no_cache else FeatureCache()
+
+
+def _image_files(given: tuple[Path, ...]) -> Iterator[Path]:
+    """The files named, and the images in the folders named. Raises DataError for a folder without any."""
+    from mocoop.data.images import list_images
+
+    for path in given:
+        if not path.is_dir():
+            yield path
+            continue
+        images = list_images(path).images
+        if not images:
+            raise DataError(f"{path} has no images", "give image files, or a folder that has some")
+        yield from images
+
+
+def _read_class_names(path: Path) -> tuple[str, ...]:
+    """Class names, one a line, under the rules of every class name. Raises DataError."""
+    from mocoop.data.classnames import final_names
+    from mocoop.files import read_bytes
+
+    text = read_bytes(path, max_bytes=1 << 24, what="class name file", error=DataError).decode("utf-8", "replace")
+    names = [line.strip() for line in text.splitlines() if line.strip()]
+    if len(names) < 2:
+        raise DataError(f"{path} names {len(names)} classes", "name two or more, one a line")
+    return final_names(names)[0]
+
+
+def _say_stand_in(stand_in: bool, notice: Callable[[str], None]) -> None:
+    if stand_in:
+        from mocoop.backbone import STAND_IN_NOTE
+
+        notice(STAND_IN_NOTE)
+
+
+def _print_json(value: Any) -> None:
+    click.echo(json.dumps(value, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,203 @@
+"""How the results of the commands are laid out: tables on a terminal, tab-separated lines in a pipe.
+
+Numbers are computed elsewhere. Text that users brought (paths, class names, templates) is made printable first, so
+that no file name can move the cursor or break a line.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mocoop import cli
+
+if TYPE_CHECKING:
+    from mocoop.evaluate import Evaluation
+    from mocoop.run import Run
+
+STAND_IN = "miniclip is a stand-in trained on drawings: these numbers say nothing about CLIP"
+SEEN = "seen in training: no measure of new classes"
+
+
+def printable(text: object) -> str:
+    """Text on one line; control and direction characters as their escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+
+
+def command_path(path: Path | str) -> str:
+    """A path as it is typed in a command."""
+    return shlex.quote(printable(path))
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of 1 as a percentage; "-" for nothing."""
+    return "-" if share is None else f"{100 * share:.{digits}f}%"
+
+
+def print_training(summary: Mapping[str, Any], data: Path) -> None:
+    """The end of a training in a few lines, and what to do next."""
+    last, training = summary["last_epoch"], summary["training"]
+    rows = [
+        ("run", summary["run"]),
+        ("backbone", _backbone(summary)),
+        ("classes", _trained_on(summary)),
+        ("training", f"{training['epochs']} epochs, {training['steps']} steps, {training['seconds']:.1f} s"),
+        ("loss", _losses(last)),
+        ("accuracy, last epoch", percent(last.get("accuracy"))),
+    ]
+    _table(("what", "value"), rows)
+    parts = " --classes base --classes new" if summary["classes"] == "base" else ""
+    run = command_path(summary["run"])
+    cli.say(f"next: mocoop eval {run} --data {command_path(data)}{parts}")
+    cli.say(f"      mocoop predict {run} IMAGE...")
+
+
+def print_run(summary: Mapping[str, Any]) -> None:
+    """A run: what it is, its experts with their templates, its settings."""
+    training, versions = summary["training"], summary["versions"]
+    rows = [
+        ("run", summary["run"]),
+        ("domain", summary["groups"]["domain"]),
+        ("backbone", _backbone(summary)),
+        ("data", f"{summary['data']['name']}, {summary['data']['images']} images, {summary['shots']} shots"),
+        ("classes", _trained_on(summary)),
+        ("seeds", f"seed {summary['seed']}, split_seed {summary['split_seed']}"),
+        ("training", f"{training['epochs']} epochs, {training['steps']} steps, {training['seconds']:.1f} s"),
+        ("machine", f"{summary['device']}, {summary['precision']}, {summary['threads']} threads"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        ("loss, last epoch", _losses(summary["last_epoch"])),
+        ("accuracy, last epoch", percent(summary["last_epoch"].get("accuracy"))),
+        *[("note", note) for note in summary.get("notes", ())],
+    ]
+    _table(("what", "value"), rows, title="Run")
+    experts = [
+        (expert["id"], percent(expert["use"], 0), ("* " if text == expert["init"] else "") + text)
+        for expert in summary["experts"]
+        for text in expert["templates"]
+    ]
+    _table(("expert", "first for", "templates (* starts it)"), experts, title="Experts")
+    _table(("setting", "value"), list(summary["config"].items()), title=f"Settings (preset {summary['preset']})")
+
+
+def evaluation_record(run: Run, data_name: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
+    """What `mocoop eval --json` prints: each result, and H where base and new were measured."""
+    from mocoop.evaluate import harmonic_mean
+
+    accuracy = {evaluation.classes: evaluation.accuracy for evaluation in evaluations}
+    both = "base" in accuracy and "new" in accuracy
+    return {
+        "run": str(run.path),
+        "data": data_name,
+        "backbone": run.info["backbone"]["name"],
+        "stand_in": run.stand_in,
+        "trained_on": run.info["classes"],
+        "group_ids": list(run.group_ids),
+        "results": [evaluation.to_dict() for evaluation in evaluations],
+        "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
+        "notes": [STAND_IN] if run.stand_in else [],
+    }
+
+
+def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
+    """Accuracy a set of classes, H, and the classes one by one where asked."""
+    rows = [
+        (result["classes"], result["images"], f"{result['accuracy']:.2f}", _remark(result))
+        for result in record["results"]
+    ]
+    if record["harmonic_mean"] is not None:
+        rows.append(("H", "", f"{record['harmonic_mean']:.2f}", ""))
+    _table(("classes", "images", "accuracy %", "remark"), rows)
+    if per_class:
+        lines = [
+            _class_row(result["classes"], one, record["group_ids"])
+            for result in record["results"]
+            for one in result["per_class"]
+        ]
+        _table(("classes", "class", "images", "accuracy %", "first expert"), lines)
+    for note in record["notes"]:
+        cli.say(f"note: {note}")
+
+
+def print_predictions(predictions: Iterable[Mapping[str, Any]]) -> None:
+    """A line an image: class, probability and the experts that decided."""
+    columns = ("path", "class", "probability", "experts")
+    if sys.stdout.isatty():
+        _table(columns, [_prediction_row(prediction) for prediction in predictions])
+        return
+    click.echo("\t".join(columns))
+    for prediction in predictions:  # each as soon as it is known
+        click.echo("\t".join(_prediction_row(prediction)))
+
+
+def print_demo(results: Mapping[str, Any]) -> None:
+    """The demonstration's table, how often the router finds the style, and where the report is."""
+    columns = ("method", "base %", "new %", "H %")
+    _table(
+        columns,
+        [demo_row(method) for method in results["methods"]],
+        title=f"Seeds {results['seeds']}, mean ± deviation",
+    )
+    routing = [(one["what"], one["expert_text"]) for one in results["routing"]]
+    _table(("first expert is the group that names the tile's style", "% of test tiles"), routing)
+    cli.say(f"note: {STAND_IN}")
+    cli.say(f"report: {results['report']}  ({results['seconds']:.0f} s)")
+
+
+def demo_row(method: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """A method's name and its three numbers as text."""
+    return (method["method"], *(with_deviation(method[key], method[f"{key}_sd"]) for key in ("base", "new", "h")))
+
+
+def with_deviation(value: float, deviation: float | None) -> str:
+    """ "71.3 ± 0.8", or the value alone where nothing varies."""
+    return f"{value:.1f}" if deviation is None else f"{value:.1f} ± {deviation:.1f}"
+
+
+def _table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
+    cli.show_table(columns, [[printable(cell) for cell in row] for row in rows], title=title)
+
+
+def _backbone(summary: Mapping[str, Any]) -> str:
+    backbone = summary["backbone"]
+    weights = f", {backbone['pretrained']}" if backbone["pretrained"] else ""
+    return f"{backbone['name']}{weights}{' (a stand-in)' if backbone['stand_in'] else ''}"
+
+
+def _trained_on(summary: Mapping[str, Any]) -> str:
+    return f"{summary['classes']}: {len(summary['classnames'])} of {len(summary['all_classnames'])}"
+
+
+def _losses(last: Mapping[str, Any]) -> str:
+    if not last:
+        return "-"
+    return (
+        f"{last['loss']:.3f} (class {last['class_loss']:.3f}, router {last['router_loss']:.3f}, "
+        f"text {last['text_loss']:.3f})"
+    )
+
+
+def _remark(result: Mapping[str, Any]) -> str:
+    remarks = [SEEN] if result["classes"] == "new" and result["seen_in_training"] else []
+    if result["skipped"]:
+        remarks.append(f"{result['skipped']} unreadable images skipped")
+    return "; ".join(remarks)
+
+
+def _class_row(classes: str, one: Mapping[str, Any], group_ids: Sequence[str]) -> tuple[object, ...]:
+    use = one["expert_use"]
+    first = max(range(len(use)), key=use.__getitem__)
+    accuracy = "-" if one["accuracy"] is None else f"{one['accuracy']:.1f}"
+    return classes, one["name"], one["images"], accuracy, f"{group_ids[first]} {percent(use[first], 0)}"
+
+
+def _prediction_row(prediction: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    if "error" in prediction:
+        return printable(prediction["path"]), "", "", printable(f"not read: {prediction['error']}")
+    experts = ", ".join(f"{expert['id']} {percent(expert['weight'], 0)}" for expert in prediction["experts"])
+    name = printable(prediction["class"])
+    return printable(prediction["path"]), name, f"{prediction['probability']:.4f}", experts
