@@ -204,6 +204,12 @@ def _child(world, out, *, force=False, **env):
     return subprocess.Popen([sys.executable, "-c", script], env={**os.environ, **env}, stderr=subprocess.PIPE)
 
 
+def _complete(world, out):
+    child = _child(world, out)
+    _, errors = child.communicate()
+    assert child.returncode == 0, errors.decode()
+
+
 def _interrupt(world, out):
     child = _child(world, out, MOCOOP_SIGNAL_AT="SIGKILL:after-step:4")
     child.wait()
@@ -213,7 +219,7 @@ def _interrupt(world, out):
 @pytest.fixture(scope="module")
 def uninterrupted(world, tmp_path_factory):
     out = tmp_path_factory.mktemp("whole") / "run"
-    assert _child(world, out).wait() == 0
+    _complete(world, out)
     return Run.open(out)
 
 
@@ -235,7 +241,7 @@ def test_a_killed_run_resumes_to_the_same_bits(world, tmp_path, uninterrupted, c
     killed = _child(world, out, MOCOOP_SIGNAL_AT=f"SIGKILL:{crash}")
     killed.wait()
     assert killed.returncode == -signal.SIGKILL
-    assert _child(world, out).wait() == 0
+    _complete(world, out)
     resumed = Run.open(out)
     assert all(torch.equal(resumed.tensors[name], uninterrupted.tensors[name]) for name in uninterrupted.tensors)
     assert [log.step for log in resumed.history()] == list(range(1, 10))
@@ -245,7 +251,7 @@ def test_ctrl_c_finishes_the_step_saves_and_exits_130(world, tmp_path, uninterru
     out = tmp_path / "run"
     assert _child(world, out, MOCOOP_SIGNAL_AT="SIGINT:after-step:2").wait() == 130
     assert (out / "checkpoints" / "latest").read_text() == "step-00000002\n"
-    assert _child(world, out).wait() == 0
+    _complete(world, out)
     assert torch.equal(Run.open(out).tensors["ctx"], uninterrupted.tensors["ctx"])
 
 
