@@ -4,7 +4,7 @@ Each style has the name of the bank aspect that words it, which is the id of the
 that a demo can ask whether a router's first expert is the group that names a tile's true style.
 
 `shift` (0 to 1) is how far a tile's look lies from the pretraining tiles: other colours, a colour cast, stronger
-texture, sensor noise. Shapes, zoom and clutter are shifted in `scenes`.
+texture, noise. Shapes, zoom and clutter are shifted in `scenes`.
 """
 
 from __future__ import annotations
@@ -43,7 +43,11 @@ class Ground:
         palette = palette + self.rng.normal(0, 0.025, palette.shape).astype(np.float32)
         grain = table.GRAINS[self.materials] * self.texture * (1 + 1.2 * self.shift)
         shaded = 1 + grain - 0.1 * self.shadow()
-        return np.asarray(palette[self.materials] * shaded[..., None])
+        colours: Image = palette[self.materials] * shaded[..., None]
+        if self.shift:
+            colours = np.clip(colours, 0, 1) ** (1 - 0.25 * self.shift)
+            colours = colours + self.rng.normal(0, 0.05 * self.shift, colours.shape)
+        return colours
 
     def shadow(self) -> NDArray[np.bool_]:
         """Where another material lies to the upper left, (64, 64)."""
@@ -174,7 +178,7 @@ def thermal(ground: Ground) -> Image:
 def radar(ground: Ground) -> Image:
     """Backscatter with speckle; edges that face the radar are bright."""
     echo = ground.through(table.ECHOES) * (1 + 0.8 * ground.shadow())
-    speckle = ground.rng.gamma(3.0, 1 / 3.0, echo.shape)  # multiplicative, as a radar's is
+    speckle = ground.rng.gamma(6.0, 1 / 6.0, echo.shape)  # multiplicative, as a radar's is
     return _grey(echo * speckle)
 
 
@@ -190,7 +194,6 @@ class Style:
 
     draw: Callable[[Ground], Image]
     aspect: str
-    clean: bool = False  # a drawing, not a photograph: the shift adds no sensor noise
 
 
 STYLES: dict[str, Style] = {
@@ -201,7 +204,7 @@ STYLES: dict[str, Style] = {
     "grey": Style(grey, "overhead_greyscale"),
     "night": Style(night, "overhead_night"),
     "winter": Style(winter, "overhead_winter"),
-    "map": Style(drawn_map, "overhead_map", clean=True),
+    "map": Style(drawn_map, "overhead_map"),
     "blurry": Style(blurry, "overhead_blur"),
     "noisy": Style(noisy, "overhead_noise"),
     "thermal": Style(thermal, "non_visible_sensor"),
@@ -217,10 +220,5 @@ def render(style: str, materials: NDArray[np.uint8], rng: np.random.Generator, s
     """The land in a style, (64, 64, 3) of bytes."""
     texture = 0.6 * noise.patch("rough", rng, SIZE) + 0.5 * noise.patch("patchy", rng, SIZE)
     image = STYLES[style].draw(Ground(materials, texture, rng, shift))
-    image = np.clip(image * rng.uniform(0.88, 1.12), 0, 1)
-    sensor = 0.012
-    if shift and not STYLES[style].clean:
-        image = image ** (1 - 0.25 * shift)
-        sensor += 0.05 * shift
-    image = image + rng.normal(0, sensor, image.shape)
+    image = image * rng.uniform(0.88, 1.12) + rng.normal(0, 0.012, image.shape)
     return (np.clip(image, 0, 1) * 255).astype(np.uint8)
