@@ -1,35 +1,51 @@
-"""Image features, computed once: a content-addressed, memory-mapped cache in front of a frozen image tower.
+"""Image features, computed once: a frozen image tower behind a content-addressed cache.
 
 The key of an entry is made of everything its numbers depend on: the encoder's fingerprint, the preprocessing, the
 views, and the *contents* of the images in order. A file replaced under the same name misses; a renamed one hits.
-An entry is built under a lock in a temporary file and renamed, so a second builder waits and then reads, and a
-killed one leaves nothing that is ever read. N images, V views, D joint width, B images in a batch.
+Images are decoded and augmented in a few threads ahead of the encoder; two batches of pixels at most are in memory
+beside the features. How entries are kept is `mocoop.data.cache`; which images, `mocoop.data.splits`.
+
+N images, V views, D joint width, B views in a batch.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from mocoop.data.dataset import Example, named
-from mocoop.data.images import open_image
-from mocoop.data.views import Preprocess, ViewPlan, centre_view, random_view, view_rng
-from mocoop.errors import DataError, ImageError, StorageError
-from mocoop.files import atomic_path, os_error, read_json, sha256_bytes, sha256_file, sweep_stale, write_json
+from mocoop import __version__
+from mocoop.data.cache import FeatureCache, Notice, Stored
+from mocoop.data.dataset import Example
+from mocoop.data.images import MAX_BYTES, open_image
+from mocoop.data.views import DEFAULT_SCALE, Preprocess, ViewPlan, centre_view, random_view, view_rng
+from mocoop.errors import BackboneError, DataError, ImageError, StorageError
+from mocoop.files import sha256_bytes, sha256_file
 
 if TYPE_CHECKING:
     import torch
 
+__all__ = ["FeatureCache", "ImageEncoder", "ImageFeatures", "Progress", "image_features", "online_views"]
+
+_log = logging.getLogger(__name__)
+
 FORMAT = 1  # raised whenever the same key would mean other numbers
+MAX_NAMED = 20  # bad images spelt out in one error
+
 Progress = Callable[[int, int], None]  # images done, images in all
+_UNREADABLE = "unreadable"  # where a hash would stand
+BadImages = Literal["fail", "skip"]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class ImageEncoder(Protocol):
@@ -53,69 +69,14 @@ class ImageEncoder(Protocol):
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Features (max(V, 1), N, D) float32 of the images that could be read: `kept` are their places in the request."""
+    """Features (max(V, 1), N, D) float32, read-only, of the images that could be read.
+
+    `kept` are their places among the examples asked for, `skipped` the paths of the others and why.
+    """
 
     features: np.ndarray
     kept: tuple[int, ...]
     skipped: tuple[tuple[Path, str], ...]
-
-
-class FeatureCache:
-    """A folder of entries: `<key>.npy` with its description `<key>.json` beside it."""
-
-    def __init__(self, root: Path | None = None) -> None:
-        """`root` defaults to $MOCOOP_CACHE, else the platform's cache folder for mocoop."""
-        self.root = root or default_root()
-        self._trusted: set[str] = set()  # entries whose hash was checked by this process
-
-    def path(self, key: str) -> Path:
-        """The array file of an entry."""
-        return self.root / "images" / f"{key}.npy"
-
-    def read(self, key: str) -> tuple[np.ndarray, dict[str, Any]] | None:
-        """The memory-mapped array and description of an entry, or None where it is absent or damaged."""
-        path = self.path(key)
-        try:
-            about = read_json(path.with_suffix(".json"), what="cache entry", error=StorageError)
-            if path.stat().st_size != about["bytes"]:
-                return None
-            if key not in self._trusted and sha256_file(path) != about["sha256"]:
-                return None
-            self._trusted.add(key)
-            return np.load(path, mmap_mode="r", allow_pickle=False), about
-        except (StorageError, OSError, ValueError, KeyError, TypeError):
-            return None  # absent, cut or not ours: it is built again
-
-    def write(self, key: str, features: np.ndarray, about: dict[str, Any]) -> None:
-        """Store an entry; the description comes last, so that an entry without one does not exist."""
-        path = self.path(key)
-        path.with_suffix(".json").unlink(missing_ok=True)
-        with atomic_path(path) as temporary, temporary.open("wb") as file:
-            np.lib.format.write_array(file, np.ascontiguousarray(features), allow_pickle=False)
-        about = {**about, "shape": list(features.shape), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
-        write_json(path.with_suffix(".json"), about)
-        self._trusted.add(key)
-
-    def lock(self, key: str) -> Any:
-        """The lock of an entry's builders; it goes with the process."""
-        from filelock import FileLock
-
-        folder = self.root / "images"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise os_error(error, "write", folder) from error
-        sweep_stale(folder)
-        return FileLock(folder / f"{key}.lock")
-
-
-def default_root() -> Path:
-    """$MOCOOP_CACHE, or the platform's cache folder."""
-    if folder := os.environ.get("MOCOOP_CACHE"):
-        return Path(folder)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("mocoop"))
 
 
 def image_features(
@@ -125,54 +86,75 @@ def image_features(
     *,
     cache: FeatureCache | None,
     batch_size: int = 64,
-    on_bad_image: Literal["fail", "skip"] = "fail",
+    on_bad_image: BadImages = "fail",
     workers: int | None = None,
     progress: Progress | None = None,
+    notice: Notice = _log.warning,
 ) -> ImageFeatures:
     """Features of the images of some examples, from the cache where it has them.
 
+    Args:
+        plan: which views; None is one centre view.
+        batch_size: views a call of the encoder; another one changes features by rounding only.
+        on_bad_image: "fail" names every image that cannot be read, "skip" leaves them out.
+        workers: decoding threads; their number changes nothing but the time.
+        notice: hears of a damaged cache entry, of waiting, and of a cache that cannot be written (the features then
+            stay in memory); by default the log.
+
     Raises:
-        DataError: with "fail", for images that cannot be read, every one named; nothing readable at all.
-        StorageError: the cache cannot be written.
+        DataError: images that cannot be read (with "fail", or all of them), that change while they are read, or
+            examples without images.
+        BackboneError: the encoder gives features that are not finite or of another width than it says.
     """
-    plan = plan or ViewPlan()
-    job = _Job(encoder, [_path(example) for example in examples], plan, batch_size, workers, progress)
+    paths = [_path(example) for example in examples]
+    if not paths:
+        raise DataError("there are no images to compute features of", "check the split that was asked for")
+    job = _Job(encoder, paths, plan or ViewPlan(), batch_size, on_bad_image, _workers(workers), progress)
     if cache is None:
-        features, bad = job.compute()
-        return _result(features, bad, job.paths, on_bad_image)
+        return job.result(job.compute())
     contents = job.contents()
-    key = _key(encoder, plan, contents)
-    found = cache.read(key)
-    if found is None:
-        with cache.lock(key):
-            found = cache.read(key)  # another builder may have finished while we waited
-            if found is None:
-                features, bad = job.compute(contents)
-                about = {"format": FORMAT, "encoder": encoder.fingerprint, "views": asdict(plan), "bad": bad}
-                cache.write(key, features, about)
-                found = cache.read(key)
-    if found is None:
-        raise StorageError(f"the cache {cache.root} does not give back what was written", "use --no-cache")
-    bad = {int(place): why for place, why in found[1]["bad"].items()}
-    return _result(found[0], bad, job.paths, on_bad_image)
+    key = _key(encoder, job.plan, contents)
+    stored = cache.fetch(key, lambda: job.compute(contents), usable=job.still_true, notice=notice)
+    return job.result(stored)
 
 
 def online_views(
-    examples: Sequence[Example], preprocess: Preprocess, seed: int, epoch: int, scale: tuple[float, float]
+    examples: Sequence[Example],
+    preprocess: Preprocess,
+    seed: int,
+    epoch: int,
+    scale: tuple[float, float] = DEFAULT_SCALE,
+    *,
+    workers: int | None = None,
 ) -> torch.Tensor:
-    """Pixels (B, 3, H, W) of one fresh view of each image, for the image tower in the loop.
+    """Pixels (B, 3, H, W) float32 of one fresh view of each image, for the image tower in the loop.
 
-    A function of (seed, epoch, content), so that an epoch can be taken again. Raises ImageError.
+    A function of (seed, epoch, content), so that an epoch can be taken again. Raises DataError.
     """
     import torch
 
-    plan = ViewPlan(count=1, seed=seed, scale=scale)
-
     def view(path: Path) -> np.ndarray:
-        return random_view(open_image(path), preprocess, view_rng(plan.seed, epoch, sha256_file(path)), plan.scale)
+        data = _read(path)
+        rng = view_rng(seed, epoch, sha256_bytes(data))
+        return random_view(open_image(data, name=path), preprocess, rng, scale)
 
-    with ThreadPoolExecutor(_workers(None)) as pool:
+    with ThreadPoolExecutor(_workers(workers)) as pool:
         return torch.from_numpy(np.stack(list(pool.map(view, map(_path, examples)))))
+
+
+class _Task(NamedTuple):
+    """Some views of one image: at most a batch of them."""
+
+    place: int
+    views: range
+
+
+class _Pixels(NamedTuple):
+    """The views of a task (len(views), 3, H, W), or None and why there are none."""
+
+    task: _Task
+    pixels: np.ndarray | None
+    why: str | None = None
 
 
 class _Job:
@@ -184,88 +166,164 @@ class _Job:
         paths: list[Path],
         plan: ViewPlan,
         batch_size: int,
-        workers: int | None,
+        on_bad_image: BadImages,
+        workers: int,
         progress: Progress | None,
     ) -> None:
-        self.paths = paths
-        self._encoder, self._plan, self._batch_size = encoder, plan, batch_size
-        self._workers = _workers(workers)
+        self.plan = plan
+        self._encoder, self._paths, self._batch_size = encoder, paths, batch_size
+        self._fail = on_bad_image == "fail"
+        self._workers = workers
         self._progress = progress
 
     def contents(self) -> list[str]:
-        """The hash of each file; an unreadable file is named by the reason."""
+        """The hash of each file, or "unreadable"."""
 
         def content(path: Path) -> str:
             try:
+                _check_is_file(path)
                 return sha256_file(path)
-            except StorageError as error:
-                return f"unreadable: {error.message}"
+            except (ImageError, StorageError):
+                return _UNREADABLE
 
         with ThreadPoolExecutor(self._workers) as pool:
-            return list(pool.map(content, self.paths))
+            return list(_ahead(pool, content, iter(self._paths), 4 * self._workers))
 
-    def compute(self, contents: Sequence[str] | None = None) -> tuple[np.ndarray, dict[int, str]]:
-        """Features (max(V, 1), N, D), zero rows for bad images, and why those are bad."""
+    def compute(self, contents: Sequence[str] | None = None) -> Stored:
+        """Decode and encode all images. `contents` are the hashes the files must still have.
+
+        Once an image is bad under "fail" the others are only decoded, so that all bad ones can be named.
+        """
         import torch
 
-        contents = contents or self.contents()
-        views = max(1, self._plan.count)
-        features = np.zeros((views, len(self.paths), self._encoder.embed_dim), dtype=np.float32)
+        views = max(1, self.plan.count)
+        views_a_task = min(views, self._batch_size)
+        tasks_a_batch = self._batch_size // views_a_task
+        features = np.zeros((views, len(self._paths), self._encoder.embed_dim), dtype=np.float32)
         bad: dict[int, str] = {}
-        images_a_batch = max(1, self._batch_size // views)
-        with ThreadPoolExecutor(self._workers) as pool:
-            jobs = _ahead(pool, self._views, list(enumerate(contents)), 2 * images_a_batch)
-            while batch := list(islice(jobs, images_a_batch)):
-                good = [(place, pixels) for place, pixels, why in batch if why is None]
-                bad |= {place: why for place, _, why in batch if why is not None}
-                if good:
-                    pixels = torch.from_numpy(np.concatenate([pixels for _, pixels in good]))  # (n V, 3, H, W)
-                    encoded = torch.cat([self._encoder.encode_images(part) for part in pixels.split(self._batch_size)])
-                    rows = encoded.numpy().reshape(len(good), views, -1)
-                    features[:, [place for place, _ in good]] = rows.transpose(1, 0, 2)
+
+        def draw(task: _Task) -> _Pixels:
+            expected = None if contents is None else contents[task.place]
+            return self._draw(task, expected, only_decode=bool(bad) and self._fail)
+
+        with ThreadPoolExecutor(self._workers) as pool, torch.no_grad():
+            drawn = _ahead(pool, draw, self._tasks(views, views_a_task), tasks_a_batch)
+            while batch := list(islice(drawn, tasks_a_batch)):
+                bad |= {item.task.place: item.why for item in batch if item.why is not None}
+                if not (bad and self._fail):
+                    self._encode(batch, features)
                 if self._progress is not None:
-                    self._progress(batch[-1][0] + 1, len(self.paths))
-        return features, bad
+                    last = batch[-1].task
+                    self._progress(last.place + (last.views.stop == views), len(self._paths))
+        kept = self._kept(bad)
+        return Stored(_read_only(features[:, kept] if bad else features), self._describe(bad, contents))
 
-    def _views(self, item: tuple[int, str]) -> tuple[int, np.ndarray, str | None]:
-        """All views of one image (V, 3, H, W), or why there are none."""
-        place, content = item
-        nothing = np.zeros(0, dtype=np.float32)
+    def still_true(self, stored: Stored) -> bool:
+        """Whether what could not be read still cannot, for the same reason: a disk or a decoder may have recovered."""
+        return all(self._draw(_Task(place, range(0)), None).why == why for place, why in _skipped(stored).items())
+
+    def result(self, stored: Stored) -> ImageFeatures:
+        """What the caller gets. Raises DataError for bad images, as asked, or where there are no others."""
+        bad = _skipped(stored)
+        skipped = tuple((self._paths[place], why) for place, why in sorted(bad.items()))
+        return ImageFeatures(stored.array, tuple(self._kept(bad)), skipped)
+
+    def _kept(self, bad: dict[int, str]) -> list[int]:
+        """The places of the good images. Raises DataError where bad ones are not to be left out, or are all."""
+        if bad and (self._fail or len(bad) == len(self._paths)):
+            raise self._cannot_be_read(bad)
+        return [place for place in range(len(self._paths)) if place not in bad]
+
+    def _tasks(self, views: int, views_a_task: int) -> Iterator[_Task]:
+        for place in range(len(self._paths)):
+            for start in range(0, views, views_a_task):
+                yield _Task(place, range(start, min(views, start + views_a_task)))
+
+    def _draw(self, task: _Task, expected: str | None, *, only_decode: bool = False) -> _Pixels:
+        """The pixels of a task. Raises DataError for a file that changed after it was hashed."""
+        path = self._paths[task.place]
         try:
-            image = open_image(self.paths[place])
+            data = _read(path)
+            content = sha256_bytes(data)
+            if expected is not None and content != expected:
+                raise DataError(f"{path} changed while its features were computed", "run again when it is complete")
+            image = open_image(data, name=path)
         except ImageError as error:
-            return place, nothing, str(error).removeprefix(f"{self.paths[place]}: ")
-        preprocess, plan = self._encoder.preprocess, self._plan
+            return _Pixels(task, None, str(error).removeprefix(f"{path}: "))
+        if only_decode or not task.views:
+            return _Pixels(task, None)
+        preprocess, plan = self._encoder.preprocess, self.plan
         if plan.count == 0:
-            return place, centre_view(image, preprocess)[None], None
-        rngs = [view_rng(plan.seed, view, content) for view in range(plan.count)]
-        return place, np.stack([random_view(image, preprocess, rng, plan.scale) for rng in rngs]), None
+            return _Pixels(task, centre_view(image, preprocess)[None])
+        rngs = [view_rng(plan.seed, view, content) for view in task.views]
+        return _Pixels(task, np.stack([random_view(image, preprocess, rng, plan.scale) for rng in rngs]))
+
+    def _encode(self, batch: list[_Pixels], features: np.ndarray) -> None:
+        """Encode the views of a batch and put each where it belongs in `features` (V, N, D)."""
+        import torch
+
+        good = [(task, pixels) for task, pixels, _ in batch if pixels is not None]
+        if not good:
+            return
+        pixels = torch.from_numpy(np.concatenate([pixels for _, pixels in good]))  # (B, 3, H, W)
+        rows = self._encoder.encode_images(pixels).numpy()  # (B, D)
+        if rows.shape != (len(pixels), features.shape[-1]):
+            raise BackboneError(
+                f"the image tower gives features of shape {rows.shape} for {len(pixels)} images, "
+                f"not {(len(pixels), features.shape[-1])}",
+                "embed_dim must be the width of its features",
+            )
+        places = [(view, task.place) for task, _ in good for view in task.views]
+        finite = np.isfinite(rows).all(axis=1)
+        if not finite.all():
+            path = self._paths[places[int(finite.argmin())][1]]
+            raise BackboneError(f"the features of {path} are not finite", "use --precision float32, or other weights")
+        features[tuple(np.array(places).T)] = rows
+
+    def _describe(self, bad: dict[int, str], contents: Sequence[str] | None) -> dict[str, Any]:
+        return {
+            "format": FORMAT,
+            "mocoop": __version__,
+            "encoder": self._encoder.fingerprint,
+            "preprocess": asdict(self._encoder.preprocess),
+            "views": asdict(self.plan),
+            "contents_sha256": sha256_bytes("\n".join(contents or ()).encode()),
+            "skipped": [{"place": place, "why": why} for place, why in sorted(bad.items())],
+        }
+
+    def _cannot_be_read(self, bad: dict[int, str]) -> DataError:
+        lines = "; ".join(f"{self._paths[place]}: {why}" for place, why in sorted(bad.items())[:MAX_NAMED])
+        more = f"; and {len(bad) - MAX_NAMED} more" if len(bad) > MAX_NAMED else ""
+        all_bad = len(bad) == len(self._paths)
+        return DataError(
+            f"{len(bad)} of {len(self._paths)} images cannot be read: {lines}{more}",
+            "replace them" if all_bad else "replace them, or leave them out with --on-bad-image skip",
+        )
 
 
-def _ahead(pool: ThreadPoolExecutor, work: Callable[[Any], Any], items: Sequence[Any], depth: int) -> Iterator[Any]:
+def _ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterator[Item], depth: int
+) -> Iterator[Result]:
     """Results in order, with at most `depth` items under way: memory does not grow with the data set."""
-    from collections import deque
+    waiting = deque(pool.submit(work, item) for item in islice(items, depth))
+    try:
+        while waiting:
+            result = waiting.popleft().result()
+            waiting.extend(pool.submit(work, item) for item in islice(items, 1))
+            yield result
+    finally:
+        for future in waiting:
+            future.cancel()
 
-    waiting = deque(pool.submit(work, item) for item in items[:depth])
-    for item in items[depth:]:
-        yield waiting.popleft().result()
-        waiting.append(pool.submit(work, item))
-    while waiting:
-        yield waiting.popleft().result()
+
+def _read_only(array: np.ndarray) -> np.ndarray:
+    """The array as a memory-mapped one would be: what changes it by mistake fails with and without a cache."""
+    array.flags.writeable = False
+    return array
 
 
-def _result(
-    features: np.ndarray, bad: dict[int, str], paths: Sequence[Path], on_bad_image: Literal["fail", "skip"]
-) -> ImageFeatures:
-    if bad and on_bad_image == "fail":
-        lines = "; ".join(f"{paths[place]}: {why}" for place, why in sorted(bad.items())[:20])
-        more = f" and {len(bad) - 20} more" if len(bad) > 20 else ""
-        raise DataError(f"{len(bad)} image(s) cannot be read: {lines}{more}", "mend them, or use --on-bad-image skip")
-    kept = tuple(place for place in range(len(paths)) if place not in bad)
-    if not kept:
-        raise DataError(f"none of the images can be read: {named(paths, len(paths))}")
-    skipped = tuple((paths[place], why) for place, why in sorted(bad.items()))
-    return ImageFeatures(features[:, list(kept)] if bad else features, kept, skipped)
+def _skipped(stored: Stored) -> dict[int, str]:
+    return {item["place"]: item["why"] for item in stored.about["skipped"]}
 
 
 def _key(encoder: ImageEncoder, plan: ViewPlan, contents: Sequence[str]) -> str:
@@ -274,9 +332,24 @@ def _key(encoder: ImageEncoder, plan: ViewPlan, contents: Sequence[str]) -> str:
     return sha256_bytes(json.dumps(identity).encode())
 
 
+def _read(path: Path) -> bytes:
+    """The bytes of an image file, one more than `open_image` takes at most. Raises ImageError."""
+    _check_is_file(path)
+    try:
+        with path.open("rb") as file:
+            return file.read(MAX_BYTES + 1)
+    except OSError as error:
+        raise ImageError(path, f"cannot be read: {error.strerror or error}", "check the path") from error
+
+
+def _check_is_file(path: Path) -> None:
+    if path.exists() and not path.is_file():  # reading a pipe could wait for ever
+        raise ImageError(path, "not a file", "give the path of an image")
+
+
 def _path(example: Example) -> Path:
     if example.path is None:
-        raise DataError(f"{example} is a stored feature, not an image")
+        raise DataError(f"{example} is a stored feature, not an image", "stored features are used as they are")
     return example.path
 
 

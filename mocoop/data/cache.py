@@ -1,0 +1,294 @@
+"""A folder of arrays, each named by the hash of all that its numbers depend on.
+
+An entry is `<key>.npy` with `<key>.json` beside it, which describes it and holds the hashes of both. The array is
+written under a temporary name and renamed, the description comes last, and one process builds a key while others wait
+and then read: what a killed builder leaves is never read. A cut or changed entry is noticed, said aloud and built
+again. A cache that cannot be written (full or read-only disk) costs only its use: the array stays in memory, and a
+notice says so.
+
+What a key is made of and what the numbers mean is not here; see `mocoop.data.features`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import logging
+import os
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from mocoop.errors import StorageError
+from mocoop.files import (
+    atomic_path,
+    json_bytes,
+    os_error,
+    read_json,
+    sha256_bytes,
+    sha256_file,
+    sweep_stale,
+    write_json,
+)
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+Notice = Callable[[str], None]
+
+_ELSEWHERE = "set MOCOOP_CACHE to a folder that can be written"
+_NAME = re.compile(r"[0-9a-f]{64}\.(npy|json|lock)")
+_PIECE = 1 << 24  # bytes written and hashed at a time
+
+_log = logging.getLogger(__name__)
+_verified: set[tuple[str, int, int, int]] = set()  # array files whose content this process has hashed and found right
+
+
+@dataclass(frozen=True)
+class Stored:
+    """An array, read-only, and its description. Memory-mapped where it comes from the cache."""
+
+    array: np.ndarray
+    about: dict[str, Any]
+
+
+@dataclass(frozen=True)
+class CacheEntry:
+    """One entry as a list of the cache shows it; `about` is None where its description is missing or damaged."""
+
+    key: str
+    bytes: int  # of all its files
+    about: dict[str, Any] | None
+
+
+class FeatureCache:
+    """The cache of image features; `root` is by default $MOCOOP_CACHE, else the platform's cache folder for mocoop."""
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = root or default_root()
+
+    @property
+    def folder(self) -> Path:
+        """Where the entries of image features lie."""
+        return self.root / "images"
+
+    def path(self, key: str) -> Path:
+        """The array file of an entry."""
+        return self.folder / f"{key}.npy"
+
+    def fetch(
+        self,
+        key: str,
+        build: Callable[[], Stored],
+        *,
+        usable: Callable[[Stored], bool] | None = None,
+        notice: Notice = _log.warning,
+    ) -> Stored:
+        """The entry of a key, built where it is absent, damaged or not `usable`.
+
+        `notice` hears of damage, of waiting and of a cache that cannot be written. What `build` raises is passed on.
+        """
+
+        def found(notice: Notice | None = None) -> Stored | None:
+            stored = self.read(key, notice)
+            return stored if stored is not None and (usable is None or usable(stored)) else None
+
+        if (stored := found()) is not None:
+            return stored
+        with self._builder(key, notice) as writable:
+            if not writable:
+                return build()
+            if (stored := found(notice)) is not None:  # another builder may have finished while we waited
+                return stored
+            stored = build()
+            try:
+                self._write(key, stored)
+            except StorageError as error:
+                notice(f"the image features cannot be kept: {error}; {_ELSEWHERE}")
+                return stored
+            return self.read(key, notice) or stored
+
+    def read(self, key: str, notice: Notice | None = None) -> Stored | None:
+        """An entry, or None where it is absent or damaged; `notice` hears of damage."""
+        path = self.path(key)
+        if not path.with_suffix(".json").exists():
+            return None
+        try:
+            return _open(path)
+        except (StorageError, OSError, ValueError) as error:
+            if notice is not None:
+                notice(f"the cached image features {path} are damaged ({error}) and are computed again")
+            return None
+
+    def entries(self) -> tuple[CacheEntry, ...]:
+        """All entries, sorted by key. Raises StorageError."""
+        return tuple(self._entry(key, files) for key, files in sorted(self._files().items()) if not _only_lock(files))
+
+    def clear(self) -> tuple[CacheEntry, ...]:
+        """Remove all entries but those being built now, and what dead builders left; returns those removed.
+
+        Only files named as entries are touched. Arrays that a process has open stay readable to it on POSIX.
+        Raises StorageError.
+        """
+        removed = []
+        sweep_stale(self.folder)
+        for key, files in sorted(self._files().items()):
+            with self._held(key) as held:
+                if not held:
+                    continue
+                if not _only_lock(files):
+                    removed.append(self._entry(key, files))
+                for file in sorted(files):  # json before npy: never a description without its array
+                    if file.suffix != ".lock":
+                        _unlink(file)
+            _unlink(self.folder / f"{key}.lock")
+        return tuple(removed)
+
+    def _files(self) -> dict[str, list[Path]]:
+        try:
+            found = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
+        except FileNotFoundError:
+            return {}
+        except OSError as error:
+            raise os_error(error, "read", self.folder) from error
+        grouped: dict[str, list[Path]] = {}
+        for path in found:
+            grouped.setdefault(path.stem, []).append(path)
+        return grouped
+
+    def _entry(self, key: str, files: list[Path]) -> CacheEntry:
+        try:
+            about: dict[str, Any] | None = _description(self.path(key))
+        except StorageError:
+            about = None
+        return CacheEntry(key, sum(_size(file) for file in files), about)
+
+    def _write(self, key: str, stored: Stored) -> None:
+        path = self.path(key)
+        _unlink(path.with_suffix(".json"))  # no description may stand beside an array that is not its own
+        with atomic_path(path) as temporary:
+            digest = _write_array(temporary, stored.array)
+            size = temporary.stat().st_size
+        about = {**stored.about, "shape": list(stored.array.shape), "bytes": size, "sha256": digest}
+        write_json(path.with_suffix(".json"), {"entry": about, "sha256": sha256_bytes(json_bytes(about))})
+
+    @contextmanager
+    def _builder(self, key: str, notice: Notice) -> Iterator[bool]:
+        """The right to build an entry, waited for; False where the cache cannot be written at all."""
+        try:
+            lock = self._lock(key)
+            sweep_stale(self.folder)
+            if not _take(lock):
+                notice("another process is computing the same image features; waiting for it")
+                lock.acquire()
+        except (OSError, StorageError) as error:
+            notice(f"the image features cannot be kept: {error}; {_ELSEWHERE}")
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    @contextmanager
+    def _held(self, key: str) -> Iterator[bool]:
+        """The lock of an entry if nobody has it."""
+        try:
+            lock = self._lock(key)
+            held = _take(lock)
+        except OSError as error:
+            raise os_error(error, "lock", self.folder) from error
+        try:
+            yield held
+        finally:
+            lock.release()
+
+    def _lock(self, key: str) -> BaseFileLock:
+        """The lock of an entry's builders; it goes with the process."""
+        from filelock import FileLock
+
+        self.folder.mkdir(parents=True, exist_ok=True)
+        return FileLock(self.folder / f"{key}.lock")
+
+
+def default_root() -> Path:
+    """$MOCOOP_CACHE, or the platform's cache folder."""
+    if folder := os.environ.get("MOCOOP_CACHE"):
+        return Path(folder)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("mocoop"))
+
+
+def _take(lock: BaseFileLock) -> bool:
+    from filelock import Timeout
+
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return False
+    return True
+
+
+def _open(path: Path) -> Stored:
+    """A whole entry, memory-mapped. Raises StorageError, OSError or ValueError for anything else."""
+    about = _description(path)
+    state = path.stat()
+    if state.st_size != about["bytes"]:
+        raise StorageError(f"{state.st_size:,} bytes instead of {about['bytes']:,}")
+    identity = (str(path), state.st_size, state.st_mtime_ns, state.st_ino)
+    if identity not in _verified:  # hashing a large file is slow: once a process
+        if sha256_file(path) != about["sha256"]:
+            raise StorageError("its content has changed")
+        _verified.add(identity)
+    return Stored(np.load(path, mmap_mode="r", allow_pickle=False), about)
+
+
+def _description(path: Path) -> dict[str, Any]:
+    """The description beside an array file, held against its own hash. Raises StorageError."""
+    document = read_json(path.with_suffix(".json"), what="cache entry")
+    if not isinstance(document, dict) or not isinstance(document.get("entry"), dict):
+        raise StorageError("its description is not one")
+    about: dict[str, Any] = document["entry"]
+    if document.get("sha256") != sha256_bytes(json_bytes(about)):
+        raise StorageError("its description has changed")
+    return about
+
+
+def _write_array(path: Path, array: np.ndarray) -> str:
+    """Write an array in numpy's format; returns the hash of the file as it was meant to be."""
+    array = np.ascontiguousarray(array)
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    data: memoryview[int] = array.data.cast("B")
+    pieces: list[bytes | memoryview[int]] = [header.getvalue()]
+    pieces += [data[start : start + _PIECE] for start in range(0, len(data), _PIECE)]
+    digest = hashlib.sha256()
+    with path.open("wb") as file:  # piece by piece: numpy's own writer hides why a disk refused
+        for piece in pieces:
+            digest.update(piece)
+            file.write(piece)
+    return digest.hexdigest()
+
+
+def _only_lock(files: list[Path]) -> bool:
+    return all(file.suffix == ".lock" for file in files)
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def _unlink(path: Path) -> None:
+    try:
+        path.unlink(missing_ok=True)
+    except OSError as error:
+        raise os_error(error, "remove", path) from error
