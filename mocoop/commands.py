@@ -18,7 +18,7 @@ from mocoop.config import PRESETS, Config, preset
 from mocoop.errors import ConfigError, DataError, UsageError
 
 if TYPE_CHECKING:
-    from mocoop.data.features import FeatureCache
+    from mocoop.data.cache import FeatureCache
     from mocoop.training import TrainingPlan
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -356,7 +356,7 @@ def _use_threads(threads: int | None) -> None:
 
 
 def _cache(no_cache: bool) -> FeatureCache | None:
-    from mocoop.data.features import FeatureCache
+    from mocoop.data.cache import FeatureCache
 
     return None if no_cache else FeatureCache()
 

@@ -136,21 +136,19 @@ def print_predictions(predictions: Iterable[Mapping[str, Any]]) -> None:
 
 def print_demo(results: Mapping[str, Any]) -> None:
     """The demonstration's table, how often the router finds the style, and where the report is."""
-    columns = ("method", "base %", "new %", "H %")
-    _table(
-        columns,
-        [demo_row(method) for method in results["methods"]],
-        title=f"Seeds {results['seeds']}, mean ± deviation",
-    )
-    routing = [(one["what"], one["expert_text"]) for one in results["routing"]]
+    title = f"Seeds {', '.join(map(str, results['seeds']))}: mean ± deviation"
+    _table(("method", "base %", "new %", "H %"), [method_row(method) for method in results["methods"]], title=title)
+    routing = [(one["what"], with_deviation(one["percent"], one["deviation"])) for one in results["routing"]]
     _table(("first expert is the group that names the tile's style", "% of test tiles"), routing)
-    cli.say(f"note: {STAND_IN}")
+    for note in results["notes"]:
+        cli.say(f"note: {note}")
     cli.say(f"report: {results['report']}  ({results['seconds']:.0f} s)")
 
 
-def demo_row(method: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def method_row(method: Mapping[str, Any]) -> tuple[str, str, str, str]:
     """A method's name and its three numbers as text."""
-    return (method["method"], *(with_deviation(method[key], method[f"{key}_sd"]) for key in ("base", "new", "h")))
+    base, new, h = (with_deviation(method[key], method[f"{key}_sd"]) for key in ("base", "new", "h"))
+    return method["method"], base, new, h
 
 
 def with_deviation(value: float, deviation: float | None) -> str:

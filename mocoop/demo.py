@@ -1,0 +1,359 @@
+"""The demonstration: from a group file to a report, on drawn satellite-like tiles, in a few minutes on two cores.
+
+It calls what the commands call, and the report lists the commands that repeat each step. The mixture and one learned
+prompt are trained on the base classes for three seeds; three classifiers that learn nothing stand beside them. All
+numbers are measured in the run. They are those of miniclip, a stand-in trained on drawings, and say nothing of CLIP.
+
+The group file comes from `mocoop-groups`, called as its own process: the two halves meet only in that file. The page
+itself is made in `demo_report.py`.
+"""
+
+from __future__ import annotations
+
+import shutil
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from mocoop import cli
+from mocoop.backbone import load_backbone
+from mocoop.baselines import ensemble, gated_zero_shot, zero_shot
+from mocoop.config import Config, preset
+from mocoop.data.cache import FeatureCache
+from mocoop.data.sources import Dataset, open_dataset
+from mocoop.data.splits import choose_classes
+from mocoop.errors import MoCoOpError, UsageError
+from mocoop.evaluate import Evaluation, evaluate, harmonic_mean
+from mocoop.files import os_error, write_json
+from mocoop.groups import GroupFile, load_groups, save_groups
+from mocoop.hard_features import hard_features
+from mocoop.inputs import load_inputs
+from mocoop.miniclip.scenes import style_of, write_scenes
+from mocoop.miniclip.styles import STYLES
+from mocoop.plots import BaseNewResult
+from mocoop.predict import predict_images
+from mocoop.progress import training_progress
+from mocoop.run import Run
+from mocoop.training import TrainingPlan, text_cache, train
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from mocoop.backbone import Backbone
+    from mocoop.trainer import Listener
+
+MIXTURE, ONE_PROMPT = "mixture", "one-prompt"
+RESULTS, REPORT, GROUPS, CONTROL, CLASSES = "demo.json", "report.html", "groups.json", "one-prompt.json", "classes.txt"
+SCENES, RUNS, PICTURES = "scenes", "runs", "pictures"
+_MADE = (SCENES, RUNS, PICTURES, REPORT, GROUPS, CONTROL, CLASSES)
+_PARTS: tuple[Literal["base", "new"], ...] = ("base", "new")
+_NAMES = {
+    "zero-shot": "zero-shot, one template",
+    "ensemble": "zero-shot, ensemble of all templates",
+    "gated": "gated ensembles, nothing learned",
+    ONE_PROMPT: "one learned prompt (E = 1, CE only)",
+    MIXTURE: "mixture of prompts",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class DemoPlan:
+    """Where the demonstration goes and how large it is. Tiles are counted per class and style."""
+
+    out: Path
+    force: bool = False
+    domain: str = "satellite imagery"
+    backbone: str = "miniclip"
+    seeds: tuple[int, ...] = (1, 2, 3)
+    shots: int = 16
+    train_tiles: int = 4
+    test_tiles: int = 6
+    epochs: int | None = None
+
+    def config(self, method: str) -> Config:
+        """The settings of the mixture, or of one prompt: one expert, cross-entropy only."""
+        one_prompt = {"top_k": 1, "lambda_router": 0.0, "lambda_text": 0.0} if method == ONE_PROMPT else {}
+        epochs = {"epochs": self.epochs} if self.epochs is not None else {}
+        return preset("recommended", **one_prompt, **epochs)
+
+    def run_path(self, method: str, seed: int) -> Path:
+        """The run folder of a training."""
+        return self.out / RUNS / f"{method}-seed{seed}"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """One training of a method and its results on the base and the new classes."""
+
+    run: Run
+    seed: int
+    base: Evaluation
+    new: Evaluation
+
+    @property
+    def h(self) -> float:
+        """Their harmonic mean."""
+        return harmonic_mean(self.base.accuracy, self.new.accuracy)
+
+
+@dataclass(frozen=True)
+class Routing:
+    """How often (percent of test tiles) the first expert is the group that names the tile's style."""
+
+    what: str
+    percent: float
+    deviation: float | None
+
+
+@dataclass(frozen=True)
+class DemoResults:
+    """Everything the report shows."""
+
+    plan: DemoPlan
+    groups: GroupFile
+    dataset: Dataset
+    methods: tuple[BaseNewResult, ...]
+    routing: tuple[Routing, ...]
+    mixtures: tuple[Trained, ...]
+    predictions: tuple[dict[str, Any], ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values: what `mocoop demo --json` prints."""
+        return {
+            "status": "finished",
+            "backbone": self.plan.backbone,
+            "notes": list(self.mixtures[0].run.info["notes"]),
+            "domain": self.groups.domain,
+            "seeds": list(self.plan.seeds),
+            "shots": self.plan.shots,
+            "methods": [asdict(method) for method in self.methods],
+            "routing": [asdict(one) for one in self.routing],
+            "predictions": list(self.predictions),
+            "commands": demo_commands(self.plan),
+            "report": str(self.plan.out / REPORT),
+            "seconds": round(self.seconds, 1),
+        }
+
+
+def run_demo(plan: DemoPlan) -> dict[str, Any]:
+    """Run it all, write the report and return the results as plain values.
+
+    Raises UsageError for a folder with other files in it, and what the steps raise.
+    """
+    from mocoop.demo_report import write_report
+
+    began = time.monotonic()
+    _prepare(plan)
+    cli.say("drawing the tiles")
+    write_scenes(plan.out / SCENES, train=plan.train_tiles, val=1, test=plan.test_tiles)
+    dataset = open_dataset(plan.out / SCENES)
+    (plan.out / CLASSES).write_text("\n".join(dataset.classnames) + "\n", encoding="utf-8")
+    groups = _make_groups(plan)
+    with training_progress([group.id for group in groups.groups]) as listener:
+        backbone = load_backbone(plan.backbone)
+        mixtures = [_train(plan, MIXTURE, seed, dataset, backbone, listener) for seed in plan.seeds]
+        prompts = [_train(plan, ONE_PROMPT, seed, dataset, backbone, listener) for seed in plan.seeds]
+        free, reference = _training_free(plan, groups, dataset, backbone)
+        chosen = _one_tile_a_style(dataset)
+        predictions = predict_images(mixtures[0].run, chosen, backbone=backbone, classnames=dataset.classnames, top=3)
+        results = DemoResults(
+            plan=plan,
+            groups=groups,
+            dataset=dataset,
+            methods=(*free, _over_seeds(ONE_PROMPT, prompts), _over_seeds(MIXTURE, mixtures)),
+            routing=_routing(mixtures, reference, groups),
+            mixtures=tuple(mixtures),
+            predictions=tuple(predictions),
+            seconds=time.monotonic() - began,
+        )
+    cli.say("writing the report")
+    write_report(results)
+    record = replace(results, seconds=time.monotonic() - began).to_dict()
+    write_json(plan.out / RESULTS, record)
+    return record
+
+
+def demo_commands(plan: DemoPlan) -> list[str]:
+    """The commands that repeat every step of the demonstration, one after the other."""
+    from mocoop.printing import command_path
+
+    def at(*names: str) -> str:
+        return command_path(plan.out.joinpath(*names))
+
+    epochs = "" if plan.epochs is None else f" --epochs {plan.epochs}"
+    backbone = "" if plan.backbone == "miniclip" else f" --backbone {command_path(plan.backbone)}"
+    tail = f"--classes base --shots {plan.shots}{backbone}{epochs}"
+    tiles = f"--train {plan.train_tiles} --val 1 --test {plan.test_tiles}"
+    commands = [
+        f"mocoop scenes -o {at(SCENES)} {tiles}",
+        f'mocoop-groups generate --domain "{plan.domain}" -o {at(GROUPS)}',
+    ]
+    for method, groups, settings in (
+        (MIXTURE, GROUPS, ""),
+        (ONE_PROMPT, CONTROL, " --top-k 1 --lambda-router 0 --lambda-text 0"),
+    ):
+        for seed in plan.seeds:
+            run = at(RUNS, f"{method}-seed{seed}")
+            commands += [
+                f"mocoop train --groups {at(groups)} --data {at(SCENES)} {tail}{settings} --seed {seed} -o {run}",
+                f"mocoop eval {run} --data {at(SCENES)} --classes base --classes new",
+            ]
+    run = at(RUNS, f"{MIXTURE}-seed{plan.seeds[0]}")
+    return [*commands, f"mocoop show {run}", f"mocoop predict {run} --classes-file {at(CLASSES)} {at(SCENES, 'test')}"]
+
+
+def expert_use_by_style(trained: Sequence[Trained], experts: int) -> tuple[list[str], list[list[float]]]:
+    """The styles of the test tiles, and for each the share of tiles (S, E) whose first expert is each group."""
+    counts: dict[str, list[int]] = {}
+    for one in trained:
+        for style, first in _styles_and_experts(one):
+            counts.setdefault(style, [0] * experts)[first] += 1
+    return list(counts), [[count / sum(row) for count in row] for row in counts.values()]
+
+
+def _prepare(plan: DemoPlan) -> None:
+    """An empty folder, or an earlier demonstration's with --force; nobody else's files are removed."""
+    try:
+        if plan.out.exists() and any(plan.out.iterdir()):
+            if not (plan.out / RESULTS).is_file():
+                raise UsageError(f"{plan.out} holds other files", "choose a new folder")
+            if not plan.force:
+                raise UsageError(f"{plan.out} holds a demonstration", "add --force to replace it")
+        for name in _MADE:
+            made = plan.out / name
+            if made.is_dir() and not made.is_symlink():
+                shutil.rmtree(made)
+            else:
+                made.unlink(missing_ok=True)
+        (plan.out / PICTURES).mkdir(parents=True)
+    except OSError as error:
+        raise os_error(error, "write", plan.out) from error
+    write_json(plan.out / RESULTS, {"status": "running"})
+
+
+def _make_groups(plan: DemoPlan) -> GroupFile:
+    """Ask `mocoop-groups` for the group file; write the one-prompt control beside it."""
+    path = plan.out / GROUPS
+    cli.say(f"mocoop-groups generate --domain {plan.domain!r}")
+    command = [sys.executable, "-m", "mocoop.grouping.commands", "generate", "--domain", plan.domain, "-o", str(path)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise MoCoOpError(f"mocoop-groups generate failed: {done.stderr.strip()}", "run it alone to see more")
+    groups = load_groups(path)
+    control = {"id": "one_prompt", "templates": [groups.groups[0].init]}
+    save_groups(plan.out / CONTROL, {"schema_version": 1, "domain": groups.domain, "groups": [control]})
+    return groups
+
+
+def _train(plan: DemoPlan, method: str, seed: int, dataset: Dataset, backbone: Backbone, listener: Listener) -> Trained:
+    cli.say(f"training: {_NAMES[method]}, seed {seed}")
+    run = train(
+        TrainingPlan(
+            groups=plan.out / (GROUPS if method == MIXTURE else CONTROL),
+            data=plan.out / SCENES,
+            out=plan.run_path(method, seed),
+            config=plan.config(method),
+            shots=plan.shots,
+            seed=seed,
+            classes="base",
+            backbone=plan.backbone,
+        ),
+        listener,
+    )
+    listener.stage("evaluating")
+    base, new = (evaluate(run, dataset, classes=part, backbone=backbone, cache=FeatureCache()) for part in _PARTS)
+    return Trained(run, seed, base, new)
+
+
+def _training_free(
+    plan: DemoPlan, groups: GroupFile, dataset: Dataset, backbone: Backbone
+) -> tuple[list[BaseNewResult], list[tuple[str, str]]]:
+    """The classifiers that learn nothing, and (style, first group) of every test tile under the reference gate."""
+    accuracy: dict[str, list[float]] = {"zero-shot": [], "ensemble": [], "gated": []}
+    reference: list[tuple[str, str]] = []
+    texts = [group.texts for group in groups.groups]
+    for part in _PARTS:
+        chosen = choose_classes(dataset, part)
+        inputs = load_inputs(backbone, chosen, chosen.test, cache=FeatureCache())
+        x, labels = inputs.normalised(backbone.device)[0], inputs.labels
+        hard = hard_features(backbone, texts, chosen.classnames, cache=text_cache(True))
+        one = hard_features(backbone, [[groups.groups[0].init]], chosen.classnames, cache=text_cache(True))[0][0]
+        top_k = plan.config(MIXTURE).top_k
+        gated, gate = gated_zero_shot(x, hard, logit_scale=backbone.logit_scale, top_k=top_k)
+        accuracy["zero-shot"].append(_accuracy(zero_shot(x, one), labels))
+        accuracy["ensemble"].append(_accuracy(zero_shot(x, ensemble(hard)), labels))
+        accuracy["gated"].append(_accuracy(gated, labels))
+        first = [groups.groups[e].id for e in gate.argmax(-1).tolist()]
+        reference += [
+            (style_of(example.path or "") or "", g) for example, g in zip(inputs.examples, first, strict=True)
+        ]
+    results = [
+        BaseNewResult(method=_NAMES[name], base=base, new=new, h=harmonic_mean(base, new))
+        for name, (base, new) in accuracy.items()
+    ]
+    return results, reference
+
+
+def _accuracy(scores: Tensor, labels: Tensor) -> float:
+    return 100 * float((scores.argmax(-1).cpu() == labels).float().mean())
+
+
+def _over_seeds(method: str, trained: Sequence[Trained]) -> BaseNewResult:
+    """Means over the seeds, and sample deviations where there are two or more."""
+    base, base_sd = _mean_and_deviation([one.base.accuracy for one in trained])
+    new, new_sd = _mean_and_deviation([one.new.accuracy for one in trained])
+    h, h_sd = _mean_and_deviation([one.h for one in trained])
+    return BaseNewResult(method=_NAMES[method], base=base, new=new, h=h, base_sd=base_sd, new_sd=new_sd, h_sd=h_sd)
+
+
+def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
+    return statistics.fmean(values), statistics.stdev(values) if len(values) > 1 else None
+
+
+def _routing(
+    mixtures: Sequence[Trained], reference: Sequence[tuple[str, str]], groups: GroupFile
+) -> tuple[Routing, ...]:
+    ids = [group.id for group in groups.groups]
+    shares = [
+        _share_named([(style, ids[first]) for style, first in _styles_and_experts(trained)], ids)
+        for trained in mixtures
+    ]
+    mean, deviation = _mean_and_deviation(shares)
+    return (
+        Routing("the mixture's router", mean, deviation),
+        Routing("the reference gate, nothing learned", _share_named(reference, ids), None),
+        Routing(f"chance, {len(ids)} groups", 100 / len(ids), None),
+    )
+
+
+def _styles_and_experts(trained: Trained) -> list[tuple[str, int]]:
+    """(style, first expert) of every test tile, base and new."""
+    return [
+        (style_of(example.path or "") or "", first)
+        for evaluation in (trained.base, trained.new)
+        for example, first in zip(evaluation.examples, evaluation.first_expert, strict=True)
+    ]
+
+
+def _share_named(pairs: Sequence[tuple[str, str]], ids: Sequence[str]) -> float:
+    """Percent of the tiles whose first group names their style, among styles that have a group."""
+    known = [(STYLES[style].aspect, group) for style, group in pairs if style in STYLES and STYLES[style].aspect in ids]
+    return 100 * sum(aspect == group for aspect, group in known) / len(known) if known else 0.0
+
+
+def _one_tile_a_style(dataset: Dataset) -> list[Path]:
+    """The first test tile of each style, every style from another class."""
+    chosen: dict[str, Path] = {}
+    wanted = 0
+    for example in sorted(dataset.test, key=lambda one: (one.label, str(one.path))):
+        style = style_of(example.path or "")
+        if example.path is not None and style is not None and style not in chosen and example.label >= wanted:
+            chosen[style] = example.path
+            wanted = example.label + 1
+    return list(chosen.values())
