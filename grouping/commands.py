@@ -106,9 +106,7 @@ def generate(
               help="Class names, one a line: exact token counts, and wording that clashes with them.")  # fmt: skip
 @click.option("--context-length", default=77, show_default=True, help="Tokens the backbone takes.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with every finding.")
-def validate(
-    paths: tuple[str, ...], strict: bool, classes: Path | None, context_length: int, as_json: bool
-) -> int:
+def validate(paths: tuple[str, ...], strict: bool, classes: Path | None, context_length: int, as_json: bool) -> int:
     """Check group files: every problem at once, where it is and how to mend it.
 
     Exit code 3 with any error, 0 otherwise; with --strict, 1 where there are warnings only. `-` reads stdin.
@@ -149,7 +147,10 @@ def show(path: str, group_id: str | None, tokens: bool, as_json: bool) -> None:
         click.echo(json.dumps({"format": 1, "domain": file.domain, "groups": [_plain(g) for g in chosen]}, indent=2))
         return
     if group_id is None and not tokens:
-        rows = [(g.id, g.title or "", len(g.templates), _longest(g), f"* {g.init}", "yes" if g.reviewed else "no") for g in chosen]
+        rows = [
+            (g.id, g.title or "", len(g.templates), _longest(g), f"* {g.init}", "yes" if g.reviewed else "no")
+            for g in chosen
+        ]
         cli.show_table(("group", "title", "templates", "longest (tokens)", "init", "reviewed"), rows, title=file.domain)
         return
     heading = ("group", "template", "tokens before", "tokens after") if tokens else ("group", "template")

@@ -149,9 +149,7 @@ def _names_a_class(text: str, class_names: Sequence[str]) -> bool:
     return any(re.search(rf"\b{re.escape(name.lower())}\b", text) for name in class_names)
 
 
-def _document(
-    domain: str, kind: str, groups: Sequence[dict[str, Any]], match: Match, bank: Bank
-) -> dict[str, Any]:
+def _document(domain: str, kind: str, groups: Sequence[dict[str, Any]], match: Match, bank: Bank) -> dict[str, Any]:
     step = {
         "step": "generate",
         "backend": "bank",

@@ -99,11 +99,15 @@ def load_tensors(path: Path, sha256: str | None, shapes: Mapping[str, torch.Size
     if not path.is_file():
         raise CheckpointError(f"{path} is missing")
     if sha256 is not None and sha256_file(path) != sha256:
-        raise CheckpointError(f"{path} has changed since it was written (its hash differs)", "restore it, or train again")
+        raise CheckpointError(
+            f"{path} has changed since it was written (its hash differs)", "restore it, or train again"
+        )
     try:
         tensors = load_file(path)
     except (SafetensorError, OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not a whole safetensors file: {error}", "restore it, or train again") from error
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file: {error}", "restore it, or train again"
+        ) from error
     faults = _faults(tensors, shapes) if shapes is not None else []
     if faults:
         raise CheckpointError(f"{path} does not fit: {'; '.join(faults)}")

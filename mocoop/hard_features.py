@@ -32,7 +32,9 @@ def hard_features(
     `cache` is a folder, or None to compute afresh. A damaged entry is computed again.
     """
     templates = list(dict.fromkeys(template for group in groups for template in group))
-    known = {template: _read(cache, _key(backbone, template, classnames), backbone, classnames) for template in templates}
+    known = {
+        template: _read(cache, _key(backbone, template, classnames), backbone, classnames) for template in templates
+    }
     missing = [template for template, features in known.items() if features is None]
     for template, features in zip(missing, _encode(backbone, missing, classnames), strict=True):
         known[template] = features

@@ -141,7 +141,8 @@ def _local_folder(name: str) -> Pretrained:
     preferred = [p for p in weights if p.stem.startswith("open_clip")] or weights
     if not preferred:
         raise BackboneError(
-            f"{folder} holds a configuration but no weights", "add open_clip_model.safetensors; random weights are no use"
+            f"{folder} holds a configuration but no weights",
+            "add open_clip_model.safetensors; random weights are no use",
         )
     return Pretrained(name, None, config, document.get("preprocess_cfg") or {}, preferred[0], name)
 
@@ -181,7 +182,8 @@ def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretra
     if config is None:
         near = difflib.get_close_matches(name, [MINICLIP, *open_clip.list_models()], n=3)
         raise BackboneError(
-            f"no backbone is called {name!r}", f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()"
+            f"no backbone is called {name!r}",
+            f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()",
         )
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag is None:

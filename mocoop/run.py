@@ -89,7 +89,9 @@ class Run:
         path = Path(path)
         info = read_info(path)
         if info is None:
-            raise CheckpointError(f"{path} is not a run folder: it has no {RUN}", "give the folder of `mocoop train -o`")
+            raise CheckpointError(
+                f"{path} is not a run folder: it has no {RUN}", "give the folder of `mocoop train -o`"
+            )
         if info["status"] != "finished":
             raise CheckpointError(f"the run in {path} is not finished", "give the same `mocoop train` command again")
         return cls(path, info, load_groups(path / GROUPS))

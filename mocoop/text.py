@@ -73,9 +73,7 @@ class TextTower:
         """Token embeddings (..., W) of ids: what learned contexts start from."""
         return self.embedding.weight.detach()[ids.to(self.embedding.weight.device)].clone()
 
-    def prepare(
-        self, rows: TokenRows, *, chunk_tokens: int = CHUNK_TOKENS, full_length: bool = False
-    ) -> TextEncoder:
+    def prepare(self, rows: TokenRows, *, chunk_tokens: int = CHUNK_TOKENS, full_length: bool = False) -> TextEncoder:
         """An encoder for these rows. `full_length` asks for the slow way, as the reference of a test."""
         shared = self._causal is not None and not full_length
         experts, classes, length = rows.ids.shape

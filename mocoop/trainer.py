@@ -236,7 +236,9 @@ def epoch_batches(seed: int, epoch: int, images: int, batch_size: int) -> list[T
 class FolderCheckpoints:
     """Checkpoints and the step log in a run folder."""
 
-    def __init__(self, folder: Path, write_log: Callable[[list[StepLog]], None], read_log: Callable[[int], list[StepLog]]):
+    def __init__(
+        self, folder: Path, write_log: Callable[[list[StepLog]], None], read_log: Callable[[int], list[StepLog]]
+    ):
         self._folder, self._write_log, self._read_log = folder, write_log, read_log
 
     def save(self, step: int, tensors: Mapping[str, Tensor], history: list[StepLog]) -> None:

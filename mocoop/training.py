@@ -287,7 +287,9 @@ def _locked(out: Path) -> Iterator[None]:
             yield
     except Timeout as error:
         owner = (out / _LOCK).read_text().strip() or "unknown"
-        raise StorageError(f"another process (pid {owner}) is training into {out}", "wait for it, or choose another -o") from error
+        raise StorageError(
+            f"another process (pid {owner}) is training into {out}", "wait for it, or choose another -o"
+        ) from error
     except OSError as error:
         raise StorageError(f"{out} cannot be written: {error.strerror}", "choose another folder for -o") from error
 
@@ -298,4 +300,3 @@ def _checkpoints(out: Path) -> FolderCheckpoints:
         write_log=lambda history: write_log(out / LOG, history),
         read_log=lambda step: read_log(out / LOG, step),
     )
-

@@ -74,7 +74,9 @@ def naive_similarity(x, h, gate, renormalise):
 
 def test_gate(case):
     expected = naive_gate(lists(case["logits"]), K)
-    torch.testing.assert_close(top_k_gate(case["logits"], K).double(), torch.tensor(expected).double(), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        top_k_gate(case["logits"], K).double(), torch.tensor(expected).double(), rtol=0, atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("k", [0, E + 1])
@@ -106,7 +108,8 @@ def test_class_loss_is_eq_3(case):
     gate = top_k_gate(case["logits"], K)
     similarities = naive_similarity(lists(case["x"]), lists(case["h"]), lists(gate), True)
     naive = -sum(
-        math.log(softmax([s / TAU for s in row])[y]) for row, y in zip(similarities, case["labels"].tolist(), strict=True)
+        math.log(softmax([s / TAU for s in row])[y])
+        for row, y in zip(similarities, case["labels"].tolist(), strict=True)
     )
     got = class_loss(mix_similarities(case["x"], case["h"], gate, renormalise=True), case["labels"], TAU)
     assert abs(got.item() - naive / B) < 1e-6 * max(1, naive / B)

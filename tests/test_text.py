@@ -44,7 +44,9 @@ def test_learned_contexts_start_as_their_templates(family):
 
 
 @pytest.mark.parametrize("family", sorted(SHARED_PREFIX))
-@pytest.mark.parametrize("templates", [TEMPLATES, ["{} texture."], ["a photo of a {}."]], ids=["mixed", "none-before", "one"])
+@pytest.mark.parametrize(
+    "templates", [TEMPLATES, ["{} texture."], ["a photo of a {}."]], ids=["mixed", "none-before", "one"]
+)
 def test_gradients_by_shared_prefix_equal_the_plain_path(family, templates):
     model, tokenizer = small_model(family), clip_tokenizer()
     tower = TextTower(model, family)
@@ -96,7 +98,9 @@ def test_hugging_face_tower_at_full_length(tmp_path):
     texts = [t.replace("{}", n) for t in templates for n in names]
     expected = backbone.model.encode_text(backbone.tokenize(texts, 40)).unflatten(0, (3, 3))
     assert not backbone.text.shared_prefix
-    torch.testing.assert_close(backbone.text.prepare(backbone.prompts.rows(templates, names))(), expected, rtol=0, atol=1e-5)
+    torch.testing.assert_close(
+        backbone.text.prepare(backbone.prompts.rows(templates, names))(), expected, rtol=0, atol=1e-5
+    )
     contexts = backbone.prompts.contexts(templates, names)
     assert [(len(c.before), len(c.after)) for c in contexts] == [(4, 1), (0, 2), (4, 0)]
     ctx = backbone.text.embed(torch.tensor([i for c in contexts for i in (*c.before, *c.after)]))

@@ -29,7 +29,13 @@ def world(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(world, tmp_path_factory):
-    return train(plan_for(world, tmp_path_factory.mktemp("runs") / "run", preset("recommended", epochs=20, lr=0.05, batch_size=16, lambda_text=0.1)))
+    return train(
+        plan_for(
+            world,
+            tmp_path_factory.mktemp("runs") / "run",
+            preset("recommended", epochs=20, lr=0.05, batch_size=16, lambda_text=0.1),
+        )
+    )
 
 
 class Recorder(Listener):
@@ -67,7 +73,9 @@ def test_log_terms_add_up(finished):
 
 def test_stored_features_are_what_the_text_tower_gives(finished):
     backbone = finished.load_backbone("cpu")
-    torch.testing.assert_close(finished.classifier().h, finished.class_features(CLASSNAMES, backbone), rtol=0, atol=1e-6)
+    torch.testing.assert_close(
+        finished.classifier().h, finished.class_features(CLASSNAMES, backbone), rtol=0, atol=1e-6
+    )
 
 
 def test_new_class_names_need_the_text_tower(finished):

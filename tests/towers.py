@@ -62,7 +62,9 @@ def write_bert_folder(folder: Path, *, weights: bool = True, hf_config: bool = T
     from safetensors.torch import save_file
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
-    words = "[PAD] [UNK] [CLS] [SEP] a photo of the scan an x ray showing dog air ##port quiet zebra 4 ##7 lung tissue ."
+    words = (
+        "[PAD] [UNK] [CLS] [SEP] a photo of the scan an x ray showing dog air ##port quiet zebra 4 ##7 lung tissue ."
+    )
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "vocab.txt").write_text("\n".join(words.split()) + "\n")
     BertTokenizerFast(vocab=str(folder / "vocab.txt"), vocab_file=str(folder / "vocab.txt")).save_pretrained(folder)

@@ -39,7 +39,7 @@ class Recipe:
     """How to train. Batches hold `looks` pairs of class and style, with `tiles_per_look` tiles each."""
 
     seed: int = 0
-    steps: int = 2000
+    steps: int = 3000
     tiles: int = 180  # drawn per class and style
     looks: int = 64
     tiles_per_look: int = 4
