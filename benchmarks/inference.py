@@ -61,9 +61,8 @@ def main() -> None:
                 zero_shot = seconds(lambda t=text: (100 * x @ t.T).softmax(-1), options.repeats)
                 head = seconds(lambda m=mixture: m.predict(x), options.repeats)
                 worst = max(worst, head / tower)
-                print(
-                    f"{experts:7} {classes:7} {1e3 * zero_shot:13.2f} ms {1e3 * head:11.2f} ms {100 * head / tower:19.2f} %"
-                )
+                share = 100 * head / tower
+                print(f"{experts:7} {classes:7} {1e3 * zero_shot:13.2f} ms {1e3 * head:11.2f} ms {share:19.2f} %")
     print(f"worst share of the image tower's time: {100 * worst:.2f} %")
 
 

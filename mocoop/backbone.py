@@ -77,7 +77,7 @@ class Backbone:
     @property
     def context_length(self) -> int:
         """How many tokens the text tower takes."""
-        text = getattr(self.model, "text", self.model)
+        text: Any = getattr(self.model, "text", self.model)
         return int(self.config["text_cfg"].get("context_length") or text.context_length)
 
     @functools.cached_property

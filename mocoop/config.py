@@ -124,7 +124,8 @@ class Config:
         """The inverse of `to_dict`. Raises ConfigError on unknown names and impossible values."""
         _check_names(values)
         lists = {"extra_class_names", "view_scale"}
-        return cls(**{key: tuple(value) if key in lists else value for key, value in values.items()})
+        given: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in values.items()}
+        return cls(**given)
 
 
 PRESETS: dict[str, dict[str, Any]] = {
@@ -190,8 +191,9 @@ def _is_int(value: object, least: int) -> bool:
 
 
 def _is_number(value: object, *, above: float = -math.inf) -> bool:
-    is_real = isinstance(value, (int, float)) and not isinstance(value, bool)
-    return is_real and math.isfinite(value) and value > above  # type: ignore[arg-type]
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    return math.isfinite(value) and value > above
 
 
 def _plain(value: Any) -> Any:

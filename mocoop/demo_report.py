@@ -84,7 +84,8 @@ def _experts(page: Report, results: DemoResults) -> None:
 
 def _predictions(page: Report, results: DemoResults) -> None:
     page.heading("Predictions").paragraph(
-        f"The tiles above, classified among all {len(results.dataset.classnames)} classes, and the experts that decided."
+        f"The tiles above, classified among all {len(results.dataset.classnames)} classes, and the experts that "
+        "decided."
     )
     page.tiles([(Path(one["path"]), f"{one['class']} {percent(one['probability'], 0)}") for one in results.predictions])
     rows = [row for one in results.predictions for row in _prediction_rows(one)]

@@ -89,7 +89,7 @@ def _stored(backbone: Backbone, dataset: Dataset, examples: Sequence[Example]) -
             f"{backbone.embed_dim}",
             "name the backbone the features were made with",
         )
-    rows = [example.row for example in examples]
+    rows = [example.row for example in examples if example.row is not None]  # all have one, here
     return Inputs(dataset.features[rows][None], tuple(examples))
 
 

@@ -38,7 +38,8 @@ class Router(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Router logits (B, E) of image features x (B, D)."""
-        return self.scale * self.linear(x)
+        logits: Tensor = self.scale * self.linear(x)
+        return logits
 
 
 def top_k_gate(logits: Tensor, top_k: int) -> Tensor:

@@ -101,7 +101,7 @@ class _FullLengthPass:
             features: Tensor = self._model.encode_text(self._ids, normalize=False)  # type: ignore[operator]
         if used != [True]:
             raise BackboneError("the text tower did not read its embedding layer once; learned tokens would be lost")
-        return features.unflatten(0, self._shape)
+        return features.reshape(*self._shape, -1)
 
 
 @contextmanager
@@ -205,7 +205,7 @@ class _SharedPrefixPass:
         for block in self._parts.blocks[:-1]:
             tokens = self._block(block, tokens)
         pooled = self._parts.ln_final(self._last_block(self._parts.blocks[-1], tokens))  # (N, W)
-        return self._parts.project(pooled).unflatten(0, self._shape)  # (E, C, D)
+        return self._parts.project(pooled).reshape(*self._shape, -1)  # (E, C, D)
 
     def _block(self, block: Any, tokens: Tensor) -> Tensor:
         """One residual block over the packed tokens (open_clip's ResidualAttentionBlock)."""
@@ -266,7 +266,7 @@ def _shared_lengths(ids: Tensor, learned: Tensor, ends: Tensor) -> Tensor:
 
 def _embedding_layer(model: nn.Module, name: str) -> nn.Embedding:
     """The layer that turns token ids into vectors, or a refusal by name."""
-    text = getattr(model, "text", model)
+    text: Any = getattr(model, "text", model)
     layer = getattr(text, "token_embedding", None)
     if layer is None and hasattr(getattr(text, "transformer", None), "get_input_embeddings"):
         layer = text.transformer.get_input_embeddings()

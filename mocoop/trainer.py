@@ -73,8 +73,11 @@ class Listener:
 class Checkpoints(Protocol):
     """Where training is saved and resumed from."""
 
-    def save(self, step: int, tensors: Mapping[str, Tensor], history: list[StepLog]) -> None: ...
-    def load(self, shapes: Mapping[str, torch.Size]) -> tuple[Checkpoint, list[StepLog]] | None: ...
+    def save(self, step: int, tensors: Mapping[str, Tensor], history: list[StepLog]) -> None:
+        """Keep the state after a step, and the log up to it."""
+
+    def load(self, shapes: Mapping[str, torch.Size]) -> tuple[Checkpoint, list[StepLog]] | None:
+        """The newest good state that fits `shapes` and the log up to it, or None."""
 
 
 class Trainer:
@@ -184,10 +187,22 @@ class Trainer:
         router = mixed.router_logits.detach().float().softmax(-1)
         entropy = -(router * router.clamp_min(1e-12).log()).sum(-1).mean()
         correct = (mixed.similarities.argmax(-1) == labels).float().mean()
-        numbers = torch.stack(
+        loss, class_loss, router_loss, text_loss, accuracy, gate_entropy = torch.stack(
             [terms.total, terms.class_term, terms.router_term, terms.text_term, correct, entropy]
         ).tolist()  # one transfer from the device
-        return StepLog(epoch, step, self.steps, *numbers, lr, tuple((use / use.sum()).tolist()))
+        return StepLog(
+            epoch=epoch,
+            step=step,
+            steps=self.steps,
+            loss=loss,
+            class_loss=class_loss,
+            router_loss=router_loss,
+            text_loss=text_loss,
+            accuracy=accuracy,
+            gate_entropy=gate_entropy,
+            lr=lr,
+            expert_use=tuple((use / use.sum()).tolist()),
+        )
 
     def _state(self) -> dict[str, Tensor]:
         state = {name: parameter.detach() for name, parameter in self._parameters.items()}

@@ -242,7 +242,8 @@ def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
     pairs["groups"] = (before["groups"]["sha256"], info["groups"]["sha256"])
     pairs["data"] = (before["data"]["sha256"], info["data"]["sha256"])
     pairs["backbone"] = (before["backbone"]["fingerprint"], info["backbone"]["fingerprint"])
-    old, new = pairs.pop("config")
+    pairs.pop("config")
+    old, new = before["config"], info["config"]
     pairs |= {f"config.{key}": (old.get(key), value) for key, value in new.items()}
     changed = [f"{name} ({_short(was)}, now {_short(now)})" for name, (was, now) in pairs.items() if was != now]
     if changed:

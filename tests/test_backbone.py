@@ -173,7 +173,7 @@ def test_an_openai_state_loads_with_its_extra_buffers_and_half_precision(tmp_pat
 def test_torchscript_is_refused_with_the_way_out(tmp_path):
     torch.jit.script(torch.nn.Linear(2, 2)).save(str(tmp_path / "ViT-B-16.pt"))
     found = find_pretrained("ViT-B-16", str(tmp_path / "ViT-B-16.pt"), True)
-    with pytest.raises(BackboneError, match="TorchScript.*--pretrained openai"):
+    with pytest.raises(BackboneError, match=r"TorchScript.*--pretrained openai"):
         found.build()
 
 

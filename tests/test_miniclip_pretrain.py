@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -78,7 +79,7 @@ def test_the_learning_rate_warms_up_and_ends_at_nothing() -> None:
     assert paces[0] == pytest.approx(0.01)
     assert max(paces) == paces[100] == 1.0
     assert paces[1000] == pytest.approx(0.0, abs=1e-9)
-    assert all(later <= earlier for earlier, later in zip(paces[100:], paces[101:], strict=False))
+    assert all(later <= earlier for earlier, later in pairwise(paces[100:]))
 
 
 def test_captions_of_a_batch_are_pairs_then_classes_then_styles() -> None:

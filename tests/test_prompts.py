@@ -70,7 +70,7 @@ def test_a_new_class_that_changes_the_context_is_refused_by_name(tokenizer):
 
 
 def test_too_long_names_template_class_and_count(tokenizer):
-    with pytest.raises(DataError, match="has 4[0-9] tokens, the backbone takes 40"):
+    with pytest.raises(DataError, match=r"has 4[0-9] tokens, the backbone takes 40"):
         tokenizer.rows(["a photo of {}."], ["dog", "very " * 36 + "long"])
 
 

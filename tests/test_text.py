@@ -112,5 +112,5 @@ def test_a_tower_without_embeddings_is_refused_by_name():
     class Odd(nn.Module):
         text = nn.Linear(3, 3)
 
-    with pytest.raises(BackboneError, match="'odd-one'.*takes no token embeddings"):
+    with pytest.raises(BackboneError, match=r"'odd-one'.*takes no token embeddings"):
         TextTower(Odd(), "odd-one")
