@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -29,6 +28,10 @@ class Aspect:
         """The name as people read it."""
         return self.name.replace("_", " ").capitalize()
 
+    def search(self, word: str) -> tuple[str, ...]:
+        """The templates that contain a word; case does not count."""
+        return tuple(text for text in self.templates if word.lower() in text.lower())
+
 
 @dataclass(frozen=True)
 class Bank:
@@ -41,12 +44,6 @@ class Bank:
     def aspect(self, name: str) -> Aspect:
         """The aspect of a name. Raises KeyError."""
         return self._by_name[name]
-
-    def search(self, word: str) -> Iterator[tuple[Aspect, str]]:
-        """Templates that contain a word, with their aspects."""
-        wanted = word.lower()
-        for aspect in self.aspects:
-            yield from ((aspect, text) for text in aspect.templates if wanted in text.lower())
 
     @functools.cached_property
     def _by_name(self) -> dict[str, Aspect]:

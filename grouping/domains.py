@@ -1,8 +1,8 @@
 """Domain profiles: which aspects a text such as "satellite imagery" calls for, and how many groups.
 
 A profile is found by whole words at word starts (plurals included; stems are marked with *), the longest match
-first: "car" finds "sports cars" but neither "carcinoma" nor "scar". A text that names two domains ("thermal drone
-images") gets the aspects of both in turn.
+first: "car" finds "sports cars" but neither "carcinoma" nor "scar". A hyphen or an underscore counts as a space. A
+text that names two domains ("thermal drone images") gets the aspects of both in turn.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Match:
-    """Profiles a text calls for, with the words that did; none matched where `words` is empty."""
+    """Profiles a text calls for, with the word that called each; none matched where `words` is empty."""
 
     profiles: tuple[Profile, ...]
     words: tuple[str, ...]
@@ -77,7 +77,7 @@ def match_domain(domain: str) -> Match:
         (start, end, profile)
         for profile in load_profiles()
         for keyword in profile.match
-        for start, end in _spans(keyword, domain.lower())
+        for start, end in _spans(keyword, domain)
     ]
     # A longer match wins over a shorter one inside it: "camera trap" is not also "camera".
     hits.sort(key=lambda hit: (hit[0] - hit[1], hit[0]))
@@ -106,6 +106,7 @@ def profile_named(name: str) -> Profile:
 
 
 def _spans(keyword: str, text: str) -> list[tuple[int, int]]:
-    stem = keyword.removesuffix("*")
+    words = re.split("[ -]", keyword.removesuffix("*"))
     ending = r"\w*" if keyword.endswith("*") else r"(?:s|es)?\b"
-    return [found.span() for found in re.finditer(rf"\b{re.escape(stem)}{ending}", text)]
+    pattern = rf"\b{'[ -]'.join(map(re.escape, words))}{ending}"
+    return [found.span() for found in re.finditer(pattern, text.replace("_", " "), re.IGNORECASE)]
