@@ -2,8 +2,10 @@
 
 open_clip builds a model of random weights with no more than a warning when weights are missing, and with the wrong
 activation when a tag and a configuration disagree. Here each of these is an error: a folder without weights, a tag
-that does not load, an activation that does not match. Nothing is ever unpickled into code (`weights_only`, and
-TorchScript archives are refused). The loaded model is `backbone.Backbone`.
+that does not load, that is for a model of another size or holds NaN, an activation that does not match. No code
+that comes with a model is run: nothing is unpickled into code (`weights_only`), TorchScript archives are refused, and
+so are Hugging Face repositories that ask for their own Python (`trust_remote_code`). The loaded model is
+`backbone.Backbone`.
 """
 
 from __future__ import annotations
@@ -42,9 +44,18 @@ class Pretrained:
     tokenizer: str  # what open_clip.get_tokenizer is asked for
 
     def build(self) -> nn.Module:
-        """The frozen model in float32 on the CPU. Raises BackboneError if the weights do not fit."""
-        model = build_model(self.config)
-        _load_weights(model, self.weights, self.name)
+        """The frozen model in float32 on the CPU. Raises BackboneError if configuration or weights do not fit."""
+        try:
+            model = build_model(self.config)
+        except BackboneError:
+            raise
+        except Exception as error:  # a wrong key or value in a configuration fails anywhere in open_clip
+            raise BackboneError(
+                f"{self.name} cannot be built from its configuration: {type(error).__name__}: {_first_line(error)}",
+                "take the open_clip_config.json of the model's repository as it is",
+            ) from error
+        # A tag's weights go where open_clip says they belong; about other files nobody has said anything.
+        _load_weights(model, self.weights, self.name, known=self.tag not in (None, str(self.weights)))
         return model
 
     @property
@@ -85,6 +96,7 @@ def build_model(config: dict[str, Any]) -> nn.Module:
     hugging_face = "hf_model_name" in config["text_cfg"]
     if hugging_face:
         config["text_cfg"]["hf_model_pretrained"] = False
+        _check_hugging_face(config["text_cfg"]["hf_model_name"])
     custom = config.pop("custom_text", False) or hugging_face
     if "multimodal_cfg" in config:
         kind: Any = open_clip.CoCa
@@ -92,6 +104,24 @@ def build_model(config: dict[str, Any]) -> nn.Module:
         kind = open_clip.CustomTextCLIP if custom else open_clip.CLIP
     model: nn.Module = kind(**config)
     return model.eval().requires_grad_(False)
+
+
+def _check_hugging_face(source: str) -> None:
+    """A text tower's configuration must be at hand and of a kind that transformers itself knows."""
+    from transformers import AutoConfig
+
+    try:
+        config = AutoConfig.from_pretrained(source, trust_remote_code=False)
+    except Exception as error:  # see _hub_repository
+        raise BackboneError(
+            f"the configuration of the Hugging Face text tower {source!r} cannot be read: {_first_line(error)}",
+            "check the network (HF_HUB_OFFLINE?), or use local-dir:PATH with the tower's files in the folder",
+        ) from error
+    if getattr(config, "auto_map", None):
+        raise BackboneError(
+            f"the Hugging Face text tower {source!r} brings code of its own (auto_map), which is never run",
+            "choose a model with a text tower that transformers itself knows",
+        )
 
 
 def preprocess_of(model: nn.Module, config: dict[str, Any]) -> Preprocess:
@@ -114,7 +144,10 @@ def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
     import open_clip
 
     try:
-        tokenizer = open_clip.get_tokenizer(source)
+        text = (open_clip.get_model_config(source) or {}).get("text_cfg", {})
+        # Said outright, it goes before what a model's configuration says, and transformers does not ask on a terminal.
+        options = {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
+        tokenizer = open_clip.get_tokenizer(source, **options)
     except Exception as error:  # transformers and the hub raise unrelated types; all mean that it is not to be had
         raise BackboneError(
             f"the tokenizer of {source!r} cannot be loaded: {_first_line(error)}",
@@ -130,21 +163,45 @@ def _local_folder(name: str) -> Pretrained:
     path = folder / "open_clip_config.json"
     if not path.is_file():
         raise BackboneError(f"{folder} has no open_clip_config.json", "it must hold 'model_cfg' and 'preprocess_cfg'")
-    document = read_json(path, what="model configuration", error=BackboneError, max_bytes=_MAX_CONFIG_BYTES)
-    if not isinstance(document, dict) or not isinstance(document.get("model_cfg"), dict):
-        raise BackboneError(f"{path} has no 'model_cfg'", "take the open_clip_config.json of the model's repository")
-    config = copy.deepcopy(document["model_cfg"])
-    if "hf_model_name" in config.get("text_cfg", {}):
+    config, preprocess = _read_config(path)
+    if "hf_model_name" in config["text_cfg"]:
         config["text_cfg"] = _local_text_config(config["text_cfg"], folder)
-    weights = [p for p in sorted(folder.iterdir()) if p.suffix in (".safetensors", ".bin", ".pth", ".pt")]
-    weights = [p for p in weights if p.suffix == ".safetensors"] or weights
-    preferred = [p for p in weights if p.stem.startswith("open_clip")] or weights
-    if not preferred:
+    weights = [p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pth", ".pt")]
+    # open_clip's own names first: a text tower's weights may lie beside them, and in a better format.
+    weights.sort(key=lambda p: (not p.stem.startswith("open_clip"), p.suffix != ".safetensors", p.name))
+    if not weights:
         raise BackboneError(
             f"{folder} holds a configuration but no weights",
             "add open_clip_model.safetensors; random weights are no use",
         )
-    return Pretrained(name, None, config, document.get("preprocess_cfg") or {}, preferred[0], name)
+    return Pretrained(name, None, config, preprocess, weights[0], name)
+
+
+def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """model_cfg and preprocess_cfg of an open_clip_config.json."""
+    document = read_json(path, what="model configuration", error=BackboneError, max_bytes=_MAX_CONFIG_BYTES)
+    config = document.get("model_cfg") if isinstance(document, dict) else None
+    towers = [config.get(key) for key in ("vision_cfg", "text_cfg")] if isinstance(config, dict) else [None]
+    if config is None or not all(isinstance(tower, dict) for tower in towers):
+        raise BackboneError(
+            f"{path} has no 'model_cfg' of 'vision_cfg' and 'text_cfg'",
+            "take the open_clip_config.json of the model's repository",
+        )
+    preprocess = document.get("preprocess_cfg") or {}
+    if not isinstance(preprocess, dict):
+        raise BackboneError(f"{path}: 'preprocess_cfg' is no object", "it should hold mean, std and resize_mode")
+    text = config["text_cfg"]
+    if "hf_model_name" in text and not text.get("hf_tokenizer_name"):
+        raise BackboneError(
+            f"{path} names a Hugging Face text tower but no 'hf_tokenizer_name'",
+            "open_clip would read it with CLIP's tokenizer; name the tower's own",
+        )
+    if text.get("tokenizer_mode"):
+        raise BackboneError(
+            f"{path} asks for the tokenizer mode {text['tokenizer_mode']!r}, which puts a token after the padding",
+            "prompts cannot be learned for it; use another backbone",
+        )
+    return config, preprocess
 
 
 def _local_text_config(text: dict[str, Any], folder: Path) -> dict[str, Any]:
@@ -170,8 +227,8 @@ def _hub_repository(name: str) -> Pretrained:
             f"{name!r} cannot be fetched: {_first_line(error)}",
             "check the name and the network, or download the repository and use local-dir:PATH",
         ) from error
-    document = read_json(path, what="model configuration", error=BackboneError, max_bytes=_MAX_CONFIG_BYTES)
-    return Pretrained(name, None, document["model_cfg"], document.get("preprocess_cfg") or {}, weights, name)
+    config, preprocess = _read_config(path)
+    return Pretrained(name, None, config, preprocess, weights, name)
 
 
 def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretrained:
@@ -215,12 +272,20 @@ def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretra
 def activation_of_tag(
     name: str, tag: str, config: dict[str, Any], tag_config: dict[str, Any], asked: bool | None
 ) -> bool:
-    """Whether a tag's weights were trained with QuickGELU: what the tag says, held against name and request."""
-    trained = bool(tag_config.get("quick_gelu", False))
+    """Whether a tag's weights were trained with QuickGELU: what the tag says, held against name and request.
+
+    Where the architecture says yes and the tag does not (roberta-ViT-B-32), only the request can tell.
+    """
+    trained, stated = bool(tag_config.get("quick_gelu", False)), bool(config.get("quick_gelu", False))
+    if stated and not trained:
+        if asked is None:
+            raise BackboneError(
+                f"the activation of {name} is in doubt: its configuration says quick_gelu = True, the tag {tag!r} not",
+                "name an architecture without '-quickgelu', or add --quick-gelu or --no-quick-gelu",
+            )
+        return asked
     if asked is not None and asked != trained:
         raise _mismatch(name, f"the tag {tag!r} was trained with quick_gelu = {trained}", asked)
-    if config.get("quick_gelu", False) and not trained:
-        raise _mismatch(name, f"the tag {tag!r} was trained without it", True)
     return trained
 
 
@@ -262,23 +327,58 @@ def is_openai_file(weights: Path) -> bool:
         raise BackboneError(f"{weights} is not a safetensors file: {_first_line(error)}") from error
 
 
-def _load_weights(model: nn.Module, path: Path, name: str) -> None:
+def _load_weights(model: nn.Module, path: Path, name: str, *, known: bool) -> None:
     import open_clip
 
-    if _is_torchscript(path):
-        raise BackboneError(
-            f"{path} is a TorchScript archive, which holds code and is not loaded",
-            "use --pretrained openai (the same weights as safetensors), or save its state dict as safetensors",
-        )
     try:
+        if _is_torchscript(path):
+            raise BackboneError(
+                f"{path} is a TorchScript archive, which holds code and is not loaded",
+                "use --pretrained openai (the same weights as safetensors), or save its state dict as safetensors",
+            )
+        if not known:
+            _check_positions(model, path, name)
         if is_openai_file(path):
             _load_openai(model, path)
         else:
             open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
+    except BackboneError:
+        raise
     except Exception as error:  # torch and safetensors raise unrelated types for a file that does not fit
         raise BackboneError(
             f"the weights {path} do not load into {name}: {_first_line(error)}", "check that they belong to this model"
         ) from error
+    used = {key: value for key, value in model.state_dict().items() if not key.startswith("text_decoder.")}  # CoCa's
+    if broken := [key for key, value in used.items() if not bool(value.isfinite().all())]:
+        raise BackboneError(f"the weights {path} hold values that are not finite: {broken[0]}", "fetch them again")
+
+
+def _check_positions(model: nn.Module, path: Path, name: str) -> None:
+    """open_clip stretches position embeddings of another size with no more than a log line: other features."""
+    found, own = _shapes(path), model.state_dict()
+    for key in ("visual.positional_embedding", "positional_embedding", "text.positional_embedding"):
+        mine = own.get(key, own.get(f"text.{key}"))
+        if key in found and mine is not None and found[key] != mine.shape:
+            raise BackboneError(
+                f"the weights {path} do not load into {name}: {key} is {tuple(found[key])}, not {tuple(mine.shape)}",
+                "name the architecture that they were trained as, with its image size and context length",
+            )
+
+
+def _shapes(path: Path) -> dict[str, torch.Size]:
+    """Shapes of the tensors in a file of weights, by name, read without the numbers."""
+    if path.suffix == ".safetensors":
+        from safetensors import safe_open
+
+        with safe_open(path, framework="pt") as file:
+            shapes = {key: torch.Size(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
+    elif path.suffix in (".npz", ".npy"):
+        return {}  # open_clip copies these tensor by tensor
+    else:
+        from open_clip.factory import load_state_dict
+
+        shapes = {key: value.shape for key, value in load_state_dict(str(path), device="meta").items()}
+    return {key.removeprefix("module."): shape for key, shape in shapes.items()}
 
 
 def _load_openai(model: nn.Module, path: Path) -> None:
@@ -303,8 +403,11 @@ def _mismatch(name: str, evidence: str, asked: bool) -> BackboneError:
 
 
 def _triple(values: Any) -> tuple[float, float, float]:
-    red, green, blue = values if isinstance(values, (tuple, list)) else (values,) * 3
-    return float(red), float(green), float(blue)
+    try:
+        red, green, blue = values if isinstance(values, (tuple, list)) else (values,) * 3
+        return float(red), float(green), float(blue)
+    except (TypeError, ValueError) as error:
+        raise BackboneError(f"the preprocessing's mean or std is {values!r}", "give three numbers") from error
 
 
 def _first_line(error: BaseException) -> str:
