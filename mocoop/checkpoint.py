@@ -46,8 +46,9 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], meta
     crash_point("before-pointer", step)
     atomic_write(folder / "latest", f"{target.name}\n")
     crash_point("after-pointer", step)
-    for old in _steps(folder)[KEEP:]:
-        shutil.rmtree(folder / f"step-{old:08d}", ignore_errors=True)  # a leftover folder harms nobody
+    kept = [each for each in _steps(folder) if each <= step][:KEEP]  # damaged newer ones do not count
+    for other in set(_steps(folder)) - set(kept):
+        shutil.rmtree(folder / f"step-{other:08d}", ignore_errors=True)  # a leftover folder harms nobody
 
 
 def load_checkpoint(folder: Path, shapes: Mapping[str, torch.Size]) -> Checkpoint | None:
@@ -57,14 +58,16 @@ def load_checkpoint(folder: Path, shapes: Mapping[str, torch.Size]) -> Checkpoin
     """
     if not (folder / "latest").is_file():
         return None
-    pointed = (folder / "latest").read_text().strip()
+    pointed = (folder / "latest").read_text(errors="replace").strip()
     newest = int(match[1]) if (match := _STEP.fullmatch(pointed)) else math.inf
     faults: list[str] = []
     for step in (s for s in _steps(folder) if s <= newest):
         path = folder / f"step-{step:08d}"
         try:
             meta = read_json(path / "state.json", what="checkpoint", error=CheckpointError)
-            tensors = load_tensors(path / "state.safetensors", meta.get("sha256"), shapes)
+            if not isinstance(meta, dict) or meta.get("step") != step or not isinstance(meta.get("sha256"), str):
+                raise CheckpointError(f"{path / 'state.json'} does not describe step {step}")
+            tensors = load_tensors(path / "state.safetensors", meta["sha256"], shapes)
             return Checkpoint(step, tensors, meta, tuple(faults))
         except CheckpointError as error:
             faults.append(str(error))
