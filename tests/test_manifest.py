@@ -136,7 +136,7 @@ def test_some_missing_images_are_noted_with_the_other_case(home):
     lines = ["path,label", *rows(split=False), "img/A0.png,class_a", "img/gone.png,class_b"]
     note = next(note for note in open_dataset(write(home, lines)).notes if "missing" in note)
     assert note.startswith("2 of 14 listed images are missing")
-    assert "(a0.png is there, in other case)" in note
+    assert "(img/a0.png is there, in other case)" in note
 
 
 def test_an_image_listed_twice_in_one_split_is_noted(home):

@@ -12,6 +12,7 @@ anew (`mocoop.data.splits`) gives the same images.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -63,7 +64,7 @@ def find_layout(folder: Path) -> Layout | None:
 def folder_of(path: Path) -> Path:
     """ROOT/caltech101 for ROOT/caltech-101: a data set's name where its folder is called otherwise."""
     folders = {layout.name: layout.folder for layout in LAYOUTS}
-    return path if path.exists() or path.name not in folders else path.with_name(folders[path.name])
+    return path if os.path.exists(path) or path.name not in folders else path.with_name(folders[path.name])
 
 
 def read_layout(layout: Layout, folder: Path, *, follow_links: bool = False) -> Listing:

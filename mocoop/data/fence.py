@@ -60,22 +60,26 @@ def absence_notes(splits: Mapping[str, Sequence[Example]], root: Path) -> list[s
     Raises DataError when none is there: then the folder is the wrong one.
     """
     paths = [example.path for examples in splits.values() for example in examples if example.path is not None]
-    absent = [path for path in paths if not path.exists()]
+    absent = [path for path in paths if not os.path.exists(path)]  # Path.exists raises for a name that is too long
     if not absent:
         return []
     message = f"{len(absent):,} of {len(paths):,} listed images are missing: {named(absent)}"
     if len(absent) == len(paths):
         raise DataError(message, f"the images belong below {root}")
-    twin = _other_case(absent[0])
-    return [message + (f" ({twin.name} is there, in other case)" if twin else "")]
+    twin = _other_case(absent[0].relative_to(root), root)
+    return [message + (f" ({twin.relative_to(root)} is there, in other case)" if twin else "")]
 
 
-def _other_case(path: Path) -> Path | None:
-    """A file beside `path` whose name differs in upper and lower case alone."""
-    if not path.parent.is_dir():
-        return None
-    beside = (other for other in path.parent.iterdir() if other.name.casefold() == path.name.casefold())
-    return next(beside, None)
+def _other_case(relative: Path, root: Path) -> Path | None:
+    """What lies below the root under names that differ from a path's in upper and lower case alone."""
+    found = root
+    for part in relative.parts:
+        beside = os.listdir(found) if os.path.isdir(found) else []
+        twins = [name for name in beside if name.casefold() == part.casefold()]
+        if not twins:
+            return None
+        found = found / min(twins, key=lambda name: (name != part, name))
+    return found
 
 
 def _refusal(relative: str) -> str | None:

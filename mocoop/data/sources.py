@@ -39,7 +39,7 @@ def open_dataset(
     Raises DataError, and says what to change.
     """
     where = coop.folder_of(Path(path))
-    if "\0" in str(where) or not where.exists():
+    if "\0" in str(where) or not os.path.exists(where):
         raise DataError(f"there is no data at {str(where)!a}", "check the path")
     if where.is_file():
         found, listing = where.stem, _read_file(where, follow_links)
