@@ -170,7 +170,7 @@ def preset(name: str, **changes: Any) -> Config:
     """The `Config` of a preset ("paper", "official" or "recommended") with some fields changed."""
     if name not in PRESETS:
         raise ConfigError(f"no preset is called {name!r}", f"choose {', '.join(PRESETS)}")
-    return Config(preset=name, **PRESETS[name]).replace(**changes)
+    return Config.from_dict({**Config(preset=name, **PRESETS[name]).to_dict(), **changes})
 
 
 def _check_names(values: dict[str, Any]) -> None:

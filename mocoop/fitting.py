@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
+from mocoop.classifier import IMAGE, Learned
 from mocoop.config import Config
 from mocoop.errors import UsageError
 from mocoop.hard_features import hard_features
-from mocoop.model import MixtureOfPrompts, new_model
+from mocoop.model import new_model
 from mocoop.objective import Objective, Terms
 from mocoop.prompts import without_full_stop
 from mocoop.trainer import Batch, Checkpoints, Listener, StepLog, Trainer
@@ -33,20 +33,14 @@ _COLLAPSED_ENTROPY = 0.02  # below this (of log E) nearly all weight lies on one
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was learned: the model, its class text features h (E, C, D) on the CPU, and how it went."""
+    """What was learned, the class text features h (E, C, D) of the classes trained on, and how it went."""
 
-    model: MixtureOfPrompts
+    learned: Learned
     classnames: tuple[str, ...]
     class_features: Tensor
-    image_parameters: dict[str, nn.Parameter]  # LayerNorms of the image tower, where they were tuned
     history: list[StepLog]
     seconds: float
     notes: tuple[str, ...]
-
-    def tensors(self) -> dict[str, Tensor]:
-        """Everything learned, by name."""
-        learned = {name: parameter.detach() for name, parameter in self.model.named_parameters()}
-        return learned | {f"image.{name}": value.detach() for name, value in self.image_parameters.items()}
 
 
 def fit(
@@ -94,7 +88,7 @@ def fit(
         with backbone.autocast():
             return objective(model, encoder, x, y)
 
-    parameters = dict(model.named_parameters()) | {f"image.{k}": v for k, v in image_parameters.items()}
+    parameters = dict(model.named_parameters()) | {IMAGE + k: v for k, v in image_parameters.items()}
     trainer = Trainer(
         parameters,
         step_terms,
@@ -103,18 +97,30 @@ def fit(
         config.replace(precision=backbone.precision),
         epochs=config.epochs_for(shots),
         seed=seed,
-        slow=frozenset(f"image.{name}" for name in image_parameters),
+        slow=frozenset(IMAGE + name for name in image_parameters),
     )
     listener.stage("training")
     trainer.run(listener, checkpoints)
     notes = _warnings(trainer.history, trainer.steps_per_epoch, len(contexts), config)
     for note in notes:
         listener.notice(note)
-    with torch.no_grad(), backbone.autocast():
-        trained = backbone.text.prepare(backbone.prompts.learned_rows(contexts, classnames))
-        features = model.class_features(trained).cpu()
-    seconds = time.monotonic() - began
-    return Fitted(model, tuple(classnames), features, image_parameters, trainer.history, seconds, notes)
+    learned = Learned(
+        tensors={name: parameter.detach().cpu().clone() for name, parameter in parameters.items()},
+        contexts=tuple(contexts),
+        group_ids=tuple(group.id for group in groups.groups),
+        config=config,
+        logit_scale=backbone.logit_scale,
+    )
+    if image_parameters:
+        backbone.adopt_layer_norms(learned.layer_norms)
+    return Fitted(
+        learned=learned,
+        classnames=tuple(classnames),
+        class_features=learned.class_features(classnames, backbone),
+        history=trainer.history,
+        seconds=time.monotonic() - began,
+        notes=notes,
+    )
 
 
 def _text_classnames(classnames: Sequence[str], config: Config) -> list[str]:

@@ -10,23 +10,22 @@ from __future__ import annotations
 
 import functools
 import json
+import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from mocoop.checkpoint import load_tensors, save_tensors
+from mocoop.classifier import Classifier, Learned
 from mocoop.config import Config
 from mocoop.errors import CheckpointError, UsageError
 from mocoop.files import atomic_write, read_json, sha256_file, write_json
 from mocoop.groups import GroupFile, dump_groups, load_groups
-from mocoop.losses import gram_matrices, mix_similarities
 from mocoop.prompts import Context
-from mocoop.router import top_k_gate
 from mocoop.trainer import StepLog
 
 if TYPE_CHECKING:
@@ -35,45 +34,6 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 RUN, GROUPS, MODEL, FEATURES, LOG = "run.json", "groups.json", "model.safetensors", "features.safetensors", "log.jsonl"
-
-
-@dataclass(frozen=True)
-class Prediction:
-    """Probabilities (B, C), the gate (B, E) with zeros outside the top K, and the router's softmax (B, E)."""
-
-    probabilities: Tensor
-    gate: Tensor
-    router: Tensor
-
-
-@dataclass(frozen=True)
-class Classifier:
-    """A trained mixture over fixed class text features h (E, C, D): two small matrix products an image.
-
-    Runs on the CPU or wherever its tensors are. `tau` is the temperature of L_cls.
-    """
-
-    classnames: tuple[str, ...]
-    group_ids: tuple[str, ...]
-    h: Tensor
-    router_weight: Tensor  # (E, D), the router's scale folded in
-    router_bias: Tensor  # (E,)
-    top_k: int
-    renormalise_mix: bool
-    tau: float
-
-    @functools.cached_property
-    def _gram(self) -> Tensor:
-        return gram_matrices(self.h)  # (C, E, E), once
-
-    @torch.no_grad()
-    def predict(self, features: Tensor) -> Prediction:
-        """Predict for image features (B, D), normalised or not."""
-        x = F.normalize(features.float(), dim=-1)
-        router_logits = x @ self.router_weight.T + self.router_bias
-        gate = top_k_gate(router_logits, self.top_k)
-        similarities = mix_similarities(x, self.h, gate, renormalise=self.renormalise_mix, gram=self._gram)
-        return Prediction((similarities / self.tau).softmax(-1), gate, router_logits.softmax(-1))
 
 
 class Run:
@@ -117,9 +77,23 @@ class Run:
         shapes = {name: torch.Size(shape) for name, shape in self.info["shapes"].items()}
         return load_tensors(self.path / MODEL, self.info["files"][MODEL], shapes)
 
-    def contexts(self) -> list[Context]:
-        """The learned tokens of each expert: what they started from."""
-        return [Context(c["template"], tuple(c["before"]), tuple(c["after"])) for c in self.info["contexts"]]
+    @functools.cached_property
+    def learned(self) -> Learned:
+        """What was learned, ready for use."""
+        return Learned(
+            tensors=self.tensors,
+            contexts=tuple(
+                Context(c["template"], tuple(c["before"]), tuple(c["after"])) for c in self.info["contexts"]
+            ),
+            group_ids=self.group_ids,
+            config=self.config,
+            logit_scale=self.info["backbone"]["logit_scale"],
+        )
+
+    @property
+    def stored_features(self) -> Tensor:
+        """h (E, C, D) of the classes trained on, checked against its hash."""
+        return load_tensors(self.path / FEATURES, self.info["files"][FEATURES])["features"]
 
     def history(self) -> list[StepLog]:
         """The log, a line a step."""
@@ -138,50 +112,26 @@ class Run:
             raise CheckpointError(
                 f"the weights of {stored['name']} are not those of the training", "restore them, or train again"
             )
-        tuned = {name.removeprefix("image."): t for name, t in self.tensors.items() if name.startswith("image.")}
-        if tuned:
-            backbone.adopt_layer_norms(tuned)
+        if self.learned.layer_norms:
+            backbone.adopt_layer_norms(self.learned.layer_norms)
         return backbone
 
     def classifier(self, classnames: Sequence[str] | None = None, backbone: Backbone | None = None) -> Classifier:
         """The trained mixture for the classes trained on (stored features) or for others (needs the text tower)."""
         names = self.classnames if classnames is None else tuple(classnames)
         if names == self.classnames:
-            h = load_tensors(self.path / FEATURES, self.info["files"][FEATURES])["features"]
+            h = self.stored_features
         elif backbone is None:
             raise UsageError("other classes than those trained on need the backbone", "pass backbone=")
         else:
-            h = self.class_features(names, backbone)
-        scale = self.info["backbone"]["logit_scale"]
-        router_scale = scale if self.config.router_scale else 1.0
-        return Classifier(
-            classnames=names,
-            group_ids=self.group_ids,
-            h=h,
-            router_weight=self.tensors["router.linear.weight"] * router_scale,
-            router_bias=self.tensors["router.linear.bias"] * router_scale,
-            top_k=self.config.top_k,
-            renormalise_mix=self.config.renormalise_mix,
-            tau=self.config.tau_class or 1 / scale,
-        )
-
-    @torch.no_grad()
-    def class_features(self, classnames: Sequence[str], backbone: Backbone) -> Tensor:
-        """h (E, C, D) for any class names, through the text tower, on the CPU."""
-        from mocoop.model import empty_model
-
-        contexts = self.contexts()
-        model = empty_model(backbone, contexts, self.config)
-        model.load_state_dict({k: v for k, v in self.tensors.items() if not k.startswith("image.")})
-        encoder = backbone.text.prepare(backbone.prompts.learned_rows(contexts, classnames))
-        with backbone.autocast():
-            return model.class_features(encoder).cpu()
+            h = self.learned.class_features(names, backbone)
+        return self.learned.classifier(names, h)
 
 
 def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, Any]) -> Run:
     """Write a finished run; run.json comes last, so that the folder counts as finished only when it is whole."""
     path.mkdir(parents=True, exist_ok=True)
-    tensors = fitted.tensors()
+    tensors = fitted.learned.tensors
     atomic_write(path / GROUPS, dump_groups(groups.document))
     save_tensors(path / MODEL, tensors)
     save_tensors(path / FEATURES, {"features": fitted.class_features}, {"classnames": json.dumps(fitted.classnames)})
@@ -191,7 +141,7 @@ def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, A
         "status": "finished",
         "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()},
         "contexts": [
-            {"template": c.template, "before": list(c.before), "after": list(c.after)} for c in fitted.model.contexts
+            {"template": c.template, "before": list(c.before), "after": list(c.after)} for c in fitted.learned.contexts
         ],
         "training": {
             "epochs": fitted.history[-1].epoch + 1,
@@ -203,6 +153,57 @@ def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, A
     }
     write_json(path / RUN, complete)
     return Run.open(path)
+
+
+def new_record(
+    *,
+    config: Config,
+    shots: int,
+    seed: int,
+    split_seed: int,
+    classes: str,
+    classnames: Sequence[str],
+    all_classnames: Sequence[str],
+    backbone: Backbone,
+    groups: GroupFile,
+    groups_name: str | None,
+    data: Mapping[str, Any],
+    unknown_words: Sequence[str],
+) -> dict[str, Any]:
+    """run.json as it stands before the first step; `classes` says which of `all_classnames` are trained on."""
+    from mocoop.backbone import STAND_IN_NOTE
+
+    return {
+        "format": FORMAT,
+        "status": "running",
+        "method": "mocoop",
+        "preset": config.preset,
+        "config": config.to_dict(),
+        "shots": shots,
+        "seed": seed,
+        "split_seed": split_seed,
+        "classes": classes,
+        "classnames": list(classnames),
+        "all_classnames": list(all_classnames),
+        "backbone": backbone.describe(),
+        "groups": {
+            "file": groups_name,
+            "domain": groups.domain,
+            "sha256": groups.sha256,
+            "ids": [group.id for group in groups.groups],
+            "inits": [group.init for group in groups.groups],
+        },
+        "data": dict(data),
+        "unknown_words": list(unknown_words),
+        "device": str(backbone.device),
+        "precision": backbone.precision,
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("mocoop", "torch", "open_clip_torch")},
+        },
+        "notes": [STAND_IN_NOTE] if backbone.stand_in else [],
+    }
 
 
 def read_info(path: Path) -> dict[str, Any] | None:

@@ -7,12 +7,10 @@ run, and refuses a finished one unless told to start anew.
 from __future__ import annotations
 
 import os
-import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -30,7 +28,7 @@ from mocoop.files import sweep_stale, write_json
 from mocoop.fitting import fit
 from mocoop.groups import GroupFile, load_groups
 from mocoop.inputs import BadImages, Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
-from mocoop.run import FEATURES, FORMAT, GROUPS, LOG, MODEL, RUN, Run, read_info, read_log, save_run, write_log
+from mocoop.run import FEATURES, GROUPS, LOG, MODEL, RUN, Run, new_record, read_info, read_log, save_run, write_log
 from mocoop.trainer import Batch, FolderCheckpoints, Listener
 
 if TYPE_CHECKING:
@@ -96,7 +94,20 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         )
         unknown = _vocabulary(plan, backbone, groups, dataset, listener)
         batch, labels, data = _batches(plan, backbone, dataset, listener)
-        info = _info(plan, backbone, groups, everything, dataset, data, unknown)
+        info = new_record(
+            config=plan.config,
+            shots=plan.shots,
+            seed=plan.seed,
+            split_seed=plan.split_seed,
+            classes=plan.classes,
+            classnames=dataset.classnames,
+            all_classnames=everything.classnames,
+            backbone=backbone,
+            groups=groups,
+            groups_name=plan.groups.name,
+            data={"name": dataset.name, **data, "notes": list(dataset.notes)},
+            unknown_words=unknown,
+        )
         _check_resume(plan.out, info, listener)
         write_json(plan.out / RUN, info)
         fitted = fit(
@@ -188,49 +199,6 @@ def _check_shots(inputs: Inputs, dataset: Dataset) -> None:
             f"{inputs.skipped[0][1]}",
             "replace the images, or ask for fewer --shots",
         )
-
-
-def _info(
-    plan: TrainingPlan,
-    backbone: Backbone,
-    groups: GroupFile,
-    everything: Dataset,
-    dataset: Dataset,
-    data: dict[str, Any],
-    unknown: tuple[str, ...],
-) -> dict[str, Any]:
-    """run.json as it stands before the first step."""
-    return {
-        "format": FORMAT,
-        "status": "running",
-        "method": "mocoop",
-        "preset": plan.config.preset,
-        "config": plan.config.to_dict(),
-        "shots": plan.shots,
-        "seed": plan.seed,
-        "split_seed": plan.split_seed,
-        "classes": plan.classes,
-        "classnames": list(dataset.classnames),
-        "all_classnames": list(everything.classnames),
-        "backbone": backbone.describe(),
-        "groups": {
-            "file": plan.groups.name,
-            "domain": groups.domain,
-            "sha256": groups.sha256,
-            "ids": [group.id for group in groups.groups],
-            "inits": [group.init for group in groups.groups],
-        },
-        "data": {"name": dataset.name, **data, "notes": list(dataset.notes)},
-        "unknown_words": list(unknown),
-        "device": str(backbone.device),
-        "precision": backbone.precision,
-        "threads": torch.get_num_threads(),
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("mocoop", "torch", "open_clip_torch")},
-        },
-        "notes": [STAND_IN_NOTE] if backbone.stand_in else [],
-    }
 
 
 def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:

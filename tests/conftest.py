@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny models: more threads only wait for each other
 
 settings.register_profile(
     "mocoop", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]

@@ -74,7 +74,7 @@ def test_log_terms_add_up(finished):
 def test_stored_features_are_what_the_text_tower_gives(finished):
     backbone = finished.load_backbone("cpu")
     torch.testing.assert_close(
-        finished.classifier().h, finished.class_features(CLASSNAMES, backbone), rtol=0, atol=1e-6
+        finished.classifier().h, finished.learned.class_features(CLASSNAMES, backbone), rtol=0, atol=1e-6
     )
 
 

@@ -26,15 +26,24 @@ import numpy as np
 from mocoop import __version__
 from mocoop.data.cache import FeatureCache, Notice, Stored
 from mocoop.data.dataset import Example
-from mocoop.data.images import MAX_BYTES, open_image
+from mocoop.data.images import MAX_BYTES, open_image, to_rgb
 from mocoop.data.views import DEFAULT_SCALE, Preprocess, ViewPlan, centre_view, random_view, view_rng
 from mocoop.errors import BackboneError, DataError, ImageError, StorageError
 from mocoop.files import sha256_bytes, sha256_file
 
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
 
-__all__ = ["FeatureCache", "ImageEncoder", "ImageFeatures", "Progress", "image_features", "online_views"]
+__all__ = [
+    "FeatureCache",
+    "ImageEncoder",
+    "ImageFeatures",
+    "Progress",
+    "image_features",
+    "online_views",
+    "picture_features",
+]
 
 _log = logging.getLogger(__name__)
 
@@ -116,6 +125,35 @@ def image_features(
     key = _key(encoder, job.plan, contents)
     stored = cache.fetch(key, lambda: job.compute(contents), usable=job.still_true, notice=notice)
     return job.result(stored)
+
+
+def picture_features(
+    encoder: ImageEncoder, pictures: Sequence[Image.Image], plan: ViewPlan | None = None, *, batch_size: int = 64
+) -> np.ndarray:
+    """Features (max(V, 1), N, D) float32 of Pillow images, under the same rules as files; nothing is kept.
+
+    Raises ImageError, which counts the pictures from 0.
+    """
+    import torch
+
+    plan = plan or ViewPlan()
+
+    def views() -> Iterator[np.ndarray]:
+        for number, picture in enumerate(pictures):
+            image = to_rgb(picture, f"picture {number}")
+            if plan.count == 0:
+                yield centre_view(image, encoder.preprocess)
+                continue
+            content = sha256_bytes(f"{image.size} ".encode() + image.tobytes())
+            for view in range(plan.count):
+                yield random_view(image, encoder.preprocess, view_rng(plan.seed, view, content), plan.scale)
+
+    drawn, rows = views(), []
+    with torch.no_grad():
+        while batch := list(islice(drawn, batch_size)):
+            rows.append(encoder.encode_images(torch.from_numpy(np.stack(batch))).numpy())
+    features = np.concatenate(rows).reshape(len(pictures), max(1, plan.count), -1)
+    return np.ascontiguousarray(features.transpose(1, 0, 2), dtype=np.float32)
 
 
 def online_views(

@@ -1,0 +1,108 @@
+"""What a training leaves to use: the learned tensors, and the classifier they make over fixed class text features.
+
+E experts, C classes, D joint width, B images. Run folders are in `run.py`, training in `fitting.py`; nothing here
+reads a file.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mocoop.config import Config
+from mocoop.losses import gram_matrices, mix_similarities
+from mocoop.model import empty_model
+from mocoop.prompts import Context
+from mocoop.router import top_k_gate
+
+if TYPE_CHECKING:
+    from mocoop.backbone import Backbone
+
+IMAGE = "image."  # before the names of the image tower's tuned parameters
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Probabilities (B, C), the gate (B, E) with zeros outside the top K, and the router's softmax (B, E)."""
+
+    probabilities: Tensor
+    gate: Tensor
+    router: Tensor
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """A trained mixture over fixed class text features h (E, C, D): two small matrix products an image.
+
+    Runs on the CPU or wherever its tensors are. `tau` is the temperature of L_cls.
+    """
+
+    classnames: tuple[str, ...]
+    group_ids: tuple[str, ...]
+    h: Tensor
+    router_weight: Tensor  # (E, D), the router's scale folded in
+    router_bias: Tensor  # (E,)
+    top_k: int
+    renormalise_mix: bool
+    tau: float
+
+    @functools.cached_property
+    def _gram(self) -> Tensor:
+        return gram_matrices(self.h)  # (C, E, E), once
+
+    @torch.no_grad()
+    def predict(self, features: Tensor) -> Prediction:
+        """Predict for image features (B, D), normalised or not."""
+        x = F.normalize(features.float(), dim=-1)
+        router_logits = x @ self.router_weight.T + self.router_bias
+        gate = top_k_gate(router_logits, self.top_k)
+        similarities = mix_similarities(x, self.h, gate, renormalise=self.renormalise_mix, gram=self._gram)
+        return Prediction((similarities / self.tau).softmax(-1), gate, router_logits.softmax(-1))
+
+
+@dataclass(frozen=True)
+class Learned:
+    """Everything a training learned, on the CPU, with what is needed to use it.
+
+    `tensors`: `ctx` (M, W), `router.linear.*`, `text_offset` (D) and `image.*` where they were learned.
+    """
+
+    tensors: dict[str, Tensor]
+    contexts: tuple[Context, ...]
+    group_ids: tuple[str, ...]
+    config: Config
+    logit_scale: float
+
+    @property
+    def layer_norms(self) -> dict[str, Tensor]:
+        """The image tower's tuned LayerNorms, by the tower's own names; empty where it stayed as it was."""
+        return {name.removeprefix(IMAGE): t for name, t in self.tensors.items() if name.startswith(IMAGE)}
+
+    @torch.no_grad()
+    def class_features(self, classnames: Sequence[str], backbone: Backbone) -> Tensor:
+        """h (E, C, D) for any class names, through the text tower, on the CPU."""
+        model = empty_model(backbone, self.contexts, self.config)
+        model.load_state_dict({name: t for name, t in self.tensors.items() if not name.startswith(IMAGE)})
+        encoder = backbone.text.prepare(backbone.prompts.learned_rows(self.contexts, classnames))
+        with backbone.autocast():
+            return model.class_features(encoder).cpu()
+
+    def classifier(self, classnames: Sequence[str], h: Tensor) -> Classifier:
+        """The mixture for the classes whose text features are h (E, C, D)."""
+        router_scale = self.logit_scale if self.config.router_scale else 1.0
+        return Classifier(
+            classnames=tuple(classnames),
+            group_ids=self.group_ids,
+            h=h,
+            router_weight=self.tensors["router.linear.weight"] * router_scale,
+            router_bias=self.tensors["router.linear.bias"] * router_scale,
+            top_k=self.config.top_k,
+            renormalise_mix=self.config.renormalise_mix,
+            tau=self.config.tau_class or 1 / self.logit_scale,
+        )

@@ -1,0 +1,352 @@
+"""The Python interface, as scikit-learn's users know it: `MoCoOpClassifier(groups).fit(X, y).predict_proba(X)`.
+
+X is a list of image paths, a list of Pillow images, or an array of image features (N, D). A saved classifier is a
+run folder, so that `mocoop show` and `mocoop predict` read it too, and a folder of `mocoop train` can be loaded here.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.exceptions import NotFittedError
+from torch import Tensor
+
+from mocoop.config import Config, preset
+from mocoop.data.classnames import final_names
+from mocoop.data.dataset import Example
+from mocoop.data.features import FeatureCache, image_features, picture_features
+from mocoop.data.views import ViewPlan
+from mocoop.errors import ConfigError, DataError, UsageError
+from mocoop.files import sha256_bytes
+from mocoop.groups import GroupFile, dump_groups, load_groups, parse_groups
+from mocoop.inputs import online_batches
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+    from PIL import Image
+
+    from mocoop.backbone import Backbone
+    from mocoop.classifier import Classifier, Prediction
+    from mocoop.trainer import Batch
+
+Groups = GroupFile | Mapping[str, Any] | str | os.PathLike[str]
+
+
+class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A mixture of prompts as a classifier.
+
+    Args:
+        groups: a group file's path, its document as a dictionary, or a `GroupFile`.
+        backbone: a name as in `mocoop train --backbone`, or a loaded `Backbone`.
+        pretrained: weights of the backbone where its name needs them.
+        preset: "recommended", "paper" or "official".
+        settings: changes to the preset, by the names of `mocoop.config.Config`; {"epochs": 50}.
+        class_names: readable names by label; a label is its own name where it has none here.
+        seed: of the order of training, the views and a random router.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        cache: keep the features of image files for the next time.
+
+    Attributes after `fit` or `load`:
+        classes_: the labels, sorted; the columns of `predict_proba`.
+        class_names_: their names as the text tower reads them.
+        n_features_in_: D, the width of image features.
+        history_: what is known after each step (`mocoop.trainer.StepLog`).
+    """
+
+    def __init__(
+        self,
+        groups: Groups,
+        *,
+        backbone: str | Backbone = "miniclip",
+        pretrained: str | None = None,
+        preset: str = "recommended",
+        settings: Mapping[str, Any] | None = None,
+        class_names: Mapping[Any, str] | None = None,
+        seed: int = 1,
+        device: str = "auto",
+        cache: bool = True,
+    ) -> None:
+        self.groups = groups
+        self.backbone = backbone
+        self.pretrained = pretrained
+        self.preset = preset
+        self.settings = settings
+        self.class_names = class_names
+        self.seed = seed
+        self.device = device
+        self.cache = cache
+
+    def fit(self, X: Any, y: Iterable[Any]) -> MoCoOpClassifier:
+        """Train on images or features X and their labels y (N), all of them: no shots are drawn.
+
+        Raises:
+            DataError: X and y that do not fit together, fewer than two classes, images that cannot be read.
+            GroupFileError, ConfigError, BackboneError: parameters that cannot be used.
+            TrainingStopped: a loss that is not finite.
+        """
+        from mocoop.fitting import fit
+        from mocoop.run import new_record
+
+        config = preset(self.preset, **(self.settings or {}))
+        classes, encoded = _labels(y)
+        names = self._names(classes)
+        groups = _groups(self.groups, names)
+        backbone = self._open_backbone(config)
+        shots = int(np.bincount(encoded).max())
+        batch, data = self._batches(X, encoded, config, backbone, config.epochs_for(shots))
+        texts = [*(text for group in groups.groups for text in group.texts), *names]
+        record = new_record(
+            config=config,
+            shots=shots,
+            seed=self.seed,
+            split_seed=0,
+            classes="all",
+            classnames=names,
+            all_classnames=names,
+            backbone=backbone,
+            groups=groups,
+            groups_name=None,
+            data={"name": "fit(X, y)", **data},
+            unknown_words=backbone.unknown_words(texts),
+        ) | {"labels": [label.item() if isinstance(label, np.generic) else label for label in classes]}
+        fitted = fit(
+            backbone,
+            groups,
+            batch,
+            torch.from_numpy(encoded),
+            names,
+            config,
+            seed=self.seed,
+            shots=shots,
+            text_cache=FeatureCache().root / "text" if self.cache else None,
+        )
+        self._fitted, self._record, self._groups, self._backbone = fitted, record, groups, backbone
+        self._use(classes, names, fitted.class_features)
+        return self
+
+    def predict_proba(self, X: Any) -> NDArray[np.float32]:
+        """Probabilities (N, C) of the classes, in the order of `classes_`. Raises DataError."""
+        probabilities: NDArray[np.float32] = self._predict(X).probabilities.numpy()
+        return probabilities
+
+    def predict(self, X: Any) -> NDArray[Any]:
+        """The most probable label of each image (N,). Raises DataError."""
+        probabilities = self.predict_proba(X)
+        chosen: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
+        return chosen
+
+    def expert_weights(self, X: Any) -> NDArray[np.float32]:
+        """The weights (N, E) of the experts, 0 for those not chosen, in the order of the groups. Raises DataError."""
+        weights: NDArray[np.float32] = self._predict(X).gate.numpy()
+        return weights
+
+    def set_classes(self, class_names: Sequence[str], labels: Sequence[Any] | None = None) -> MoCoOpClassifier:
+        """Predict other classes from now on: their names, and their labels where those differ. Nothing is learned.
+
+        Labels keep the order given; `save` still writes the classes trained on. Raises DataError.
+        """
+        self._check_fitted()
+        names, _ = final_names(list(class_names))
+        kept = list(labels) if labels is not None else list(class_names)
+        if len(kept) != len(names) or len(set(kept)) != len(kept):
+            raise DataError(f"{len(names)} classes and {len(kept)} labels", "give one label a class, all different")
+        h = self._fitted.learned.class_features(names, self._ready_backbone())
+        self._use(np.array(kept), names, h)
+        return self
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write a run folder. Raises UsageError for one that holds something, StorageError."""
+        from mocoop.run import save_run
+
+        self._check_fitted()
+        folder = Path(path)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise UsageError(f"{folder} is not empty", "choose a new folder")
+        return save_run(folder, self._fitted, self._groups, self._record).path
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], *, device: str = "auto", cache: bool = True) -> MoCoOpClassifier:
+        """Read a run folder of `save` or of `mocoop train`. The backbone is loaded when it is first needed.
+
+        Raises CheckpointError where the folder is missing, unfinished or damaged.
+        """
+        from mocoop.fitting import Fitted
+        from mocoop.run import Run
+
+        run = Run.open(Path(path))
+        stored = run.info["backbone"]
+        loaded = cls(
+            run.groups,
+            backbone=stored["name"],
+            pretrained=stored["pretrained"],
+            preset=run.config.preset,
+            settings=run.config.to_dict(),
+            seed=run.info["seed"],
+            device=device,
+            cache=cache,
+        )
+        loaded._record, loaded._groups, loaded._backbone = run.info, run.groups, None
+        loaded._open_stored = lambda: run.load_backbone(device)
+        loaded._fitted = Fitted(
+            learned=run.learned,
+            classnames=run.classnames,
+            class_features=run.stored_features,
+            history=run.history(),
+            seconds=run.info["training"]["seconds"],
+            notes=(),  # the record has them already
+        )
+        labels = np.array(run.info.get("labels", list(run.classnames)))
+        loaded._use(labels, run.classnames, loaded._fitted.class_features)
+        return loaded
+
+    # Learned state: what was trained, and the classes predicted now.
+    _fitted: Any
+    _record: dict[str, Any]
+    _groups: GroupFile
+    _backbone: Backbone | None
+    _open_stored: Callable[[], Backbone]
+    _classifier: Classifier
+
+    def _use(self, labels: NDArray[Any], names: Sequence[str], h: Tensor) -> None:
+        self.classes_, self.class_names_ = labels, tuple(names)
+        self.n_features_in_ = int(h.shape[-1])
+        self.history_ = self._fitted.history
+        self._classifier = self._fitted.learned.classifier(names, h)
+
+    def _check_fitted(self) -> None:
+        if not hasattr(self, "_fitted"):
+            raise NotFittedError("this MoCoOpClassifier is not fitted yet: call fit(X, y), or MoCoOpClassifier.load")
+
+    def _predict(self, X: Any) -> Prediction:
+        self._check_fitted()
+        features = self._features(X, ViewPlan(), self._ready_backbone)[0]  # (N, D)
+        if features.shape[1] != self.n_features_in_:
+            raise _wrong_width(features.shape[1], self.n_features_in_)
+        return self._classifier.predict(torch.from_numpy(features))
+
+    def _ready_backbone(self) -> Backbone:
+        if self._backbone is None:
+            self._backbone = self._open_stored()
+        return self._backbone
+
+    def _open_backbone(self, config: Config) -> Backbone:
+        from mocoop.backbone import load_backbone
+
+        if isinstance(self.backbone, str):
+            return load_backbone(self.backbone, self.pretrained, device=self.device, precision=config.precision)
+        return self.backbone
+
+    def _names(self, classes: NDArray[Any]) -> tuple[str, ...]:
+        keys = [str(label) for label in classes]
+        given = {str(label): name for label, name in self.class_names.items()} if self.class_names else None
+        return final_names(keys, given=given)[0]
+
+    def _batches(
+        self, images: Any, labels: NDArray[np.int64], config: Config, backbone: Backbone, epochs: int
+    ) -> tuple[Batch, dict[str, Any]]:
+        """Training batches, and what the record says of the data."""
+        if config.views == "online":
+            paths = _paths(images)
+            if paths is None:
+                raise ConfigError("views = 'online' reads image files at every step", "give X as a list of paths")
+            _check_count(len(paths), len(labels))
+            examples = [Example(path, int(label)) for path, label in zip(paths, labels, strict=True)]
+            return online_batches(backbone, examples, self.seed, config), {"images": len(paths)}
+        count = epochs if config.views == "epochs" else config.views
+        plan = ViewPlan(count=int(count), seed=self.seed, scale=config.view_scale)
+        features = self._features(images, plan, lambda: backbone)
+        if features.shape[-1] != backbone.embed_dim:
+            raise _wrong_width(features.shape[-1], backbone.embed_dim)
+        _check_count(features.shape[1], len(labels))
+        x = F.normalize(torch.from_numpy(features), dim=-1).to(backbone.device)
+        record = {"images": len(labels), "sha256": sha256_bytes(labels.tobytes() + features.tobytes())}
+        return (lambda epoch, index: x[epoch % len(x), index.to(x.device)]), record
+
+    def _features(self, images: Any, plan: ViewPlan, backbone: Callable[[], Backbone]) -> NDArray[np.float32]:
+        """Features (V, N, D) of whatever X is; arrays pass through without a backbone."""
+        paths, pictures = _paths(images), _pictures(images)
+        if paths is not None:
+            cache = FeatureCache() if self.cache else None
+            examples = [Example(path, 0) for path in paths]
+            return image_features(backbone(), examples, plan, cache=cache).features.copy()
+        if pictures is not None:
+            return picture_features(backbone(), pictures, plan)
+        if plan.count:
+            raise ConfigError("features have no pixels to draw views from", "set views = 0, or give images")
+        return _feature_array(images)[None]
+
+
+def _labels(y: Iterable[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
+    """The labels there are, sorted, and the place of each example's among them (N,). Raises DataError."""
+    given = np.asarray(y if isinstance(y, np.ndarray) else list(y))
+    if given.ndim != 1 or len(given) == 0:
+        raise DataError(f"y has the shape {given.shape}", "give one label an image, in one list")
+    if given.dtype.kind not in "iuUSbO" or (given.dtype.kind == "O" and not all(isinstance(v, str) for v in given)):
+        raise DataError(f"y holds {given.dtype}", "give class names or whole numbers")
+    classes, encoded = np.unique(given, return_inverse=True)
+    if len(classes) < 2:
+        raise DataError(f"y has one class only, {classes[0]!r}", "two classes or more are needed")
+    return classes, encoded.astype(np.int64)
+
+
+def _groups(given: Groups, class_names: Sequence[str]) -> GroupFile:
+    """The groups, checked with the class names. Raises GroupFileError."""
+    if isinstance(given, GroupFile):
+        given = given.document
+    if isinstance(given, Mapping):
+        return parse_groups(dump_groups(dict(given)), source="groups", class_names=class_names)
+    return load_groups(given, class_names=class_names)
+
+
+def _paths(images: Any) -> list[Path] | None:
+    """X as paths, or None where it is something else."""
+    if isinstance(images, (str, os.PathLike)):
+        raise DataError("X is one path", "give a list of paths")
+    if isinstance(images, np.ndarray) and images.dtype.kind not in "UO":
+        return None
+    items = list(images)
+    return [Path(item) for item in items] if items and all(isinstance(i, (str, os.PathLike)) for i in items) else None
+
+
+def _pictures(images: Any) -> list[Image.Image] | None:
+    """X as Pillow images, or None where it is something else."""
+    from PIL import Image
+
+    if isinstance(images, (np.ndarray, Tensor)):
+        return None
+    items = list(images)
+    return items if items and all(isinstance(item, Image.Image) for item in items) else None
+
+
+def _feature_array(given: Any) -> NDArray[np.float32]:
+    """Features (N, D) float32, finite. Raises DataError."""
+    try:
+        array = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
+        features = np.ascontiguousarray(array, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise DataError(
+            "X is neither paths, nor images, nor numbers", "give all images in one and the same form"
+        ) from error
+    if features.ndim != 2 or 0 in features.shape:
+        raise DataError(f"X has the shape {features.shape}", "features are (N, D); images come as a list")
+    if not np.isfinite(features).all():
+        raise DataError("X holds numbers that are not finite", "compute these features again")
+    return features
+
+
+def _check_count(images: int, labels: int) -> None:
+    if images != labels:
+        raise DataError(f"X has {images} images and y {labels} labels", "give one label an image")
+
+
+def _wrong_width(width: int, expected: int) -> DataError:
+    return DataError(
+        f"the features are {width} wide, the backbone's {expected}", "use the backbone they were made with"
+    )
