@@ -1,14 +1,17 @@
 """What both command lines share: one line for an error, exit codes, `--debug`, and tables that fit where they go.
 
 Results go to stdout and everything else to stderr. A table is drawn on a terminal; into a pipe it is tab-separated.
+Text that users brought (paths, class names, templates) is made printable here, so that no file name can move the
+cursor or break a line.
 """
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
@@ -29,7 +32,10 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command line and exit: 0, or the code of what went wrong, with one line on stderr."""
+    """Run a command line and exit: 0, or the code of what went wrong, with one line on stderr and a hint."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character shows its escape
     sys.exit(_exit_code(command, name, arguments))
 
 
@@ -41,8 +47,13 @@ def console(*, stderr: bool = False) -> Console:
 
 
 def say(text: str) -> None:
-    """A message for the person, on stderr."""
-    click.echo(text, err=True)
+    """A message for the person, on stderr and on one line."""
+    click.echo(printable(text), err=True)
+
+
+def printable(text: object) -> str:
+    """Text on one line; control and direction characters as their escapes."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
@@ -50,7 +61,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     if not sys.stdout.isatty():
         click.echo("\t".join(columns))
         for row in rows:
-            click.echo("\t".join(str(cell) for cell in row))
+            click.echo("\t".join(printable(cell) for cell in row))
         return
     from rich.markup import escape
     from rich.table import Table
@@ -59,49 +70,79 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*(escape(str(cell)) for cell in row))
+        table.add_row(*(escape(printable(cell)) for cell in row))
     console().print(table)
 
 
 def _exit_code(command: click.Command, name: str, arguments: Sequence[str] | None) -> int:
+    stdout = sys.stdout
     try:
         result = command.main(args=arguments, prog_name=name, standalone_mode=False)
-        sys.stdout.flush()
+        stdout.flush()
         return result if isinstance(result, int) else 0
     except MoCoOpError as error:
         return _report(name, error)
     except click.ClickException as error:
-        error.show()
-        return error.exit_code
+        return _report_usage(name, error)
     except (KeyboardInterrupt, click.Abort):
         say(f"{name}: interrupted")
         return INTERRUPTED
     except BrokenPipeError:
-        # Nobody reads any more; give the interpreter a stdout it can close without complaint.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CLOSED_PIPE
+        return _closed_pipe(stdout)
+    except SystemExit:
+        if sys.stdout is stdout:
+            raise
+        return _closed_pipe(stdout)  # click answers a closed pipe by wrapping stdout and exiting
+    except Exception as error:
+        return _report_bug(name, error)
 
 
 def _report(name: str, error: MoCoOpError) -> int:
-    if _debug():
-        import traceback
-
-        traceback.print_exception(error)
-    findings = getattr(error, "findings", ())
-    for finding in findings:
-        say(str(finding))
-    say(f"{name}: {error.message}")
+    _show_traceback(error)
+    said = f"{name}: {error.message}"
+    listed = getattr(error, "findings", ())  # a group file's problems, one a line; elsewhere a line break is in a name
+    for line in said.split("\n") if listed else (said,):
+        say(line)
     if error.hint:
         say(f"  hint: {error.hint}")
     return error.exit_code
 
 
+def _report_usage(name: str, error: click.ClickException) -> int:
+    """What click refuses, in the form of our own errors; a group without a command shows its help."""
+    if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
+        error.show()
+        return error.exit_code
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    where = context.command_path if context else name
+    message = " ".join(error.format_message().split()).rstrip(".")
+    say(f"{where}: {message[:1].lower()}{message[1:]}")
+    say(f"  hint: {where} --help shows how")
+    return error.exit_code
+
+
+def _report_bug(name: str, error: Exception) -> int:
+    _show_traceback(error)
+    say(f"{name}: a fault of ours: {type(error).__name__}: {error}")
+    say(f"  hint: {name} --debug and the rest of the command shows where; please report it")
+    return 1
+
+
+def _closed_pipe(stdout: TextIO) -> int:
+    """Nobody reads any more; give the interpreter a stdout it can close without complaint."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
+    return CLOSED_PIPE
+
+
+def _show_traceback(error: Exception) -> None:
+    if _state["debug"]:
+        import traceback
+
+        traceback.print_exception(error)
+
+
 _state = {"debug": False}
 
 
-def _debug() -> bool:
-    return _state["debug"]
-
-
 def _remember_debug(_context: click.Context, _parameter: click.Parameter, value: bool) -> None:
-    _state["debug"] = _state["debug"] or value
+    _state["debug"] = value

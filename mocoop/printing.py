@@ -1,11 +1,11 @@
 """How the results of the commands are laid out: tables on a terminal, tab-separated lines in a pipe.
 
-Numbers are computed elsewhere. Text that users brought (paths, class names, templates) is made printable first, so
-that no file name can move the cursor or break a line.
+Numbers are computed elsewhere; `cli.py` draws the tables and makes every text in them printable.
 """
 
 from __future__ import annotations
 
+import json
 import shlex
 import sys
 from collections.abc import Iterable, Mapping, Sequence
@@ -15,18 +15,16 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mocoop import cli
+from mocoop.cli import printable as printable
+from mocoop.cli import show_table
 
 if TYPE_CHECKING:
     from mocoop.evaluate import Evaluation
     from mocoop.run import Run
 
 STAND_IN = "miniclip is a stand-in trained on drawings: these numbers say nothing about CLIP"
-SEEN = "seen in training: no measure of new classes"
-
-
-def printable(text: object) -> str:
-    """Text on one line; control and direction characters as their escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
+SEEN = "seen in training"
+SEEN_NOTE = "the new classes were seen in training: their accuracy and H are no measure of new classes"
 
 
 def command_path(path: Path | str) -> str:
@@ -50,7 +48,7 @@ def print_training(summary: Mapping[str, Any], data: Path) -> None:
         ("loss", _losses(last)),
         ("accuracy, last epoch", percent(last.get("accuracy"))),
     ]
-    _table(("what", "value"), rows)
+    show_table(("what", "value"), rows)
     parts = " --classes base --classes new" if summary["classes"] == "base" else ""
     run = command_path(summary["run"])
     cli.say(f"next: mocoop eval {run} --data {command_path(data)}{parts}")
@@ -59,12 +57,12 @@ def print_training(summary: Mapping[str, Any], data: Path) -> None:
 
 def print_run(summary: Mapping[str, Any]) -> None:
     """A run: what it is, its experts with their templates, its settings."""
-    training, versions = summary["training"], summary["versions"]
+    training, versions, data = summary["training"], summary["versions"], summary["data"]
     rows = [
         ("run", summary["run"]),
         ("domain", summary["groups"]["domain"]),
         ("backbone", _backbone(summary)),
-        ("data", f"{summary['data']['name']}, {summary['data']['images']} images, {summary['shots']} shots"),
+        ("data", f"{data['name']}, {data['images']} images, {summary['shots']} shots"),
         ("classes", _trained_on(summary)),
         ("seeds", f"seed {summary['seed']}, split_seed {summary['split_seed']}"),
         ("training", f"{training['epochs']} epochs, {training['steps']} steps, {training['seconds']:.1f} s"),
@@ -72,16 +70,14 @@ def print_run(summary: Mapping[str, Any]) -> None:
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         ("loss, last epoch", _losses(summary["last_epoch"])),
         ("accuracy, last epoch", percent(summary["last_epoch"].get("accuracy"))),
-        *[("note", note) for note in summary.get("notes", ())],
+        *_remarks(summary),
     ]
-    _table(("what", "value"), rows, title="Run")
-    experts = [
-        (expert["id"], percent(expert["use"], 0), ("* " if text == expert["init"] else "") + text)
-        for expert in summary["experts"]
-        for text in expert["templates"]
-    ]
-    _table(("expert", "first for", "templates (* starts it)"), experts, title="Experts")
-    _table(("setting", "value"), list(summary["config"].items()), title=f"Settings (preset {summary['preset']})")
+    show_table(("what", "value"), rows, title="Run")
+    _gap()
+    show_table(("expert", "first for", "templates (* starts it)"), _expert_rows(summary["experts"]), title="Experts")
+    _gap()
+    settings = [(name, _setting(value)) for name, value in summary["config"].items()]
+    show_table(("setting", "value"), settings, title=f"Settings (preset {summary['preset']})")
 
 
 def evaluation_record(run: Run, data_name: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
@@ -90,6 +86,7 @@ def evaluation_record(run: Run, data_name: str, evaluations: Sequence[Evaluation
 
     accuracy = {evaluation.classes: evaluation.accuracy for evaluation in evaluations}
     both = "base" in accuracy and "new" in accuracy
+    seen = any(one.classes == "new" and one.seen_in_training for one in evaluations)
     return {
         "run": str(run.path),
         "data": data_name,
@@ -99,7 +96,7 @@ def evaluation_record(run: Run, data_name: str, evaluations: Sequence[Evaluation
         "group_ids": list(run.group_ids),
         "results": [evaluation.to_dict() for evaluation in evaluations],
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
-        "notes": [STAND_IN] if run.stand_in else [],
+        "notes": [*([SEEN_NOTE] if seen else []), *([STAND_IN] if run.stand_in else [])],
     }
 
 
@@ -111,14 +108,15 @@ def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
     ]
     if record["harmonic_mean"] is not None:
         rows.append(("H", "", f"{record['harmonic_mean']:.2f}", ""))
-    _table(("classes", "images", "accuracy %", "remark"), rows)
+    show_table(("classes", "images", "accuracy %", "remark"), rows)
     if per_class:
         lines = [
             _class_row(result["classes"], one, record["group_ids"])
             for result in record["results"]
             for one in result["per_class"]
         ]
-        _table(("classes", "class", "images", "accuracy %", "first expert"), lines)
+        _gap()
+        show_table(("classes", "class", "images", "accuracy %", "first expert"), lines)
     for note in record["notes"]:
         cli.say(f"note: {note}")
 
@@ -127,19 +125,20 @@ def print_predictions(predictions: Iterable[Mapping[str, Any]]) -> None:
     """A line an image: class, probability and the experts that decided."""
     columns = ("path", "class", "probability", "experts")
     if sys.stdout.isatty():
-        _table(columns, [_prediction_row(prediction) for prediction in predictions])
+        show_table(columns, [_prediction_row(prediction) for prediction in predictions])
         return
-    click.echo("\t".join(columns))
-    for prediction in predictions:  # each as soon as it is known
-        click.echo("\t".join(_prediction_row(prediction)))
+    for number, prediction in enumerate(predictions):  # each as soon as it is known
+        if number == 0:
+            click.echo("\t".join(columns))
+        click.echo("\t".join(printable(cell) for cell in _prediction_row(prediction)))
 
 
 def print_demo(results: Mapping[str, Any]) -> None:
     """The demonstration's table, how often the router finds the style, and where the report is."""
     title = f"Seeds {', '.join(map(str, results['seeds']))}: mean ± deviation"
-    _table(("method", "base %", "new %", "H %"), [method_row(method) for method in results["methods"]], title=title)
+    show_table(("method", "base %", "new %", "H %"), [method_row(method) for method in results["methods"]], title=title)
     routing = [(one["what"], with_deviation(one["percent"], one["deviation"])) for one in results["routing"]]
-    _table(("first expert is the group that names the tile's style", "% of test tiles"), routing)
+    show_table(("first expert is the group that names the tile's style", "% of test tiles"), routing)
     for note in results["notes"]:
         cli.say(f"note: {note}")
     cli.say(f"report: {results['report']}  ({results['seconds']:.0f} s)")
@@ -156,10 +155,6 @@ def with_deviation(value: float, deviation: float | None) -> str:
     return f"{value:.1f}" if deviation is None else f"{value:.1f} ± {deviation:.1f}"
 
 
-def _table(columns: Sequence[str], rows: Sequence[Sequence[object]], title: str | None = None) -> None:
-    cli.show_table(columns, [[printable(cell) for cell in row] for row in rows], title=title)
-
-
 def _backbone(summary: Mapping[str, Any]) -> str:
     backbone = summary["backbone"]
     weights = f", {backbone['pretrained']}" if backbone["pretrained"] else ""
@@ -168,6 +163,14 @@ def _backbone(summary: Mapping[str, Any]) -> str:
 
 def _trained_on(summary: Mapping[str, Any]) -> str:
     return f"{summary['classes']}: {len(summary['classnames'])} of {len(summary['all_classnames'])}"
+
+
+def _remarks(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was odd about the training: words never seen, images left out, notes."""
+    data, unknown = summary["data"], summary["unknown_words"]
+    words = [("unknown words", ", ".join(unknown))] if unknown else []
+    skipped = [("skipped image", f"{one['path']}: {one['why']}") for one in data.get("skipped", ())]
+    return [*words, *skipped, *(("note", note) for note in (*data.get("notes", ()), *summary["notes"]))]
 
 
 def _losses(last: Mapping[str, Any]) -> str:
@@ -182,20 +185,43 @@ def _losses(last: Mapping[str, Any]) -> str:
 def _remark(result: Mapping[str, Any]) -> str:
     remarks = [SEEN] if result["classes"] == "new" and result["seen_in_training"] else []
     if result["skipped"]:
-        remarks.append(f"{result['skipped']} unreadable images skipped")
+        remarks.append(f"{result['skipped']} unreadable image{'s' * (result['skipped'] > 1)} skipped")
     return "; ".join(remarks)
 
 
 def _class_row(classes: str, one: Mapping[str, Any], group_ids: Sequence[str]) -> tuple[object, ...]:
+    if not one["images"]:
+        return classes, one["name"], 0, "-", "-"
     use = one["expert_use"]
     first = max(range(len(use)), key=use.__getitem__)
-    accuracy = "-" if one["accuracy"] is None else f"{one['accuracy']:.1f}"
-    return classes, one["name"], one["images"], accuracy, f"{group_ids[first]} {percent(use[first], 0)}"
+    return classes, one["name"], one["images"], f"{one['accuracy']:.1f}", f"{group_ids[first]} {percent(use[first], 0)}"
 
 
 def _prediction_row(prediction: Mapping[str, Any]) -> tuple[str, str, str, str]:
     if "error" in prediction:
-        return printable(prediction["path"]), "", "", printable(f"not read: {prediction['error']}")
+        return prediction["path"], "", "", f"not read: {prediction['error']}"
     experts = ", ".join(f"{expert['id']} {percent(expert['weight'], 0)}" for expert in prediction["experts"])
-    name = printable(prediction["class"])
-    return printable(prediction["path"]), name, f"{prediction['probability']:.4f}", experts
+    return prediction["path"], prediction["class"], f"{prediction['probability']:.4f}", experts
+
+
+def _expert_rows(experts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
+    """A row a template; on a terminal an expert is named once."""
+    once = sys.stdout.isatty()
+    rows = []
+    for expert in experts:
+        about = expert["id"], percent(expert["use"], 0)
+        for number, text in enumerate(expert["templates"]):
+            start = "* " if text == expert["init"] else ""
+            rows.append((*(("", "") if once and number else about), f"{start}{text}"))
+    return rows
+
+
+def _setting(value: object) -> str:
+    """A setting's value as `--set` takes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _gap() -> None:
+    """An empty line between two tables in a pipe; on a terminal the frames part them."""
+    if not sys.stdout.isatty():
+        click.echo()
