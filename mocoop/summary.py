@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _KEPT = (
     "status", "method", "preset", "shots", "seed", "split_seed", "classes", "classnames", "all_classnames", "backbone",
-    "data", "unknown_words", "device", "precision", "threads", "versions", "notes", "training", "notes", "config",
+    "data", "unknown_words", "device", "precision", "threads", "versions", "training", "notes", "config",
 )  # fmt: skip
 
 

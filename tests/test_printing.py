@@ -1,0 +1,190 @@
+"""How results are laid out: lines in a pipe, tables on a terminal."""
+
+from __future__ import annotations
+
+import io
+from contextlib import redirect_stdout
+from types import SimpleNamespace
+
+import pytest
+
+from mocoop.evaluate import ClassResult, Evaluation
+from mocoop.printing import (
+    command_path,
+    evaluation_record,
+    percent,
+    print_evaluation,
+    print_predictions,
+    print_run,
+    print_training,
+    printable,
+    with_deviation,
+)
+
+SUMMARY = {
+    "run": "my runs/one",
+    "preset": "recommended",
+    "shots": 16,
+    "seed": 1,
+    "split_seed": 0,
+    "classes": "base",
+    "classnames": ["dog", "cat"],
+    "all_classnames": ["dog", "cat", "zebra"],
+    "backbone": {"name": "ViT-B-16", "pretrained": "openai", "stand_in": False},
+    "data": {"name": "photos", "images": 32, "skipped": [{"path": "a\nb.png", "why": "damaged"}], "notes": ["odd"]},
+    "unknown_words": ["quokka", "zebra"],
+    "device": "cpu",
+    "precision": "float32",
+    "threads": 2,
+    "versions": {"torch": "2.6"},
+    "training": {"epochs": 30, "steps": 30, "seconds": 1.25},
+    "notes": ["one expert was never first"],
+    "config": {"top_k": 2, "renormalise_mix": True, "tau_class": None, "router_init": "groups", "view_scale": [0.1, 1]},
+    "groups": {"domain": "animals"},
+    "experts": [{"id": "plain", "use": 0.75, "init": "a {}.", "templates": ["a {}.", "the {}."]}],
+    "last_epoch": {"loss": 1.0, "class_loss": 0.5, "router_loss": 0.25, "text_loss": 0.05, "accuracy": 0.875},
+}
+PREDICTION = {
+    "path": "a\tb.png",
+    "class": "sea snake",
+    "probability": 0.87654,
+    "top_k": [],
+    "experts": [{"id": "blurry", "weight": 0.9}, {"id": "plain", "weight": 0.1}],
+}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+@pytest.fixture
+def on_a_terminal(monkeypatch):
+    """What a function prints on a terminal."""
+    monkeypatch.setenv("TERM", "dumb")  # no escape codes
+    monkeypatch.setenv("COLUMNS", "100")
+
+    def shown(function, *arguments):
+        with redirect_stdout(Terminal()) as terminal:
+            function(*arguments)
+        return terminal.getvalue()
+
+    return shown
+
+
+def test_printable_keeps_letters_of_all_scripts_and_escapes_what_moves_the_cursor():
+    assert printable("Käse, 猫 and حيوان") == "Käse, 猫 and حيوان"
+    assert printable("a\r\n\x1b[31m\u2028\u202e\udcff") == r"a\r\n\x1b[31m\u2028\u202e\udcff"
+
+
+def test_a_path_can_be_pasted_into_a_shell():
+    assert command_path("plain/run") == "plain/run"
+    assert command_path("my run; rm -rf $HOME") == "'my run; rm -rf $HOME'"
+
+
+def test_numbers_as_text():
+    assert [percent(None), percent(0.12345), percent(0.12345, 0)] == ["-", "12.3%", "12%"]
+    assert [with_deviation(71.26, None), with_deviation(71.26, 0.84)] == ["71.3", "71.3 ± 0.8"]
+
+
+def test_the_end_of_a_training_names_the_next_commands(capsys):
+    print_training(SUMMARY, "my photos")
+    out, err = capsys.readouterr()
+    assert "classes\tbase: 2 of 3\n" in out
+    assert "loss\t1.000 (class 0.500, router 0.250, text 0.050)\n" in out
+    assert "mocoop eval 'my runs/one' --data 'my photos' --classes base --classes new\n" in err
+
+
+def test_a_run_in_a_pipe_is_three_tables_parted_by_empty_lines(capsys):
+    print_run(SUMMARY)
+    about, experts, settings = (dict(_two(line) for line in part.split("\n")) for part in _tables(capsys))
+    assert about["backbone"] == "ViT-B-16, openai"
+    assert about["unknown words"] == "quokka, zebra"
+    assert about["skipped image"] == r"a\nb.png: damaged"
+    assert about["note"] == "one expert was never first"
+    assert experts["plain"] == "75%\tthe {}."  # named again in each line
+    assert settings == {  # as --set takes them
+        "setting": "value", "top_k": "2", "renormalise_mix": "true", "tau_class": "null", "router_init": "groups",
+        "view_scale": "[0.1, 1]",
+    }  # fmt: skip
+
+
+def _tables(capsys):
+    return capsys.readouterr().out.rstrip("\n").split("\n\n")
+
+
+def _two(line):
+    name, _, rest = line.partition("\t")
+    return name, rest
+
+
+def test_an_expert_is_named_once_on_a_terminal(on_a_terminal):
+    shown = on_a_terminal(print_run, SUMMARY)
+    assert shown.count("plain") == 1
+    assert "* a {}." in shown
+    assert "│ the {}." in shown
+
+
+def test_predictions_come_one_by_one(capsys):
+    def predictions():
+        yield PREDICTION
+        assert capsys.readouterr().out.splitlines() == [
+            "path\tclass\tprobability\texperts", "a\\tb.png\tsea snake\t0.8765\tblurry 90%, plain 10%"
+        ]  # fmt: skip
+        yield {"path": "b.png", "error": "damaged\nPNG"}
+
+    print_predictions(predictions())
+    assert capsys.readouterr().out == "b.png\t\t\tnot read: damaged\\nPNG\n"
+
+
+def test_predictions_that_fail_at_once_print_nothing(capsys):
+    def predictions():
+        raise RuntimeError
+        yield
+
+    with pytest.raises(RuntimeError):
+        print_predictions(predictions())
+    assert capsys.readouterr().out == ""
+
+
+def test_predictions_on_a_terminal_are_a_table(on_a_terminal):
+    assert r"│ a\tb.png │ sea snake │ 0.8765" in on_a_terminal(print_predictions, [PREDICTION])
+
+
+def evaluation(classes, accuracy, seen):
+    one = ClassResult("dog", 4, 3, 75.0, (0.25, 0.75))
+    none = ClassResult("cat", 0, 0, None, (0.0, 0.0))
+    return Evaluation(classes, accuracy, 4, (one, none), seen, 1, (), (), ())
+
+
+RUN = SimpleNamespace(
+    path="run", stand_in=True, group_ids=("plain", "blurry"), info={"backbone": {"name": "miniclip"}, "classes": "all"}
+)
+
+
+def test_base_and_new_give_h_and_what_was_seen_is_said():
+    record = evaluation_record(RUN, "photos", [evaluation("base", 80.0, True), evaluation("new", 60.0, True)])
+    assert record["harmonic_mean"] == pytest.approx(2 * 80 * 60 / 140)
+    assert any("seen in training" in note for note in record["notes"])
+    assert any("stand-in" in note for note in record["notes"])
+
+
+def test_new_classes_that_were_new_have_no_such_note():
+    record = evaluation_record(RUN, "photos", [evaluation("base", 80.0, True), evaluation("new", 60.0, False)])
+    assert not any("seen in training" in note for note in record["notes"])
+    assert evaluation_record(RUN, "photos", [evaluation("new", 60.0, False)])["harmonic_mean"] is None
+
+
+def test_an_evaluation_is_a_line_a_set_and_a_line_a_class(capsys):
+    print_evaluation(evaluation_record(RUN, "photos", [evaluation("new", 60.0, True)]), per_class=True)
+    out, err = capsys.readouterr()
+    assert out.split("\n") == [
+        "classes\timages\taccuracy %\tremark",
+        "new\t4\t60.00\tseen in training; 1 unreadable image skipped",
+        "",
+        "classes\tclass\timages\taccuracy %\tfirst expert",
+        "new\tdog\t4\t75.0\tblurry 75%",
+        "new\tcat\t0\t-\t-",
+        "",
+    ]
+    assert err.count("note: ") == 2
