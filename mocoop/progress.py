@@ -106,13 +106,15 @@ class LineProgress(Listener):
 class LiveProgress(Listener):
     """For a terminal: the stage, a bar, the losses and a bar an expert; gone when the work is done."""
 
-    def __init__(self, console: Console, group_ids: Sequence[str] = ()) -> None:
+    def __init__(
+        self, console: Console, group_ids: Sequence[str] = (), *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         from rich.live import Live
 
         self._console, self._ids = console, tuple(group_ids)
         self._stage, self._done, self._total, self._epochs = "starting", 0, 0, 0
         self._log: StepLog | None = None
-        self._pace, self._said = Pace(), set[str]()
+        self._pace, self._said = Pace(clock), set[str]()
         self._live = Live(get_renderable=self.render, console=console, transient=True, refresh_per_second=4)
 
     def __enter__(self) -> LiveProgress:
@@ -125,6 +127,7 @@ class LiveProgress(Listener):
     def stage(self, text: str) -> None:
         """Show another stage."""
         self._stage, self._done, self._total, self._log = text, 0, 0, None
+        self._pace.start(0)
 
     def notice(self, text: str) -> None:
         """Print it above the display, once."""
@@ -134,7 +137,7 @@ class LiveProgress(Listener):
 
     def features(self, done: int, total: int) -> None:
         """Move the bar."""
-        if done == 0 or self._total != total:
+        if done < self._done:  # other images, in the same stage
             self._pace.start(done)
         self._done, self._total = done, total
 
