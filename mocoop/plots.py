@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mocoop.cli import printable
 from mocoop.errors import UsageError
 from mocoop.files import atomic_path, os_error
 
@@ -70,7 +71,8 @@ def plot_losses(history: Sequence[StepLog], path: Path, title: str = "Training")
                 _curve(losses, history, values, colour, dash, name)
         losses.set(xlabel="step", ylabel="loss, before its weight", title=title)
         losses.set_ylim(bottom=0)
-        losses.legend()
+        if losses.get_legend_handles_labels()[0]:
+            losses.legend()
         _curve(accuracy, history, [100 * log.accuracy for log in history], BLUE, "-", "batch")
         accuracy.set(xlabel="step", ylabel="accuracy of the batch, %", title="Accuracy on training images")
         accuracy.set_ylim(0, 102)
@@ -129,7 +131,7 @@ def draw_run(run: Run, evaluations: Sequence[Evaluation], folder: Path, kind: st
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise os_error(error, "write", folder) from error
-    about = f"{run.info['backbone']['name']}, {run.info['shots']} shots, seed {run.info['seed']}"
+    about = f"{shortened(run.info['backbone']['name'])}, {run.info['shots']} shots, seed {run.info['seed']}"
     drawn = [plot_losses(run.history(), folder / f"losses{kind}", f"Losses ({about})")]
     for result in evaluations:
         use = [one.expert_use for one in result.per_class]
@@ -149,7 +151,8 @@ def draw_run(run: Run, evaluations: Sequence[Evaluation], folder: Path, kind: st
 
 
 def shortened(name: str) -> str:
-    """A name that fits beside an axis."""
+    """A name that fits beside an axis, without characters that a picture cannot hold."""
+    name = printable(name)
     return name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 3]}..."
 
 

@@ -11,6 +11,7 @@ import html
 from collections.abc import Sequence
 from pathlib import Path
 
+from mocoop.cli import printable
 from mocoop.errors import UsageError
 from mocoop.files import atomic_write, os_error
 
@@ -107,7 +108,7 @@ class Report:
 
 def _text(value: object) -> str:
     """Escaped for element text and attribute values; characters that HTML cannot hold become visible marks."""
-    held = "".join(c if c in "\n\t" or c.isprintable() else f"\\x{ord(c):02x}" for c in str(value))
+    held = "".join(c if c in "\n\t" else printable(c) for c in str(value))
     return html.escape(held, quote=True)
 
 
