@@ -11,12 +11,15 @@ import torch
 
 from mocoop.data.dataset import Example
 from mocoop.data.features import image_features
+from mocoop.data.images import open_image
 from mocoop.data.views import ViewPlan
+from mocoop.errors import DataError, ImageError
 from mocoop.inputs import BadImages
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
-    from mocoop.run import Classifier, Prediction, Run
+    from mocoop.classifier import Classifier, Prediction
+    from mocoop.run import Run
 
 
 def predict_images(
@@ -40,11 +43,27 @@ def predict_images(
     remaining = iter(paths)
     while chunk := list(islice(remaining, batch_size)):
         examples = [Example(path, 0) for path in chunk]
-        found = image_features(backbone, examples, ViewPlan(count=0), cache=None, on_bad_image=on_bad_image)
+        try:
+            found = image_features(backbone, examples, ViewPlan(count=0), cache=None, on_bad_image=on_bad_image)
+        except DataError:
+            faults = [_fault(path) for path in chunk] if on_bad_image == "skip" else [None]
+            if None in faults:
+                raise
+            yield from ({"path": str(path), "error": why} for path, why in zip(chunk, faults, strict=True))
+            continue  # a batch of nothing but bad images has no features, but others may follow
         prediction = classifier.predict(torch.from_numpy(found.features[0].copy()))
         rows = {i: _describe(chunk[i], prediction, row, classifier, templates, top) for row, i in enumerate(found.kept)}
         why = dict(found.skipped)
         yield from (rows.get(i) or {"path": str(path), "error": why[path]} for i, path in enumerate(chunk))
+
+
+def _fault(path: Path) -> str | None:
+    """Why an image cannot be read, or None."""
+    try:
+        open_image(path)
+    except ImageError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return None
 
 
 def _describe(
