@@ -107,10 +107,7 @@ def _split_item(item: Any, names: dict[int, str], fence: Fence, where: str) -> E
     if names.setdefault(label, name) != name:
         message = f'{where}: label {label} is "{name}" here and "{names[label]}" before'
         raise DataError(message, "give every label one class name")
-    try:
-        return Example(fence.path(relative), label)
-    except DataError as error:
-        raise DataError(f"{where}: {error.message}", error.hint) from error
+    return Example(fence.listed(relative, where), label)
 
 
 def _without_gaps(names: dict[int, str], path: Path) -> range:
@@ -123,7 +120,7 @@ def _without_gaps(names: dict[int, str], path: Path) -> range:
 
 def _read_aircraft(layout: Layout, folder: Path, follow_links: bool) -> Listing:
     fence = Fence(folder / layout.images, follow_links=follow_links)
-    names = [line.strip() for line in _lines(folder / _VARIANTS)]
+    names = [line.strip() for _, line in _lines(folder / _VARIANTS)]
     labels = {name: label for label, name in enumerate(names)}
     splits = {split: _aircraft_split(folder / f"images_variant_{split}.txt", labels, fence) for split in SPLITS}
     return Listing(keys=names, splits=splits, notes=absence_notes(splits, fence.root))
@@ -132,11 +129,11 @@ def _read_aircraft(layout: Layout, folder: Path, follow_links: bool) -> Listing:
 def _aircraft_split(path: Path, labels: dict[str, int], fence: Fence) -> list[Example]:
     """Lines of `<image> <variant>`; a variant's name may hold spaces."""
     examples = []
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in _lines(path):
         image, _, variant = line.strip().partition(" ")
         if variant not in labels:
             raise DataError(f'{path}:{number}: the variant "{variant}" is not in {_VARIANTS}', "use matching files")
-        examples.append(Example(fence.path(image + ".jpg"), labels[variant]))
+        examples.append(Example(fence.listed(image + ".jpg", f"{path}:{number}"), labels[variant]))
     return examples
 
 
@@ -201,7 +198,7 @@ def _scanned(
 def _class_names(folder: Path) -> dict[str, str]:
     path = folder / _CLASSNAMES
     names: dict[str, str] = {}
-    for number, line in enumerate(_lines(path), start=1):
+    for number, line in _lines(path):
         wnid, _, name = line.strip().partition(" ")
         if not name or wnid in names:
             raise DataError(f"{path}:{number}: {line!a}", "write <wnid> <name>, each wnid once")
@@ -209,9 +206,10 @@ def _class_names(folder: Path) -> dict[str, str]:
     return names
 
 
-def _lines(path: Path) -> list[str]:
+def _lines(path: Path) -> list[tuple[int, str]]:
+    """The lines of a text file that are not blank, with their numbers."""
     text = decode(read_bytes(path, max_bytes=MAX_LIST_BYTES, what=path.name, error=DataError), path)
-    return [line for line in text.splitlines() if line.strip()]
+    return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
 
 
 def _fits(layout: Layout, folder: Path) -> bool:

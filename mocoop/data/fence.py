@@ -37,6 +37,13 @@ class Fence:
         self.check(path)
         return path
 
+    def listed(self, relative: str, where: str) -> Path:
+        """The same for a path that stands at `where` in a file, which the message then names. Raises DataError."""
+        try:
+            return self.path(relative)
+        except DataError as error:
+            raise DataError(f"{where}: {error.message}", error.hint) from error
+
     def check(self, path: Path) -> None:
         """Refuse a path below the root that leaves it through a symbolic link. Raises DataError."""
         if self._follow_links:

@@ -48,10 +48,7 @@ def read_manifest(path: Path, *, follow_links: bool = False) -> Listing:
     for row in rows:
         where = f"{path}:{row.line}"
         split = _split_of(row, has_splits, where)
-        try:
-            image = fence.path(row.values["path"])
-        except DataError as error:
-            raise DataError(f"{where}: {error.message}", error.hint) from error
+        image = fence.listed(row.values["path"], where)
         splits[split].append(Example(image, labels[row.values["label"]]))
     present = {split: found for split, found in splits.items() if found}
     return Listing(keys=list(labels), splits=present, notes=absence_notes(present, fence.root))
