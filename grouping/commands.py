@@ -284,7 +284,7 @@ def _deliver(document: dict[str, Any], out: Path | None, force: bool) -> None:
         click.echo(data, nl=False)  # as bytes: the same ones whatever the locale
         return
     if os.path.lexists(out) and not force:
-        raise UsageError(f"{command_path(out)} exists already", "choose another name, or overwrite it with --force")
+        raise UsageError(f"{out} exists already", "choose another name, or overwrite it with --force")
     saved = save_groups(out, document, overwrite=force)
     templates = sum(len(group.templates) for group in saved.groups)
     path = command_path(out)
@@ -304,13 +304,11 @@ def _class_names(path: Path | None) -> tuple[str, ...] | None:
     from mocoop.files import read_bytes
 
     if path.suffix.lower() in (".json", ".csv", ".tsv"):
-        raise DataError(
-            f"{command_path(path)}: a table of class names is not read here", "write a text file, one class name a line"
-        )
+        raise DataError(f"{path}: a table of class names is not read here", "write a text file, one class name a line")
     text = decode(read_bytes(path, max_bytes=MAX_CLASS_BYTES, what="class names", error=DataError), path)
     names = tuple(line.strip() for line in text.splitlines() if line.strip())
     if not names:
-        raise DataError(f"{command_path(path)}: no class name in it", "write one class name a line")
+        raise DataError(f"{path}: no class name in it", "write one class name a line")
     return names
 
 

@@ -106,6 +106,7 @@ def test_a_keyword_leads_to_one_profile_only() -> None:
         ("chest X Rays", ["radiology"], ["X Rays"]),
         ("sports cars", ["actions", "vehicles"], ["sports", "cars"]),
         ("thermal drone images", ["thermal", "aerial"], ["thermal", "drone"]),
+        ("brain scans", ["radiology"], ["brain scans"]),  # a scan by itself is a document's
         ("camera trap photos", ["surveillance"], ["camera trap"]),
         ("dermatoscopic pictures", ["clinical"], ["dermatoscopic"]),
         ("carcinoma", [GENERAL], []),

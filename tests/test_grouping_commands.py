@@ -289,9 +289,10 @@ def test_validate_needs_a_file(typed: Typed) -> None:
 
 
 def test_stdin_is_read_no_further_than_a_group_file_can_be(typed: Typed) -> None:
-    done = typed("validate", "-", stdin=b" " * (MAX_BYTES + 2))
+    done = typed("validate", "-", stdin=b" " * (MAX_BYTES + 100))
     assert done.code == 3
     assert "<stdin>:1:1: G002" in done.out
+    assert sys.stdin.buffer.tell() == MAX_BYTES + 1
 
 
 @pytest.mark.parametrize("content", [BAD, b"[" * 100_000, b"\xff\xfe", b'{"schema_version": 1'])

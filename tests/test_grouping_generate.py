@@ -165,6 +165,10 @@ def test_class_names_as_short_as_an_article_leave_the_bank_alone() -> None:
     assert made(class_names=["a", "of", "1"]).groups == made().groups
 
 
+def test_a_plain_template_is_kept_where_there_is_room_for_one_only() -> None:
+    assert made("pets", class_names=["photo"], per_group=1).groups[0].texts == ("a picture of a {}.",)
+
+
 def test_class_names_that_leave_no_plain_template_are_told() -> None:
     result = generate_from_bank("pets", class_names=["photo", "picture"])
     assert "no group has a plain template" in told(result)
