@@ -10,6 +10,7 @@ itself is made in `demo_report.py`.
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import statistics
 import subprocess
@@ -30,7 +31,7 @@ from mocoop.data.splits import choose_classes
 from mocoop.errors import MoCoOpError, UsageError
 from mocoop.evaluate import Evaluation, evaluate, harmonic_mean
 from mocoop.files import os_error, write_json
-from mocoop.groups import GroupFile, load_groups, save_groups
+from mocoop.groups import GroupFile, load_groups
 from mocoop.hard_features import hard_features
 from mocoop.inputs import load_inputs
 from mocoop.miniclip.scenes import style_of, write_scenes
@@ -154,7 +155,8 @@ def run_demo(plan: DemoPlan) -> dict[str, Any]:
     write_scenes(plan.out / SCENES, train=plan.train_tiles, val=1, test=plan.test_tiles)
     dataset = open_dataset(plan.out / SCENES)
     (plan.out / CLASSES).write_text("\n".join(dataset.classnames) + "\n", encoding="utf-8")
-    groups = _make_groups(plan)
+    groups = _generate(plan, GROUPS)
+    _generate(plan, CONTROL)
     with training_progress([group.id for group in groups.groups]) as listener:
         backbone = load_backbone(plan.backbone)
         mixtures = [_train(plan, MIXTURE, seed, dataset, backbone, listener) for seed in plan.seeds]
@@ -192,7 +194,7 @@ def demo_commands(plan: DemoPlan) -> list[str]:
     tiles = f"--train {plan.train_tiles} --val 1 --test {plan.test_tiles}"
     commands = [
         f"mocoop scenes -o {at(SCENES)} {tiles}",
-        f'mocoop-groups generate --domain "{plan.domain}" -o {at(GROUPS)}',
+        *(f"mocoop-groups {shlex.join(_generate_arguments(plan, name))}" for name in (GROUPS, CONTROL)),
     ]
     for method, groups, settings in (
         (MIXTURE, GROUPS, ""),
@@ -205,7 +207,12 @@ def demo_commands(plan: DemoPlan) -> list[str]:
                 f"mocoop eval {run} --data {at(SCENES)} --classes base --classes new",
             ]
     run = at(RUNS, f"{MIXTURE}-seed{plan.seeds[0]}")
-    return [*commands, f"mocoop show {run}", f"mocoop predict {run} --classes-file {at(CLASSES)} {at(SCENES, 'test')}"]
+    return [
+        *commands,
+        f"mocoop show {run}",
+        f"ls {at(SCENES, 'test')} | tr _ ' ' > {at(CLASSES)}",
+        f"mocoop predict {run} --classes-file {at(CLASSES)} {at(SCENES, 'test')}",
+    ]
 
 
 def expert_use_by_style(trained: Sequence[Trained], experts: int) -> tuple[list[str], list[list[float]]]:
@@ -237,18 +244,21 @@ def _prepare(plan: DemoPlan) -> None:
     write_json(plan.out / RESULTS, {"status": "running"})
 
 
-def _make_groups(plan: DemoPlan) -> GroupFile:
-    """Ask `mocoop-groups` for the group file; write the one-prompt control beside it."""
-    path = plan.out / GROUPS
-    cli.say(f"mocoop-groups generate --domain {plan.domain!r}")
-    command = [sys.executable, "-m", "mocoop.grouping.commands", "generate", "--domain", plan.domain, "-o", str(path)]
+def _generate(plan: DemoPlan, name: str) -> GroupFile:
+    """Ask `mocoop-groups` for a group file."""
+    arguments = _generate_arguments(plan, name)
+    cli.say(f"mocoop-groups {shlex.join(arguments)}")
+    command = [sys.executable, "-m", "mocoop.grouping.commands", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         raise MoCoOpError(f"mocoop-groups generate failed: {done.stderr.strip()}", "run it alone to see more")
-    groups = load_groups(path)
-    control = {"id": "one_prompt", "templates": [groups.groups[0].init]}
-    save_groups(plan.out / CONTROL, {"schema_version": 1, "domain": groups.domain, "groups": [control]})
-    return groups
+    return load_groups(plan.out / name)
+
+
+def _generate_arguments(plan: DemoPlan, name: str) -> list[str]:
+    """All groups of the domain; for the one-prompt control, its plain group with one template."""
+    one = ["--groups", "1", "--per-group", "1"] if name == CONTROL else []
+    return ["generate", "--domain", plan.domain, *one, "-o", str(plan.out / name)]
 
 
 def _train(plan: DemoPlan, method: str, seed: int, dataset: Dataset, backbone: Backbone, listener: Listener) -> Trained:
