@@ -7,6 +7,7 @@ is quick. How results are laid out is in `printing.py`, what is shown during tra
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, cast
@@ -29,6 +30,7 @@ Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 _SETTINGS = (
     "epochs", "lr", "batch_size", "views", "top_k", "lambda_router", "lambda_text", "precision",
 )  # fmt: skip
+_SEED = click.IntRange(0, 2**31 - 1)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -77,13 +79,13 @@ _device_options = _together(
 _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
-@mocoop.command()
+@mocoop.command(short_help="Train a mixture of prompts from a group file.")
 @click.option("--groups", type=FILE, required=True, help="The group file: one group of templates an expert.")
 @_data_options
 @click.option("-o", "--out", type=FOLDER, required=True, help="The run folder.")
 @click.option("--shots", type=click.IntRange(min=1), default=16, show_default=True, help="Training images a class.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Draws the shots and the order of training.")
-@click.option("--split-seed", type=int, default=0, show_default=True, help="Makes splits that the data lacks.")
+@click.option("--seed", type=_SEED, default=1, show_default=True, help="Draws the shots and the order of training.")
+@click.option("--split-seed", type=_SEED, default=0, show_default=True, help="Makes splits that the data lacks.")
 @click.option("--classes", type=click.Choice(["all", "base"]), default="all", show_default=True,
               help="Train on all classes, or on the first half only.")  # fmt: skip
 @click.option("--preset", "preset_name", type=click.Choice(list(PRESETS)), default="recommended", show_default=True,
@@ -126,15 +128,19 @@ def train(as_json: bool, **options: Any) -> None:
     from mocoop.training import train as train_run
 
     group_ids = [group.id for group in load_groups(plan.groups).groups]
-    with training_progress(group_ids) as listener:
-        run = train_run(plan, listener)
+    try:
+        with training_progress(group_ids) as listener:
+            run = train_run(plan, listener)
+    except KeyboardInterrupt:
+        cli.say("the same command again goes on where this one stopped")
+        raise
     if as_json:
         _print_json(summarise(run))
     else:
         print_training(summarise(run), plan.data)
 
 
-@mocoop.command("eval")
+@mocoop.command("eval", short_help="Measure a run on the test images of a data set.")
 @click.argument("run", type=FOLDER)
 @_data_options
 @click.option("--classes", "parts", type=click.Choice(["base", "new", "all"]), multiple=True,
@@ -173,7 +179,6 @@ def evaluate(
         follow_links=options["follow_links"],
     )
     with training_progress() as listener:
-        _say_stand_in(opened.stand_in, listener.notice)
         listener.stage("loading the backbone")
         backbone = opened.load_backbone(options["device"], precision=options["precision"] or "auto")
         listener.stage("encoding the images")
@@ -188,19 +193,19 @@ def evaluate(
                 max_skipped=options["max_skipped"],
                 listener=listener,
             )
-            for part in (parts or (opened.info["classes"],))
+            for part in dict.fromkeys(parts or (opened.info["classes"],))
         ]
-    if plots is not None:
-        for picture in draw_run(opened, evaluations, plots):
-            cli.say(f"picture: {picture}")
     record = evaluation_record(opened, dataset.name, evaluations)
     if as_json:
         _print_json(record)
     else:
         print_evaluation(record, per_class)
+    if plots is not None:  # last: a full disk costs no result
+        for picture in draw_run(opened, evaluations, plots):
+            cli.say(f"picture: {picture}")
 
 
-@mocoop.command()
+@mocoop.command(short_help="Classify images, and say which experts decided.")
 @click.argument("run", type=FOLDER)
 @click.argument("images", metavar="IMAGES...", type=ANY, nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Runners-up in the JSON.")
@@ -219,15 +224,17 @@ def predict(
     mocoop predict run/ photo.jpg --classes-file other_classes.txt
     """
     _use_threads(options["threads"])
-    paths = list(_image_files(images))
+    paths = list(_image_files(images, may_be_missing=options["on_bad_image"] == "skip"))
     classnames = _read_class_names(classes_file) if classes_file else None
 
+    from mocoop.backbone import STAND_IN_NOTE
     from mocoop.predict import predict_images
     from mocoop.printing import print_predictions
     from mocoop.run import Run
 
     opened = Run.open(run)
-    _say_stand_in(opened.stand_in, lambda text: cli.say(f"note: {text}"))
+    if opened.stand_in:
+        cli.say(f"note: {STAND_IN_NOTE}")
     backbone = opened.load_backbone(options["device"], precision=options["precision"] or "auto")
     found = predict_images(
         opened, paths, backbone=backbone, classnames=classnames, top=top, on_bad_image=options["on_bad_image"]
@@ -239,7 +246,7 @@ def predict(
         print_predictions(found)
 
 
-@mocoop.command()
+@mocoop.command(short_help="Show what a run learned, from what and how.")
 @click.argument("run", type=FOLDER)
 @_json_option
 def show(run: Path, as_json: bool) -> None:
@@ -260,13 +267,13 @@ def show(run: Path, as_json: bool) -> None:
         print_run(summary)
 
 
-@mocoop.command()
+@mocoop.command(short_help="Draw the demonstration's data.")
 @click.option("-o", "--out", type=FOLDER, required=True, help="A new or empty folder.")
 @click.option("--train", type=click.IntRange(min=1), default=4, show_default=True,
               help="Training tiles a class and style.")  # fmt: skip
 @click.option("--val", type=click.IntRange(min=0), default=1, show_default=True, help="Validation tiles.")
 @click.option("--test", type=click.IntRange(min=1), default=6, show_default=True, help="Test tiles.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Which tiles.")
+@click.option("--seed", type=_SEED, default=0, show_default=True, help="Which tiles.")
 def scenes(out: Path, train: int, val: int, test: int, seed: int) -> None:
     """Write the demonstration's data: drawn satellite-like tiles as folders of classes.
 
@@ -287,7 +294,7 @@ def scenes(out: Path, train: int, val: int, test: int, seed: int) -> None:
     click.echo(out)
 
 
-@mocoop.command()
+@mocoop.command(short_help="From groups to a report with pictures, in minutes.")
 @click.option("-o", "--out", type=FOLDER, required=True, help="Where everything goes.")
 @click.option("--force", is_flag=True, help="Replace an earlier demonstration.")
 @_json_option
@@ -331,6 +338,8 @@ def _config(preset_name: str, settings: tuple[str, ...], named: dict[str, Any]) 
         name, equals, text = setting.partition("=")
         if not equals:
             raise UsageError(f"--set {setting} sets nothing", "write --set NAME=VALUE")
+        if name == "preset":
+            raise UsageError(f"--set {setting} would change the name only", f"write --preset {text}")
         if name in changes:
             raise UsageError(f"{name} is given twice", "give each setting once")
         changes[name] = _value(text)
@@ -344,7 +353,7 @@ def _value(text: str) -> Any:
     """A JSON value, or the text itself where it is none."""
     try:
         return json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         return text
 
 
@@ -361,12 +370,14 @@ def _cache(no_cache: bool) -> FeatureCache | None:
     return None if no_cache else FeatureCache()
 
 
-def _image_files(given: tuple[Path, ...]) -> Iterator[Path]:
-    """The files named, and the images in the folders named. Raises DataError for a folder without any."""
+def _image_files(given: tuple[Path, ...], *, may_be_missing: bool) -> Iterator[Path]:
+    """The files named, and the images in the folders named. Raises DataError for a missing file, an empty folder."""
     from mocoop.data.images import list_images
 
     for path in given:
-        if not path.is_dir():
+        if not os.path.isdir(path):
+            if not may_be_missing and not os.path.exists(path):
+                raise DataError(f"there is no image {path}", "check the path")
             yield path
             continue
         images = list_images(path).images
@@ -377,21 +388,14 @@ def _image_files(given: tuple[Path, ...]) -> Iterator[Path]:
 
 def _read_class_names(path: Path) -> tuple[str, ...]:
     """Class names, one a line, under the rules of every class name. Raises DataError."""
-    from mocoop.data.classnames import final_names
+    from mocoop.data.classnames import decode, final_names
     from mocoop.files import read_bytes
 
-    text = read_bytes(path, max_bytes=1 << 24, what="class name file", error=DataError).decode("utf-8", "replace")
+    text = decode(read_bytes(path, max_bytes=1 << 24, what="class name file", error=DataError), path)
     names = [line.strip() for line in text.splitlines() if line.strip()]
     if len(names) < 2:
         raise DataError(f"{path} names {len(names)} classes", "name two or more, one a line")
     return final_names(names)[0]
-
-
-def _say_stand_in(stand_in: bool, notice: Callable[[str], None]) -> None:
-    if stand_in:
-        from mocoop.backbone import STAND_IN_NOTE
-
-        notice(STAND_IN_NOTE)
 
 
 def _print_json(value: Any) -> None:
