@@ -61,8 +61,7 @@ def test_auto_is_float32_where_bfloat16_is_not_sure():
 def image_features(precision):
     pixels = torch.rand(8, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     with torch.no_grad(), autocast(CPU, precision):
-        features = small_model("clip").encode_image(pixels)
-    return features
+        return small_model("clip").encode_image(pixels)
 
 
 def test_float32_is_left_alone():

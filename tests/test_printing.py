@@ -61,8 +61,7 @@ class Terminal(io.StringIO):
 @pytest.fixture
 def on_a_terminal(monkeypatch):
     """What a function prints on a terminal."""
-    monkeypatch.setenv("TERM", "dumb")  # no escape codes
-    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.setenv("TERM", "dumb")  # no escape codes, 80 columns
 
     def shown(function, *arguments):
         with redirect_stdout(Terminal()) as terminal:
