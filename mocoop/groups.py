@@ -21,7 +21,7 @@ from mocoop.errors import GroupFileError, UsageError
 from mocoop.findings import ERROR, RULES, Finding, Problem
 from mocoop.grouprules import Surroundings, content_hash, rule_problems
 from mocoop.groupschema import SCHEMA_VERSION, schema, schema_bytes, shape_problems
-from mocoop.strictjson import Fault, Lines, Parsed, Place, locate, parse, pointer
+from mocoop.strictjson import Lines, Parsed, Place, locate, parse, pointer
 
 __all__ = [
     "RULES",
@@ -224,11 +224,6 @@ def _examine(data: bytes, source: str, around: Surroundings) -> tuple[Any, list[
             problems += rule_problems(parsed.value, around)
         findings += _placed(problems, parsed, source)
     return parsed.value, sorted(findings, key=lambda finding: (finding.line, finding.column, finding.code))
-
-
-def _from_fault(fault: Fault, source: str) -> Finding:
-    code, where = _FAULT_CODES[fault.kind], pointer(fault.path)
-    return _finding(code, fault.message, fault.hint, where, fault.line, fault.column, source)
 
 
 def _placed(problems: list[Problem], parsed: Parsed, source: str) -> list[Finding]:
