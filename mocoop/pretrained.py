@@ -148,6 +148,9 @@ def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
         # Said outright, it goes before what a model's configuration says, and transformers does not ask on a terminal.
         options = {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
         tokenizer = open_clip.get_tokenizer(source, **options)
+        dog, airport = tokenizer(["dog", "airport"], context_length=16).tolist()
+        if dog == airport:  # transformers makes up an empty tokenizer where a folder has none
+            raise ValueError("it does not tell one word from another")
     except Exception as error:  # transformers and the hub raise unrelated types; all mean that it is not to be had
         raise BackboneError(
             f"the tokenizer of {source!r} cannot be loaded: {_first_line(error)}",
