@@ -17,11 +17,13 @@ from typing import NamedTuple
 
 import click
 import pytest
+import torch
 from datafiles import put_classes
 from worlds import CLASSNAMES, GROUPS, write_world
 
 from mocoop import cli
 from mocoop.commands import mocoop
+from mocoop.data.sources import open_dataset
 from mocoop.files import sha256_file
 
 COMMANDS = {
@@ -77,6 +79,14 @@ def python(script):
     """What a script prints in a process of its own."""
     command = [sys.executable, "-c", textwrap.dedent(script)]
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout
+
+
+@pytest.fixture(autouse=True)
+def same_threads():
+    """`--threads` is for the process; here the next test is in the same one."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")
@@ -190,9 +200,14 @@ class TestTrain:
         assert "\x1b" not in out + err
 
     def test_json_is_the_summary_and_nothing_else(self, world, tmp_path):
-        code, out, _ = train(world, tmp_path / "run", "--json")
+        code, out, _ = train(world, tmp_path / "run", "--json", "--epochs", 2, "--batch-size", 6)
         assert code == 0
         assert json.loads(out) == json.loads(call("show", tmp_path / "run", "--json").out)
+        log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+        last = json.loads(out)["last_epoch"]
+        assert (len(log), last["epoch"]) == (4, 2)
+        assert last["loss"] == pytest.approx((log[2]["loss"] + log[3]["loss"]) / 2)
+        assert last["expert_use"] == log[3]["expert_use"]
 
     def test_a_finished_run_is_refused_and_force_trains_it_again(self, world, runs, tmp_path):
         run = tmp_path / "run"
@@ -394,6 +409,28 @@ class TestEval:
         assert over.code == 4
         assert "4 of 30 test images cannot be read" in over.err
         assert evaluate(damaged, runs["all"], "--on-bad-image", "skip", "--max-skipped", 0.2).code == 0
+
+    def test_the_split_is_that_of_the_training(self, world, tmp_path):
+        photos = put_classes(tmp_path / "photos", {"airport": 12, "dog": 12})
+        unsplit = {**world, "photos": photos}
+        assert train(unsplit, tmp_path / "run", "--split-seed", 4).code == 0
+        for example in open_dataset(photos, split_seed=4).train:
+            example.path.write_bytes(b"")  # whoever takes one for a test picture will notice
+        assert evaluate(unsplit, tmp_path / "run").code == 0
+
+    def test_features_are_cached_unless_told_otherwise(self, world, runs, tmp_path, monkeypatch):
+        monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
+        assert evaluate(world, runs["all"]).code == 0
+        assert train(world, tmp_path / "run").code == 0
+        assert not (tmp_path / "cache").exists()
+        cached = call("eval", runs["all"], "--data", world["photos"], "--device", "cpu")
+        assert len(list((tmp_path / "cache").rglob("*.npy"))) == 1
+        assert call("eval", runs["all"], "--data", world["photos"], "--device", "cpu") == cached
+
+    def test_threads_are_set(self, world, runs):
+        torch.set_num_threads(2)
+        assert evaluate(world, runs["all"], "--threads", 1).code == 0
+        assert torch.get_num_threads() == 1
 
     def test_other_data_is_refused(self, world, runs, tmp_path):
         photos = put_classes(tmp_path / "photos", {"train/cat": 1, "train/dog": 1, "test/cat": 1, "test/dog": 1})

@@ -12,7 +12,8 @@ from mocoop.plots import BaseNewResult, plot_base_new, plot_expert_use, plot_los
 from mocoop.trainer import StepLog
 
 NAMES = {
-    "money": "a $5 bill, $x_1^2$ and \\frac{",
+    "money": "a $5 bill or a $10 bill",
+    "mathematics": "$x_1^{2$ and \\frac{$",
     "markup": "<script>alert(1)</script> & co",
     "right to left": "חתול קטן",
     "underscore": "_hidden_name_",
