@@ -56,9 +56,14 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def on_terminal() -> bool:
+    """Whether results go to a terminal; a stdout that was closed (`>&-`) is none."""
+    return sys.stdout is not None and sys.stdout.isatty()
+
+
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
     """A table on stdout: drawn on a terminal, tab-separated with a heading line in a pipe."""
-    if not sys.stdout.isatty():
+    if not on_terminal():
         click.echo("\t".join(columns))
         for row in rows:
             click.echo("\t".join(printable(cell) for cell in row))
@@ -78,7 +83,8 @@ def _exit_code(command: click.Command, name: str, arguments: Sequence[str] | Non
     stdout = sys.stdout
     try:
         result = command.main(args=arguments, prog_name=name, standalone_mode=False)
-        stdout.flush()
+        if stdout is not None:
+            stdout.flush()
         return result if isinstance(result, int) else 0
     except MoCoOpError as error:
         return _report(name, error)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mocoop import cli
-from mocoop.cli import printable as printable
-from mocoop.cli import show_table
+from mocoop.cli import on_terminal, printable, show_table
 
 if TYPE_CHECKING:
     from mocoop.evaluate import Evaluation
@@ -124,7 +122,7 @@ def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
 def print_predictions(predictions: Iterable[Mapping[str, Any]]) -> None:
     """A line an image: class, probability and the experts that decided."""
     columns = ("path", "class", "probability", "experts")
-    if sys.stdout.isatty():
+    if on_terminal():
         show_table(columns, [_prediction_row(prediction) for prediction in predictions])
         return
     for number, prediction in enumerate(predictions):  # each as soon as it is known
@@ -206,7 +204,7 @@ def _prediction_row(prediction: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 def _expert_rows(experts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
     """A row a template; on a terminal an expert is named once."""
-    once = sys.stdout.isatty()
+    once = on_terminal()
     rows = []
     for expert in experts:
         about = expert["id"], percent(expert["use"], 0)
@@ -223,5 +221,5 @@ def _setting(value: object) -> str:
 
 def _gap() -> None:
     """An empty line between two tables in a pipe; on a terminal the frames part them."""
-    if not sys.stdout.isatty():
+    if not on_terminal():
         click.echo()

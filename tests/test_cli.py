@@ -137,6 +137,17 @@ def test_a_closed_pipe_ends_the_command_quietly():
     assert talking.wait() == 141
 
 
+def test_a_closed_stdout_is_no_terminal_and_no_fault():
+    script = """
+        import click
+        from mocoop import cli
+        cli.run(click.Command("table", callback=lambda: cli.show_table(("a",), [("b",)])), "table", [])
+    """
+    running = child(script, stderr=subprocess.PIPE, preexec_fn=lambda: os.close(1))
+    assert running.communicate()[1] == b""
+    assert running.returncode == 0
+
+
 def test_ctrl_c_exits_130():
     script = """
         import os, signal, click

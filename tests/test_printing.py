@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from mocoop.cli import printable
 from mocoop.evaluate import ClassResult, Evaluation
 from mocoop.printing import (
     command_path,
@@ -17,7 +18,6 @@ from mocoop.printing import (
     print_predictions,
     print_run,
     print_training,
-    printable,
     with_deviation,
 )
 
