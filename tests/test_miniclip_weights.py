@@ -127,7 +127,7 @@ def test_the_score_card_agrees_with_a_count_by_hand(model: open_clip.CLIP) -> No
     assert abs(card.zero_shot - sum(card.by_class.values()) / len(card.by_class)) < 1e-9
     assert abs(card.style - sum(card.told.values()) / len(card.told)) < 1e-9
     shifted = {row.shift: row for row in card.shifted}
-    assert shifted[0.4].all > shifted[0.8].all
+    assert shifted[0.3].all > shifted[0.9].all
     assert shifted[0.6].style > 0.756  # the first prototype's
     assert "zero-shot" in str(card)
     assert card.facts()["zero_shot.held_out"] == f"{card.zero_shot:.4f}"

@@ -24,7 +24,7 @@ from mocoop.miniclip.layouts import CLASSES, LAYOUTS
 from mocoop.miniclip.materials import Material
 from mocoop.miniclip.styles import DOWNSTREAM, STYLES, render
 
-DEMO_SHIFT = 0.6  # strength of the downstream look at which zero-shot classification is about half right
+DEMO_SHIFT = 0.9  # strength of the downstream look at which zero-shot classification is about half right
 
 _PART = 2048  # tiles a worker draws at a time
 

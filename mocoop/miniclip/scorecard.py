@@ -23,7 +23,7 @@ from mocoop.miniclip.scenes import Scenes, draw_scenes
 from mocoop.miniclip.styles import DOWNSTREAM, STYLES
 
 ZERO_SHOT_TEMPLATE = "a photo of {}."
-SHIFTS = (0.4, 0.6, 0.8)
+SHIFTS = (0.3, 0.6, 0.9)
 HELD_OUT_SEED, SHIFTED_SEED = 1_000_003, 1_000_033  # no training seed, so that no tile was trained on
 
 _BATCH = 512
