@@ -17,7 +17,6 @@ import click
 
 from mocoop import cli
 from mocoop.errors import DataError, GroupFileError, UsageError
-from mocoop.printing import command_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -287,7 +286,7 @@ def _deliver(document: dict[str, Any], out: Path | None, force: bool) -> None:
         raise UsageError(f"{out} exists already", "choose another name, or overwrite it with --force")
     saved = save_groups(out, document, overwrite=force)
     templates = sum(len(group.templates) for group in saved.groups)
-    path = command_path(out)
+    path = cli.command_path(out)
     cli.say(f"{path}: {len(saved.groups)} groups, {templates} templates")
     cli.say(f"next: mocoop-groups show {path}   then: mocoop train --groups {path} --data DIR -o run")
 

@@ -77,13 +77,12 @@ class Backbone:
     @property
     def context_length(self) -> int:
         """How many tokens the text tower takes."""
-        text: Any = getattr(self.model, "text", self.model)
-        return int(self.config["text_cfg"].get("context_length") or text.context_length)
+        return int(self.config["text_cfg"].get("context_length") or 77)  # open_clip's own default
 
     @functools.cached_property
     def text(self) -> TextTower:
         """The text tower. Raises BackboneError for one that takes no embeddings."""
-        return TextTower(self.model, self.name)
+        return TextTower(self.model, self.name, self.autocast)
 
     @functools.cached_property
     def prompts(self) -> PromptTokenizer:

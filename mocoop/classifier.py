@@ -90,8 +90,7 @@ class Learned:
         model = empty_model(backbone, self.contexts, self.config)
         model.load_state_dict({name: t for name, t in self.tensors.items() if not name.startswith(IMAGE)})
         encoder = backbone.text.prepare(backbone.prompts.learned_rows(self.contexts, classnames))
-        with backbone.autocast():
-            return model.class_features(encoder).cpu()
+        return model.class_features(encoder).cpu()
 
     def classifier(self, classnames: Sequence[str], h: Tensor) -> Classifier:
         """The mixture for the classes whose text features are h (E, C, D)."""

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
@@ -56,6 +58,11 @@ def printable(text: object) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
+def command_path(path: Path | str) -> str:
+    """A path as it is typed in a command."""
+    return shlex.quote(printable(path))
+
+
 def on_terminal() -> bool:
     """Whether results go to a terminal; a stdout that was closed (`>&-`) is none."""
     return sys.stdout is not None and sys.stdout.isatty()
@@ -71,7 +78,7 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    table = Table(title=None if title is None else escape(printable(title)), title_justify="left")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:

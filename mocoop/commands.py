@@ -286,11 +286,10 @@ def scenes(out: Path, train: int, val: int, test: int, seed: int) -> None:
         raise UsageError(f"{out} is not empty", "choose a new folder")
 
     from mocoop.miniclip.scenes import write_scenes
-    from mocoop.printing import command_path
 
     write_scenes(out, train=train, val=val, test=test, seed=seed)
     cli.say("next: mocoop-groups generate --domain 'satellite imagery' -o groups.json")
-    cli.say(f"      mocoop train --groups groups.json --data {command_path(out)} --classes base -o run")
+    cli.say(f"      mocoop train --groups groups.json --data {cli.command_path(out)} --classes base -o run")
     click.echo(out)
 
 

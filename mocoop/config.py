@@ -32,6 +32,7 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "text_classes": get_args(TextClasses),
     "precision": get_args(Precision),
 }
+_FLAGS = ("router_scale", "renormalise_mix", "text_offset", "tune_layer_norm", "drop_full_stop")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,8 +98,13 @@ class Config:
         _check(_is_int(self.warmup_epochs, 0), "warmup_epochs", self.warmup_epochs, "0 or more")
         views_fit = self.views in ("epochs", "online") or _is_int(self.views, 0)
         _check(views_fit, "views", self.views, "0 or more, 'epochs' or 'online'")
-        low, high = self.view_scale
-        _check(0 < low <= high <= 1, "view_scale", self.view_scale, "two fractions of the area, 0 < low <= high <= 1")
+        scale_fits = _is_pair(self.view_scale) and 0 < self.view_scale[0] <= self.view_scale[1] <= 1
+        _check(scale_fits, "view_scale", self.view_scale, "two fractions of the area, 0 < low <= high <= 1")
+        names = self.extra_class_names
+        names_fit = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
+        _check(names_fit, "extra_class_names", names, "a list of names")
+        for name in _FLAGS:
+            _check(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         if self.tune_layer_norm and self.views != "online":
             raise ConfigError("tune_layer_norm needs the image tower in the loop", "set views = online")
 
@@ -113,7 +119,7 @@ class Config:
     def replace(self, **changes: Any) -> Config:
         """A copy with some fields changed; unknown names raise ConfigError with the nearest one."""
         _check_names(changes)
-        return dataclasses.replace(self, **changes)
+        return dataclasses.replace(self, **{name: _frozen(value) for name, value in changes.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, in field order."""
@@ -123,8 +129,7 @@ class Config:
     def from_dict(cls, values: dict[str, Any]) -> Config:
         """The inverse of `to_dict`. Raises ConfigError on unknown names and impossible values."""
         _check_names(values)
-        lists = {"extra_class_names", "view_scale"}
-        given: dict[str, Any] = {key: tuple(value) if key in lists else value for key, value in values.items()}
+        given: dict[str, Any] = {key: _frozen(value) for key, value in values.items()}
         return cls(**given)
 
 
@@ -196,5 +201,13 @@ def _is_number(value: object, *, above: float = -math.inf) -> bool:
     return math.isfinite(value) and value > above
 
 
+def _is_pair(value: object) -> bool:
+    return isinstance(value, tuple) and len(value) == 2 and all(_is_number(number) for number in value)
+
+
 def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
+
+
+def _frozen(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value

@@ -32,7 +32,7 @@ from mocoop.errors import MoCoOpError, UsageError
 from mocoop.evaluate import Evaluation, evaluate, harmonic_mean
 from mocoop.files import os_error, write_json
 from mocoop.groups import GroupFile, load_groups
-from mocoop.hard_features import hard_features
+from mocoop.hard_features import hard_features, text_cache
 from mocoop.inputs import load_inputs
 from mocoop.miniclip.scenes import style_of, write_scenes
 from mocoop.miniclip.styles import STYLES
@@ -40,7 +40,7 @@ from mocoop.plots import BaseNewResult
 from mocoop.predict import predict_images
 from mocoop.progress import training_progress
 from mocoop.run import Run
-from mocoop.training import TrainingPlan, text_cache, train
+from mocoop.training import TrainingPlan, train
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -183,13 +183,12 @@ def run_demo(plan: DemoPlan) -> dict[str, Any]:
 
 def demo_commands(plan: DemoPlan) -> list[str]:
     """The commands that repeat every step of the demonstration, one after the other."""
-    from mocoop.printing import command_path
 
     def at(*names: str) -> str:
-        return command_path(plan.out.joinpath(*names))
+        return cli.command_path(plan.out.joinpath(*names))
 
     epochs = "" if plan.epochs is None else f" --epochs {plan.epochs}"
-    backbone = "" if plan.backbone == "miniclip" else f" --backbone {command_path(plan.backbone)}"
+    backbone = "" if plan.backbone == "miniclip" else f" --backbone {cli.command_path(plan.backbone)}"
     tail = f"--classes base --shots {plan.shots}{backbone}{epochs}"
     tiles = f"--train {plan.train_tiles} --val 1 --test {plan.test_tiles}"
     commands = [
@@ -251,7 +250,8 @@ def _generate(plan: DemoPlan, name: str) -> GroupFile:
     command = [sys.executable, "-m", "mocoop.grouping.commands", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
-        raise MoCoOpError(f"mocoop-groups generate failed: {done.stderr.strip()}", "run it alone to see more")
+        said = done.stderr.strip().splitlines() or ["no message"]
+        raise MoCoOpError(f"mocoop-groups generate failed: {said[-1]}", "run it alone to see more")
     return load_groups(plan.out / name)
 
 
@@ -292,8 +292,8 @@ def _training_free(
         chosen = choose_classes(dataset, part)
         inputs = load_inputs(backbone, chosen, chosen.test, cache=FeatureCache())
         x, labels = inputs.normalised(backbone.device)[0], inputs.labels
-        hard = hard_features(backbone, texts, chosen.classnames, cache=text_cache(True))
-        one = hard_features(backbone, [[groups.groups[0].init]], chosen.classnames, cache=text_cache(True))[0][0]
+        hard = hard_features(backbone, texts, chosen.classnames, cache=text_cache())
+        one = hard_features(backbone, [[groups.groups[0].init]], chosen.classnames, cache=text_cache())[0][0]
         top_k = plan.config(MIXTURE).top_k
         gated, gate = gated_zero_shot(x, hard, logit_scale=backbone.logit_scale, top_k=top_k)
         accuracy["zero-shot"].append(_accuracy(zero_shot(x, one), labels))

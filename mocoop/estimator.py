@@ -26,6 +26,7 @@ from mocoop.data.views import ViewPlan
 from mocoop.errors import ConfigError, DataError, UsageError
 from mocoop.files import sha256_bytes
 from mocoop.groups import GroupFile, dump_groups, load_groups, parse_groups
+from mocoop.hard_features import text_cache
 from mocoop.inputs import online_batches
 
 if TYPE_CHECKING:
@@ -100,7 +101,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         groups = _groups(self.groups, names)
         backbone = self._open_backbone(config)
         shots = int(np.bincount(encoded).max())
-        batch, data = self._batches(X, encoded, config, backbone, config.epochs_for(shots))
+        epochs = config.epochs_for(shots)
+        batch, data = self._batches(X, encoded, config, backbone, epochs)
         texts = [*(text for group in groups.groups for text in group.texts), *names]
         record = new_record(
             config=config,
@@ -124,8 +126,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             names,
             config,
             seed=self.seed,
-            shots=shots,
-            text_cache=FeatureCache().root / "text" if self.cache else None,
+            epochs=epochs,
+            text_cache=text_cache() if self.cache else None,
         )
         self._fitted, self._record, self._groups, self._backbone = fitted, record, groups, backbone
         self._use(classes, names, fitted.class_features)

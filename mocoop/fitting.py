@@ -9,13 +9,13 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
 from mocoop.classifier import IMAGE, Learned
 from mocoop.config import Config
+from mocoop.data.cache import FeatureCache
 from mocoop.errors import UsageError
 from mocoop.hard_features import hard_features
 from mocoop.model import new_model
@@ -52,10 +52,10 @@ def fit(
     config: Config,
     *,
     seed: int,
-    shots: int,
+    epochs: int,
     checkpoints: Checkpoints | None = None,
     listener: Listener | None = None,
-    text_cache: Path | None = None,
+    text_cache: FeatureCache | None = None,
 ) -> Fitted:
     """Train one mixture.
 
@@ -63,8 +63,8 @@ def fit(
         batch: normalised image features (B, D) of an epoch's images.
         labels: (N,) in 0..C-1.
         classnames: the C classes trained on.
-        shots: images a class, which sets the epochs where `config.epochs` is None.
-        text_cache: folder of the frozen hard-template features, or None.
+        epochs: passes over the images; `config.epochs_for` says how many the settings ask for.
+        text_cache: where the frozen features of the templates are kept, or None.
 
     Raises:
         ConfigError, GroupFileError, DataError: settings, templates or class names that cannot work together.
@@ -85,8 +85,7 @@ def fit(
     objective = Objective(config, hard, len(classnames), backbone.logit_scale)
 
     def step_terms(x: Tensor, y: Tensor) -> Terms:
-        with backbone.autocast():
-            return objective(model, encoder, x, y)
+        return objective(model, encoder, x, y)
 
     parameters = dict(model.named_parameters()) | {IMAGE + k: v for k, v in image_parameters.items()}
     trainer = Trainer(
@@ -95,7 +94,7 @@ def fit(
         batch,
         labels.to(backbone.device),
         config.replace(precision=backbone.precision),
-        epochs=config.epochs_for(shots),
+        epochs=epochs,
         seed=seed,
         slow=frozenset(IMAGE + name for name in image_parameters),
     )

@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
 if TYPE_CHECKING:
     from mocoop.config import RouterLoss, TextTarget
+
+_LARGE = 1 << 22  # logits (T, C, C') of one group that are computed again in the backward pass rather than kept
 
 
 def mix_similarities(x: Tensor, h: Tensor, gate: Tensor, *, renormalise: bool, gram: Tensor | None = None) -> Tensor:
@@ -75,7 +78,13 @@ def text_loss(
         h: normalised soft features (E, C, D).
         targets: (C,), the place of each soft class among the C' hard classes.
     """
-    per_group = [_group_text_loss(group, soft, targets, tau, kind) for group, soft in zip(hard, h, strict=True)]
+    per_group = []
+    for group, soft in zip(hard, h, strict=True):
+        if len(group) * len(targets) * group.shape[1] < _LARGE:
+            per_group.append(_group_text_loss(group, soft, targets, tau, kind))
+        else:
+            again = checkpoint(_group_text_loss, group, soft, targets, tau, kind, use_reentrant=False)
+            per_group.append(again)
     return torch.stack(per_group).mean()
 
 

@@ -6,7 +6,6 @@ Numbers are computed elsewhere; `cli.py` draws the tables and makes every text i
 from __future__ import annotations
 
 import json
-import shlex
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,11 +22,6 @@ if TYPE_CHECKING:
 STAND_IN = "miniclip is a stand-in trained on drawings: these numbers say nothing about CLIP"
 SEEN = "seen in training"
 SEEN_NOTE = "the new classes were seen in training: their accuracy and H are no measure of new classes"
-
-
-def command_path(path: Path | str) -> str:
-    """A path as it is typed in a command."""
-    return shlex.quote(printable(path))
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -48,8 +42,8 @@ def print_training(summary: Mapping[str, Any], data: Path) -> None:
     ]
     show_table(("what", "value"), rows)
     parts = " --classes base --classes new" if summary["classes"] == "base" else ""
-    run = command_path(summary["run"])
-    cli.say(f"next: mocoop eval {run} --data {command_path(data)}{parts}")
+    run = cli.command_path(summary["run"])
+    cli.say(f"next: mocoop eval {run} --data {cli.command_path(data)}{parts}")
     cli.say(f"      mocoop predict {run} IMAGE...")
 
 

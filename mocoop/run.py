@@ -22,7 +22,7 @@ from torch import Tensor
 from mocoop.checkpoint import load_tensors, save_tensors
 from mocoop.classifier import Classifier, Learned
 from mocoop.config import Config
-from mocoop.errors import CheckpointError, UsageError
+from mocoop.errors import CheckpointError, ConfigError, GroupFileError, UsageError
 from mocoop.files import atomic_write, read_json, sha256_file, write_json
 from mocoop.groups import GroupFile, dump_groups, load_groups
 from mocoop.prompts import Context
@@ -34,6 +34,13 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 RUN, GROUPS, MODEL, FEATURES, LOG = "run.json", "groups.json", "model.safetensors", "features.safetensors", "log.jsonl"
+
+_RESTORE = "restore it, or train again"
+_FINISHED = {
+    "all_classnames", "backbone", "classes", "classnames", "contexts", "data", "device", "files", "groups", "method",
+    "notes", "precision", "preset", "seed", "shapes", "shots", "split_seed", "threads", "training", "unknown_words",
+    "versions",
+}  # fmt: skip
 
 
 class Run:
@@ -54,7 +61,14 @@ class Run:
             )
         if info["status"] != "finished":
             raise CheckpointError(f"the run in {path} is not finished", "give the same `mocoop train` command again")
-        return cls(path, info, load_groups(path / GROUPS))
+        if lacking := sorted(_FINISHED - info.keys()):
+            raise CheckpointError(f"{path / RUN} lacks {', '.join(lacking)}", _RESTORE)
+        if not (path / GROUPS).is_file() or sha256_file(path / GROUPS) != info["files"].get(GROUPS):
+            raise CheckpointError(f"{path / GROUPS} is missing or has changed since it was written", _RESTORE)
+        try:
+            return cls(path, info, load_groups(path / GROUPS))
+        except (ConfigError, GroupFileError) as error:
+            raise CheckpointError(f"{path} cannot be used: {error.message}", _RESTORE) from error
 
     @property
     def classnames(self) -> tuple[str, ...]:
@@ -212,6 +226,8 @@ def read_info(path: Path) -> dict[str, Any] | None:
         return None
     info = read_json(path / RUN, what="run file", error=CheckpointError)
     if not isinstance(info, dict) or not {"format", "status", "config"} <= info.keys():
+        raise CheckpointError(f"{path / RUN} is not the record of a run")
+    if not isinstance(info["format"], int):
         raise CheckpointError(f"{path / RUN} is not the record of a run")
     if info["format"] > FORMAT:
         raise CheckpointError(f"{path} was written by a newer mocoop (format {info['format']})", "upgrade mocoop")

@@ -16,8 +16,8 @@ that of one chunk. E experts (or templates), C classes, L length, W text width, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+import contextlib
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -28,6 +28,8 @@ from torch.utils.checkpoint import checkpoint
 
 from mocoop.errors import BackboneError
 from mocoop.prompts import TokenRows
+
+Autocast = Callable[[], contextlib.AbstractContextManager[object]]
 
 CHUNK_TOKENS = 8192  # tokens in one chunk: about 1 GB of activations for ViT-B/16's text tower with a graph
 
@@ -41,21 +43,25 @@ class _Pass(Protocol):
 class TextEncoder:
     """Encodes one fixed set of token rows; made by `TextTower.prepare`, called as often as ctx changes."""
 
-    def __init__(self, passes: list[_Pass]) -> None:
-        self._passes = passes
+    def __init__(self, passes: list[_Pass], autocast: Autocast) -> None:
+        self._passes, self._autocast = passes, autocast
 
     def __call__(self, ctx: Tensor | None = None) -> Tensor:
         """Text features (E, C, D), not normalised, of the rows with their learned tokens taken from ctx (M, W)."""
         recompute = len(self._passes) > 1 and ctx is not None and ctx.requires_grad and torch.is_grad_enabled()
-        parts = [checkpoint(run, ctx, use_reentrant=False) if recompute else run(ctx) for run in self._passes]
+        with self._autocast():
+            parts = [checkpoint(run, ctx, use_reentrant=False) if recompute else run(ctx) for run in self._passes]
         return torch.cat(parts, dim=1)
 
 
 class TextTower:
-    """The text tower of an open_clip model. `shared_prefix` says which of the two ways it can go."""
+    """The text tower of an open_clip model. `shared_prefix` says which of the two ways it can go.
 
-    def __init__(self, model: nn.Module, name: str) -> None:
-        self.model = model
+    `autocast` gives the number format of the tower, and of nothing else: similarities and losses stay in float32.
+    """
+
+    def __init__(self, model: nn.Module, name: str, autocast: Autocast = contextlib.nullcontext) -> None:
+        self.model, self._autocast = model, autocast
         self.embedding = _embedding_layer(model, name)
         self._causal = _causal_parts(model)
 
@@ -71,7 +77,8 @@ class TextTower:
 
     def embed(self, ids: Tensor) -> Tensor:
         """Token embeddings (..., W) of ids: what learned contexts start from."""
-        return self.embedding.weight.detach()[ids.to(self.embedding.weight.device)].clone()
+        vectors: Tensor = self.embedding(ids.to(self.embedding.weight.device))  # the layer itself: NLLB's scales
+        return vectors.detach().clone()
 
     def prepare(self, rows: TokenRows, *, chunk_tokens: int = CHUNK_TOKENS, full_length: bool = False) -> TextEncoder:
         """An encoder for these rows. `full_length` asks for the slow way, as the reference of a test."""
@@ -82,8 +89,8 @@ class TextTower:
         chunks = [rows.classes(start, min(start + step, classes)) for start in range(0, classes, step)]
         if shared:
             assert self._causal is not None
-            return TextEncoder([_SharedPrefixPass(self._causal, chunk) for chunk in chunks])
-        return TextEncoder([_FullLengthPass(self.model, self.embedding, chunk) for chunk in chunks])
+            return TextEncoder([_SharedPrefixPass(self._causal, chunk) for chunk in chunks], self._autocast)
+        return TextEncoder([_FullLengthPass(self.model, self.embedding, chunk) for chunk in chunks], self._autocast)
 
 
 class _FullLengthPass:
@@ -104,7 +111,7 @@ class _FullLengthPass:
         return features.reshape(*self._shape, -1)
 
 
-@contextmanager
+@contextlib.contextmanager
 def _replaced_embeddings(layer: nn.Embedding, learned: Tensor, ctx: Tensor | None) -> Iterator[list[bool]]:
     """While open, the layer's output at learned positions (N, L) is the ctx row named there."""
     used: list[bool] = []

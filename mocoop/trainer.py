@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from mocoop.checkpoint import Checkpoint, crash_point, load_checkpoint, save_checkpoint
 from mocoop.config import Config
-from mocoop.errors import TrainingStopped
+from mocoop.errors import CheckpointError, TrainingStopped
 from mocoop.objective import Terms
 
 Batch = Callable[[int, Tensor], Tensor]  # (epoch, image numbers (B,)) -> normalised image features (B, D)
@@ -142,14 +142,14 @@ class Trainer:
         self, epoch: int, done: int, listener: Listener, checkpoints: Checkpoints | None, stop: threading.Event
     ) -> int:
         lr = self._set_lr(epoch)
-        use = torch.zeros(0)
+        use = self._use_so_far(epoch, done)
         for index in epoch_batches(self._seed, epoch, len(self._labels), self._config.batch_size)[
             done - epoch * self.steps_per_epoch :
         ]:
             terms = self._take_step(epoch, index, done + 1)
             done += 1
             first = torch.bincount(terms.mixed.gate.argmax(-1).cpu(), minlength=terms.mixed.gate.shape[-1])
-            use = first if len(use) == 0 else use + first
+            use = first if use is None else use + first
             log = self._log(epoch, done, terms, self._labels[index], use, lr)
             self.history.append(log)
             listener.step(log)
@@ -160,6 +160,11 @@ class Trainer:
                 raise KeyboardInterrupt
         return done
 
+    def _use_so_far(self, epoch: int, done: int) -> Tensor | None:
+        """Images by first expert (E,) in the steps that an interrupted epoch took before."""
+        images = (done - epoch * self.steps_per_epoch) * self._config.batch_size
+        return (torch.tensor(self.history[-1].expert_use) * images).round().long() if images else None
+
     def _take_step(self, epoch: int, index: Tensor, step: int) -> Terms:
         terms = self._step_terms(self._batch(epoch, index), self._labels[index])
         if not bool(terms.total.isfinite()):
@@ -169,9 +174,13 @@ class Trainer:
             )
         self._optimiser.zero_grad(set_to_none=True)
         self._scaler.scale(terms.total).backward()
-        if self._config.clip_norm is not None:
-            self._scaler.unscale_(self._optimiser)
-            nn.utils.clip_grad_norm_(list(self._parameters.values()), self._config.clip_norm)
+        self._scaler.unscale_(self._optimiser)
+        norm = nn.utils.clip_grad_norm_(list(self._parameters.values()), self._config.clip_norm or math.inf)
+        if not bool(norm.isfinite()) and not self._scaler.is_enabled():  # a float16 scaler skips such a step itself
+            raise TrainingStopped(
+                f"the gradient is not finite at step {step}; stopped before the parameters changed",
+                f"lower --lr (now {self._config.lr:g}) or use --precision float32",
+            )
         self._scaler.step(self._optimiser)
         self._scaler.update()
         return terms
@@ -241,7 +250,7 @@ def learning_rate(config: Config, epoch: int, epochs: int) -> float:
 
 def epoch_batches(seed: int, epoch: int, images: int, batch_size: int) -> list[Tensor]:
     """The image numbers of each batch of an epoch, a function of seed and epoch alone."""
-    generator = torch.Generator().manual_seed(seed * 1_000_003 + epoch)
+    generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     order = torch.randperm(images, generator=generator)
     if images < batch_size:
         return [order]
@@ -264,7 +273,15 @@ class FolderCheckpoints:
     def load(self, shapes: Mapping[str, torch.Size]) -> tuple[Checkpoint, list[StepLog]] | None:
         """The newest good checkpoint and the log up to its step."""
         checkpoint = load_checkpoint(self._folder, shapes)
-        return None if checkpoint is None else (checkpoint, self._read_log(checkpoint.step))
+        if checkpoint is None:
+            return None
+        history = self._read_log(checkpoint.step)
+        if len(history) != checkpoint.step:
+            raise CheckpointError(
+                f"the log of {self._folder.parent} has {len(history)} of {checkpoint.step} steps",
+                "start again with --force",
+            )
+        return checkpoint, history
 
 
 @contextmanager

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -19,20 +20,22 @@ import torch
 from mocoop.backbone import STAND_IN_NOTE, Backbone, load_backbone, texts_of
 from mocoop.checkpoint import crash_point
 from mocoop.config import Config
-from mocoop.data.dataset import Dataset
-from mocoop.data.features import FeatureCache
+from mocoop.data.dataset import Dataset, named
+from mocoop.data.features import FeatureCache, unreadable_images
+from mocoop.data.leaks import leaks
 from mocoop.data.sources import open_dataset
 from mocoop.data.splits import choose_classes, few_shot
 from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
 from mocoop.files import sweep_stale, write_json
 from mocoop.fitting import fit
 from mocoop.groups import GroupFile, load_groups
-from mocoop.inputs import BadImages, Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
+from mocoop.hard_features import text_cache
+from mocoop.inputs import BadImages, cached_batches, files_sha256, load_inputs, online_batches, view_plan
 from mocoop.run import FEATURES, GROUPS, LOG, MODEL, RUN, Run, new_record, read_info, read_log, save_run, write_log
 from mocoop.trainer import Batch, FolderCheckpoints, Listener
 
 if TYPE_CHECKING:
-    from torch import Tensor
+    pass
 
 _OURS = (RUN, GROUPS, MODEL, FEATURES, LOG)
 _LOCK, _CHECKPOINTS = ".lock", "checkpoints"
@@ -82,7 +85,8 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         everything = open_dataset(
             plan.data, class_names=plan.class_names, split_seed=plan.split_seed, follow_links=plan.follow_links
         )
-        dataset = choose_classes(few_shot(everything, plan.shots, plan.seed), plan.classes)
+        dataset = _draw(plan, everything)
+        plan = replace(plan, config=_with_names_of_all(plan.config, everything, dataset))
         _check_templates(plan, dataset)
         listener.stage("loading the backbone")
         backbone = load_backbone(
@@ -93,7 +97,8 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             quick_gelu=plan.quick_gelu,
         )
         unknown = _vocabulary(plan, backbone, groups, dataset, listener)
-        batch, labels, data = _batches(plan, backbone, dataset, listener)
+        epochs = plan.config.epochs_for(plan.shots, imagenet=everything.name == "imagenet")
+        dataset, batch, data = _batches(plan, backbone, everything, epochs, listener)
         info = new_record(
             config=plan.config,
             shots=plan.shots,
@@ -105,7 +110,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             backbone=backbone,
             groups=groups,
             groups_name=plan.groups.name,
-            data={"name": dataset.name, **data, "notes": list(dataset.notes)},
+            data={"name": dataset.name, **data, "notes": [*dataset.notes, *_leaks(dataset, listener)]},
             unknown_words=unknown,
         )
         _check_resume(plan.out, info, listener)
@@ -114,14 +119,14 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             backbone,
             groups,
             batch,
-            labels,
+            torch.tensor([example.label for example in dataset.train]),
             dataset.classnames,
             plan.config,
             seed=plan.seed,
-            shots=plan.shots,
+            epochs=epochs,
             checkpoints=_checkpoints(plan.out),
             listener=listener,
-            text_cache=text_cache(plan.use_cache),
+            text_cache=text_cache() if plan.use_cache else None,
         )
         crash_point("before-save", 0)
         run = save_run(plan.out, fitted, groups, info)
@@ -130,14 +135,30 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
     return run
 
 
-def text_cache(use_cache: bool) -> Path | None:
-    """Where hard-template features are kept: beside the image features."""
-    return FeatureCache().root / "text" if use_cache else None
+def _draw(plan: TrainingPlan, everything: Dataset, unreadable: Container[Path] = ()) -> Dataset:
+    """The shots of the classes trained on, drawn from the images that can be read."""
+    readable = tuple(example for example in everything.train if example.path not in unreadable)
+    return choose_classes(few_shot(replace(everything, train=readable), plan.shots, plan.seed), plan.classes)
+
+
+def _with_names_of_all(config: Config, everything: Dataset, dataset: Dataset) -> Config:
+    """`text_classes = "all"` without names of its own reads those of all classes of the data set."""
+    if config.text_classes != "all" or config.extra_class_names:
+        return config
+    return config.replace(extra_class_names=tuple(n for n in everything.classnames if n not in dataset.classnames))
+
+
+def _leaks(dataset: Dataset, listener: Listener) -> tuple[str, ...]:
+    """Training images that turn up among those that measure: said aloud and recorded."""
+    found = leaks(dataset)
+    for leak in found:
+        listener.notice(leak)
+    return found
 
 
 def _check_templates(plan: TrainingPlan, dataset: Dataset) -> None:
     """The group file once more, now with the class names: token counts are exact for them."""
-    checked = load_groups(plan.groups, class_names=dataset.classnames)
+    checked = load_groups(plan.groups, class_names=[*dataset.classnames, *plan.config.extra_class_names])
     if plan.config.top_k > len(checked.groups):
         raise ConfigError(
             f"top_k = {plan.config.top_k} experts cannot be chosen out of {len(checked.groups)} groups",
@@ -162,41 +183,64 @@ def _vocabulary(
 
 
 def _batches(
-    plan: TrainingPlan, backbone: Backbone, dataset: Dataset, listener: Listener
-) -> tuple[Batch, Tensor, dict[str, Any]]:
-    """Training batches, labels (N,) and what run.json records of the data."""
-    if plan.config.views == "online":
-        if dataset.features is not None:
-            raise DataError("stored features have no pixels for views = online", "set --views 0")
-        labels = torch.tensor([example.label for example in dataset.train])
-        record = {"sha256": files_sha256(dataset.train), "images": len(labels), "skipped": []}
-        return online_batches(backbone, dataset.train, plan.seed, plan.config), labels, record
-    listener.stage("encoding the images")
+    plan: TrainingPlan, backbone: Backbone, everything: Dataset, epochs: int, listener: Listener
+) -> tuple[Dataset, Batch, dict[str, Any]]:
+    """The shots that are trained on, their batches, and what run.json records of them.
+
+    Images that cannot be read are named and refused, or with `on_bad_image = "skip"` left out and replaced by others.
+    """
+    skipped: dict[Path, str] = {}
+    while True:
+        dataset = _draw(plan, everything, skipped)
+        listener.stage("reading the images")
+        if plan.config.views == "online":
+            batch, sha256, bad = _online(plan, backbone, dataset)
+        else:
+            batch, sha256, bad = _encoded(plan, backbone, dataset, epochs, listener)
+        if not bad:
+            break
+        skipped |= bad
+        _check_shots(plan, everything, skipped)
+    if skipped:
+        listener.notice(f"{len(skipped)} image(s) could not be read and were replaced by others; run.json names them")
+    listed = [{"path": str(path), "why": why} for path, why in skipped.items()]
+    return dataset, batch, {"sha256": sha256, "images": len(dataset.train), "skipped": listed}
+
+
+def _encoded(
+    plan: TrainingPlan, backbone: Backbone, dataset: Dataset, epochs: int, listener: Listener
+) -> tuple[Batch, str, dict[Path, str]]:
+    """Batches of cached features, the hash of the features, and the images that cannot be read."""
     inputs = load_inputs(
         backbone,
         dataset,
         dataset.train,
-        plan=view_plan(plan.config, plan.config.epochs_for(plan.shots), plan.seed, dataset),
+        plan=view_plan(plan.config, epochs, plan.seed, dataset),
         cache=FeatureCache() if plan.use_cache else None,
         on_bad_image=plan.on_bad_image,
         listener=listener,
     )
-    _check_shots(inputs, dataset)
-    skipped = [{"path": str(path), "why": why} for path, why in inputs.skipped]
-    if skipped:
-        listener.notice(f"{len(skipped)} image(s) could not be read and were skipped; run.json names them")
-    record = {"sha256": inputs.sha256, "images": len(inputs.examples), "skipped": skipped}
-    return cached_batches(inputs, backbone.device), inputs.labels, record
+    return cached_batches(inputs, backbone.device), inputs.sha256, dict(inputs.skipped)
 
 
-def _check_shots(inputs: Inputs, dataset: Dataset) -> None:
-    """No class may lose shots to unreadable images."""
-    before, after = dataset.counts("train"), torch.bincount(inputs.labels, minlength=len(dataset.classnames))
-    short = [name for name, was, left in zip(dataset.classnames, before, after.tolist(), strict=True) if left < was]
+def _online(plan: TrainingPlan, backbone: Backbone, dataset: Dataset) -> tuple[Batch, str, dict[Path, str]]:
+    """Batches with the image tower in the loop, the hash of the files, and the images that cannot be read."""
+    if dataset.features is not None:
+        raise DataError("stored features have no pixels for views = online", "set --views 0")
+    bad = unreadable_images(dataset.train, on_bad_image=plan.on_bad_image)
+    sha256 = "" if bad else files_sha256(dataset.train)
+    return online_batches(backbone, dataset.train, plan.seed, plan.config), sha256, bad
+
+
+def _check_shots(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, str]) -> None:
+    """No class may fall below the shots asked for because of unreadable images."""
+    left = Counter(example.label for example in everything.train if example.path not in skipped)
+    short = {e.label for e in everything.train if e.path in skipped and left[e.label] < plan.shots}
     if short:
+        path, why = next(iter(skipped.items()))
+        names = named(everything.classnames[label] for label in sorted(short))
         raise DataError(
-            f"unreadable images leave too few shots of {', '.join(short[:5])}: {inputs.skipped[0][0]}: "
-            f"{inputs.skipped[0][1]}",
+            f"unreadable images leave fewer than {plan.shots} of {names}: {path}: {why}",
             "replace the images, or ask for fewer --shots",
         )
 

@@ -56,7 +56,14 @@ def test_the_trainer_never_imports_the_curator_or_what_only_it_needs(path):
 @pytest.mark.parametrize("path", CURATOR, ids=name_of)
 def test_the_curator_meets_the_trainer_in_group_files_only(path):
     shared = ("mocoop.grouping", "mocoop.groups", "mocoop.errors", "mocoop.files", "mocoop.cli", "mocoop.findings")
-    allowed = (*shared, "mocoop.tokens", "mocoop.templatetext", "mocoop.grouprules", "mocoop.data.classnames", "mocoop.__version__")
+    allowed = (
+        *shared,
+        "mocoop.tokens",
+        "mocoop.templatetext",
+        "mocoop.grouprules",
+        "mocoop.data.classnames",
+        "mocoop.__version__",
+    )
     ours = {module for module in imports(path, everywhere=True) if module.startswith("mocoop.")}
     assert not {module for module in ours if not module.startswith(allowed)}
     assert not roots(imports(path, everywhere=False)) & HEAVY

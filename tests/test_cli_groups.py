@@ -70,7 +70,6 @@ def test_nothing_in_a_cell_is_markup(tmp_path: Path) -> None:
     assert "[red]hot[/red] [/x]" in on_a_terminal("show", path, columns=200)
 
 
-@pytest.mark.xfail(strict=True, reason="show_table reads the title of a table as markup")
 def test_nothing_in_a_domain_is_markup(tmp_path: Path) -> None:
     path = put(tmp_path / "groups.json", "a [/bold] domain")
     assert "a [/bold] domain" in on_a_terminal("show", path)

@@ -281,9 +281,27 @@ class TestTrain:
         result = train(world, tmp_path / "run", "--data", photos, "--shots", 4)
         assert result.code == 4
         assert str(bad) in result.err
-        assert "too few shots of dog" in train(
-            world, tmp_path / "run", "--data", photos, "--shots", 4, "--on-bad-image", "skip"
-        ).err  # fmt: skip
+
+    @pytest.mark.parametrize("views", ["0", "online"])
+    def test_a_skipped_picture_is_replaced_by_another_until_there_are_too_few(self, world, tmp_path, views):
+        photos = tmp_path / "photos"
+        shutil.copytree(world["photos"], photos)
+        dogs = [one.path for one in open_dataset(photos).train if one.path.parent.name == "dog"]
+        for bad in dogs[:2]:
+            bad.write_bytes(b"")
+        options = ("--data", photos, "--on-bad-image", "skip", "--views", views)
+        enough = train(world, tmp_path / "run", *options, "--shots", len(dogs) - 2)
+        assert enough.code == 0
+        data = json.loads((tmp_path / "run" / "run.json").read_text())["data"]
+        assert data["images"] == 6 * (len(dogs) - 2)
+        skipped = {one["path"] for one in data["skipped"]}
+        assert skipped
+        assert skipped <= set(map(str, dogs[:2]))  # only those that were drawn
+        assert f"{len(skipped)} image(s) could not be read" in enough.err
+        few = train(world, tmp_path / "few", *options, "--shots", len(dogs) - 1)
+        assert few.code == 4
+        assert f"fewer than {len(dogs) - 1} of dog" in few.err
+        assert str(photos / "train" / "dog") in few.err
 
     def test_ctrl_c_says_how_to_go_on(self, world, tmp_path, monkeypatch):
         monkeypatch.setenv("MOCOOP_SIGNAL_AT", "SIGINT:after-step:1")
@@ -563,6 +581,17 @@ DAMAGE = {
     "unfinished": (lambda run: rewrite(run / "run.json", lambda r: {**r, "status": "running"}), "is not finished"),
     "newer": (lambda run: rewrite(run / "run.json", lambda r: {**r, "format": 99}), "newer mocoop"),
     "a list": (lambda run: rewrite(run / "run.json", lambda r: [r]), "is not the record of a run"),
+    "few keys": (
+        lambda run: rewrite(run / "run.json", lambda r: {k: r[k] for k in ("format", "status", "config")}),
+        "lacks",
+    ),
+    "odd format": (
+        lambda run: rewrite(run / "run.json", lambda r: {**r, "format": "new"}),
+        "is not the record of a run",
+    ),
+    "odd setting": (lambda run: rewrite(run / "run.json", lambda r: {**r, "config": {"size": 3}}), "cannot be used"),
+    "no groups": (lambda run: (run / "groups.json").unlink(), "groups.json is missing or has changed"),
+    "other groups": (lambda run: rewrite(run / "groups.json", lambda r: {**r, "domain": "cats"}), "has changed"),
     "cut record": (lambda run: cut(run / "run.json"), "run.json"),
     "binary record": (lambda run: (run / "run.json").write_bytes(os.urandom(99)), "run.json"),
 }

@@ -8,10 +8,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from mocoop import cli
 from mocoop.cli import printable
 from mocoop.evaluate import ClassResult, Evaluation
 from mocoop.printing import (
-    command_path,
     evaluation_record,
     percent,
     print_evaluation,
@@ -77,8 +77,8 @@ def test_printable_keeps_letters_of_all_scripts_and_escapes_what_moves_the_curso
 
 
 def test_a_path_can_be_pasted_into_a_shell():
-    assert command_path("plain/run") == "plain/run"
-    assert command_path("my run; rm -rf $HOME") == "'my run; rm -rf $HOME'"
+    assert cli.command_path("plain/run") == "plain/run"
+    assert cli.command_path("my run; rm -rf $HOME") == "'my run; rm -rf $HOME'"
 
 
 def test_numbers_as_text():

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -67,15 +67,15 @@ class CacheEntry:
 
 
 class FeatureCache:
-    """The cache of image features; `root` is by default $MOCOOP_CACHE, else the platform's cache folder for mocoop."""
+    """The cache of one kind of features; `root` is by default $MOCOOP_CACHE, else the platform's folder for mocoop."""
 
-    def __init__(self, root: Path | None = None) -> None:
-        self.root = root or default_root()
+    def __init__(self, root: Path | None = None, kind: Literal["image", "text"] = "image") -> None:
+        self.root, self.kind = root or default_root(), kind
 
     @property
     def folder(self) -> Path:
-        """Where the entries of image features lie."""
-        return self.root / "images"
+        """Where the entries of this kind lie."""
+        return self.root / f"{self.kind}s"
 
     def path(self, key: str) -> Path:
         """The array file of an entry."""
@@ -109,7 +109,7 @@ class FeatureCache:
             try:
                 self._write(key, stored)
             except StorageError as error:
-                notice(f"the image features cannot be kept: {error}; {_ELSEWHERE}")
+                notice(f"the {self.kind} features cannot be kept: {error}; {_ELSEWHERE}")
                 return stored
             return self.read(key, notice) or stored
 
@@ -122,7 +122,7 @@ class FeatureCache:
             return _open(path)
         except (StorageError, OSError, ValueError) as error:
             if notice is not None:
-                notice(f"the cached image features {path} are damaged ({error}) and are computed again")
+                notice(f"the cached {self.kind} features {path} are damaged ({error}) and are computed again")
             return None
 
     def entries(self) -> tuple[CacheEntry, ...]:
@@ -184,10 +184,10 @@ class FeatureCache:
             lock = self._lock(key)
             sweep_stale(self.folder)
             if not _take(lock):
-                notice("another process is computing the same image features; waiting for it")
+                notice(f"another process is computing the same {self.kind} features; waiting for it")
                 lock.acquire()
         except (OSError, StorageError) as error:
-            notice(f"the image features cannot be kept: {error}; {_ELSEWHERE}")
+            notice(f"the {self.kind} features cannot be kept: {error}; {_ELSEWHERE}")
             yield False
             return
         try:

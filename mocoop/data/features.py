@@ -14,7 +14,7 @@ import json
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from itertools import islice
@@ -43,6 +43,7 @@ __all__ = [
     "image_features",
     "online_views",
     "picture_features",
+    "unreadable_images",
 ]
 
 _log = logging.getLogger(__name__)
@@ -125,6 +126,27 @@ def image_features(
     key = _key(encoder, job.plan, contents)
     stored = cache.fetch(key, lambda: job.compute(contents), usable=job.still_true, notice=notice)
     return job.result(stored)
+
+
+def unreadable_images(
+    examples: Sequence[Example], *, on_bad_image: BadImages = "fail", workers: int | None = None
+) -> dict[Path, str]:
+    """The images that cannot be decoded, and why; with "fail" they are a DataError that names them."""
+
+    def why(path: Path) -> str | None:
+        try:
+            open_image(_read(path), name=path)
+        except ImageError as error:
+            return _why(error)
+        return None
+
+    paths, count = list(map(_path, examples)), _workers(workers)
+    with ThreadPoolExecutor(count) as pool:
+        reasons = list(_ahead(pool, why, iter(paths), 4 * count))
+    bad = {path: reason for path, reason in zip(paths, reasons, strict=True) if reason is not None}
+    if bad and on_bad_image == "fail":
+        raise _cannot_be_read(bad, len(paths))
+    return bad
 
 
 def picture_features(
@@ -269,7 +291,7 @@ class _Job:
     def _kept(self, bad: dict[int, str]) -> list[int]:
         """The places of the good images. Raises DataError where bad ones are not to be left out, or are all."""
         if bad and (self._fail or len(bad) == len(self._paths)):
-            raise self._cannot_be_read(bad)
+            raise _cannot_be_read({self._paths[place]: why for place, why in bad.items()}, len(self._paths))
         return [place for place in range(len(self._paths)) if place not in bad]
 
     def _tasks(self, views: int, views_a_task: int) -> Iterator[_Task]:
@@ -287,7 +309,7 @@ class _Job:
                 raise DataError(f"{path} changed while its features were computed", "run again when it is complete")
             image = open_image(data, name=path)
         except ImageError as error:
-            return _Pixels(task, None, str(error).removeprefix(f"{path}: "))
+            return _Pixels(task, None, _why(error))
         if only_decode or not task.views:
             return _Pixels(task, None)
         preprocess, plan = self._encoder.preprocess, self.plan
@@ -329,14 +351,19 @@ class _Job:
             "skipped": [{"place": place, "why": why} for place, why in sorted(bad.items())],
         }
 
-    def _cannot_be_read(self, bad: dict[int, str]) -> DataError:
-        lines = "; ".join(f"{self._paths[place]}: {why}" for place, why in sorted(bad.items())[:MAX_NAMED])
-        more = f"; and {len(bad) - MAX_NAMED} more" if len(bad) > MAX_NAMED else ""
-        all_bad = len(bad) == len(self._paths)
-        return DataError(
-            f"{len(bad)} of {len(self._paths)} images cannot be read: {lines}{more}",
-            "replace them" if all_bad else "replace them, or leave them out with --on-bad-image skip",
-        )
+
+def _cannot_be_read(bad: Mapping[Path, str], images: int) -> DataError:
+    lines = "; ".join(f"{path}: {why}" for path, why in islice(sorted(bad.items()), MAX_NAMED))
+    more = f"; and {len(bad) - MAX_NAMED} more" if len(bad) > MAX_NAMED else ""
+    return DataError(
+        f"{len(bad)} of {images} images cannot be read: {lines}{more}",
+        "replace them" if len(bad) == images else "replace them, or leave them out with --on-bad-image skip",
+    )
+
+
+def _why(error: ImageError) -> str:
+    """What is wrong with an image, without its name."""
+    return str(error).removeprefix(f"{error.path}: ")
 
 
 def _ahead(
