@@ -44,11 +44,25 @@ def test_unknown_setting_names_the_nearest():
         {"view_scale": (0.5, 0.1)},
         {"tune_layer_norm": True},
         {"precision": "int8"},
+        {"view_scale": 5},
+        {"view_scale": [0.1, 0.2, 0.3]},
+        {"view_scale": ["a", 1]},
+        {"view_scale": None},
+        {"extra_class_names": "dog"},
+        {"extra_class_names": ["dog", 3]},
+        {"text_offset": 5},
+        {"router_scale": "false"},
     ],
 )
 def test_impossible_values_are_refused(wrong):
     with pytest.raises(ConfigError):
         preset("recommended", **wrong)
+
+
+def test_lists_from_json_are_kept_as_tuples():
+    config = preset("recommended", view_scale=[0.5, 1], extra_class_names=["lake"])
+    assert (config.view_scale, config.extra_class_names) == ((0.5, 1), ("lake",))
+    assert config.replace(view_scale=[0.2, 0.3]).view_scale == (0.2, 0.3)
 
 
 def test_unknown_preset():

@@ -8,7 +8,10 @@ import pytest
 import torch
 
 from mocoop.config import preset
-from mocoop.trainer import epoch_batches, learning_rate
+from mocoop.errors import TrainingStopped
+from mocoop.model import Mixed
+from mocoop.objective import Terms
+from mocoop.trainer import Listener, Trainer, epoch_batches, learning_rate
 
 
 def test_schedule_is_constant_warm_up_then_a_cosine_counted_from_its_end():
@@ -36,3 +39,35 @@ def test_order_is_a_function_of_seed_and_epoch():
 def test_a_set_smaller_than_a_batch_is_one_batch():
     (batch,) = epoch_batches(1, 0, 5, 32)
     assert sorted(batch.tolist()) == [0, 1, 2, 3, 4]
+
+
+def test_huge_seeds_are_seeds_too():
+    assert len(epoch_batches(2**62, 5, 40, 32)) == 1
+
+
+class RootAtZero(torch.autograd.Function):
+    """A finite value whose gradient is not."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.sum() * 0
+
+    @staticmethod
+    def backward(ctx, grad):
+        return torch.full((2,), math.nan)
+
+
+def test_a_gradient_that_is_not_finite_stops_before_the_step():
+    weight = torch.nn.Parameter(torch.ones(2))
+    mixed = Mixed(torch.zeros(4, 2), torch.zeros(4, 2), torch.zeros(4, 2))
+
+    def terms(x, labels):
+        loss = RootAtZero.apply(weight)
+        return Terms(loss, loss, loss, loss, mixed)
+
+    config = preset("recommended", batch_size=4)
+    labels = torch.zeros(4, dtype=torch.int64)
+    trainer = Trainer({"w": weight}, terms, lambda epoch, index: torch.zeros(4, 3), labels, config, epochs=1, seed=1)
+    with pytest.raises(TrainingStopped, match="gradient is not finite at step 1"):
+        trainer.run(Listener())
+    assert torch.equal(weight, torch.ones(2))
