@@ -137,7 +137,7 @@ def train(as_json: bool, **options: Any) -> None:
     if as_json:
         _print_json(summarise(run))
     else:
-        print_training(summarise(run), plan.data)
+        print_training(summarise(run), plan.data, plan.class_names)
 
 
 @mocoop.command("eval", short_help="Measure a run on the test images of a data set.")

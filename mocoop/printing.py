@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 STAND_IN = "miniclip is a stand-in trained on drawings: these numbers say nothing about CLIP"
 SEEN = "seen in training"
+NAMES_NOTE = "the text loss read the names of {} classes that were not trained on (extra_class_names)"
 SEEN_NOTE = "the new classes were seen in training: their accuracy and H are no measure of new classes"
 
 
@@ -29,8 +30,8 @@ def percent(share: float | None, digits: int = 1) -> str:
     return "-" if share is None else f"{100 * share:.{digits}f}%"
 
 
-def print_training(summary: Mapping[str, Any], data: Path) -> None:
-    """The end of a training in a few lines, and what to do next."""
+def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | None = None) -> None:
+    """The end of a training in a few lines, and what to do next with the same data and names."""
     last, training = summary["last_epoch"], summary["training"]
     rows = [
         ("run", summary["run"]),
@@ -43,7 +44,8 @@ def print_training(summary: Mapping[str, Any], data: Path) -> None:
     show_table(("what", "value"), rows)
     parts = " --classes base --classes new" if summary["classes"] == "base" else ""
     run = cli.command_path(summary["run"])
-    cli.say(f"next: mocoop eval {run} --data {cli.command_path(data)}{parts}")
+    names = f" --class-names {cli.command_path(class_names)}" if class_names else ""
+    cli.say(f"next: mocoop eval {run} --data {cli.command_path(data)}{names}{parts}")
     cli.say(f"      mocoop predict {run} IMAGE...")
 
 
@@ -84,23 +86,30 @@ def evaluation_record(run: Run, data_name: str, evaluations: Sequence[Evaluation
         "data": data_name,
         "backbone": run.info["backbone"]["name"],
         "stand_in": run.stand_in,
+        "preset": run.info["preset"],
+        "shots": run.info["shots"],
+        "seed": run.info["seed"],
         "trained_on": run.info["classes"],
         "group_ids": list(run.group_ids),
         "results": [evaluation.to_dict() for evaluation in evaluations],
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
-        "notes": [*([SEEN_NOTE] if seen else []), *([STAND_IN] if run.stand_in else [])],
+        "notes": [
+            *([SEEN_NOTE] if seen else []),
+            *([NAMES_NOTE.format(len(extra))] if (extra := run.config.extra_class_names) else []),
+            *([STAND_IN] if run.stand_in else []),
+        ],
     }
 
 
 def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
     """Accuracy a set of classes, H, and the classes one by one where asked."""
     rows = [
-        (result["classes"], result["images"], f"{result['accuracy']:.2f}", _remark(result))
+        (result["classes"], result["images"], f"{result['accuracy']:.2f}", record["preset"], _remark(result))
         for result in record["results"]
     ]
     if record["harmonic_mean"] is not None:
-        rows.append(("H", "", f"{record['harmonic_mean']:.2f}", ""))
-    show_table(("classes", "images", "accuracy %", "remark"), rows)
+        rows.append(("H", "", f"{record['harmonic_mean']:.2f}", record["preset"], ""))
+    show_table(("classes", "images", "accuracy %", "preset", "remark"), rows)
     if per_class:
         lines = [
             _class_row(result["classes"], one, record["group_ids"])

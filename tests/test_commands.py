@@ -366,7 +366,7 @@ class TestEval:
         code, out, err = evaluate(world, runs[part])
         rows = [line.split("\t") for line in out.splitlines()]
         assert code == 0
-        assert rows[0] == ["classes", "images", "accuracy %", "remark"]
+        assert rows[0] == ["classes", "images", "accuracy %", "preset", "remark"]
         assert [row[:2] for row in rows[1:]] == [[part, "30" if part == "all" else "15"]]
         assert err == ""
 
@@ -374,6 +374,7 @@ class TestEval:
         record = json.loads(evaluate(world, runs["base"], "--classes", "base", "--classes", "new", "--json").out)
         base, new = (result["accuracy"] for result in record["results"])
         assert [result["classes"] for result in record["results"]] == ["base", "new"]
+        assert (record["preset"], record["shots"], record["seed"]) == ("recommended", info(runs["base"])["shots"], 1)
         assert record["harmonic_mean"] == pytest.approx(2 * base * new / (base + new) if base + new else 0)
         assert record["results"][1]["seen_in_training"] is False
         assert record["notes"] == []
@@ -388,6 +389,12 @@ class TestEval:
         record = json.loads(evaluate(world, runs["all"], "--classes", "new", "--json").out)
         assert record["results"][0]["seen_in_training"] is True
         assert "no measure of new classes" in record["notes"][0]
+
+    def test_names_of_new_classes_that_training_read_are_told_with_the_result(self, world, runs, tmp_path):
+        options = ("--classes", "base", "--set", "text_classes=all", "--epochs", 1)
+        assert train(world, tmp_path / "run", *options).code == 0
+        record = json.loads(evaluate(world, tmp_path / "run", "--json").out)
+        assert "read the names of 3 classes" in record["notes"][0]
 
     def test_a_set_of_classes_asked_for_twice_is_measured_once(self, world, runs):
         assert len(evaluate(world, runs["all"], "--classes", "all", "--classes", "all").out.splitlines()) == 2

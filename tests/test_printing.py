@@ -10,6 +10,7 @@ import pytest
 
 from mocoop import cli
 from mocoop.cli import printable
+from mocoop.config import preset
 from mocoop.evaluate import ClassResult, Evaluation
 from mocoop.printing import (
     evaluation_record,
@@ -92,6 +93,8 @@ def test_the_end_of_a_training_names_the_next_commands(capsys):
     assert "classes\tbase: 2 of 3\n" in out
     assert "loss\t1.000 (class 0.500, router 0.250, text 0.050)\n" in out
     assert "mocoop eval 'my runs/one' --data 'my photos' --classes base --classes new\n" in err
+    print_training(SUMMARY, "photos", "my names.json")
+    assert "--data photos --class-names 'my names.json' --classes base" in capsys.readouterr().err
 
 
 def test_a_run_in_a_pipe_is_three_tables_parted_by_empty_lines(capsys):
@@ -157,7 +160,11 @@ def evaluation(classes, accuracy, seen):
 
 
 RUN = SimpleNamespace(
-    path="run", stand_in=True, group_ids=("plain", "blurry"), info={"backbone": {"name": "miniclip"}, "classes": "all"}
+    path="run",
+    stand_in=True,
+    group_ids=("plain", "blurry"),
+    info={"backbone": {"name": "miniclip"}, "classes": "all", "preset": "recommended", "shots": 16, "seed": 1},
+    config=preset("recommended"),
 )
 
 
@@ -178,8 +185,8 @@ def test_an_evaluation_is_a_line_a_set_and_a_line_a_class(capsys):
     print_evaluation(evaluation_record(RUN, "photos", [evaluation("new", 60.0, True)]), per_class=True)
     out, err = capsys.readouterr()
     assert out.split("\n") == [
-        "classes\timages\taccuracy %\tremark",
-        "new\t4\t60.00\tseen in training; 1 unreadable image skipped",
+        "classes\timages\taccuracy %\tpreset\tremark",
+        "new\t4\t60.00\trecommended\tseen in training; 1 unreadable image skipped",
         "",
         "classes\tclass\timages\taccuracy %\tfirst expert",
         "new\tdog\t4\t75.0\tblurry 75%",
