@@ -40,7 +40,7 @@ _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be searched and read aloud
     "svg.hashsalt": "mocoop",  # the same numbers give the same file
 }
-_LONGEST_LABEL = 32  # characters of a class, group or method name beside an axis
+_LONGEST_LABEL = 40  # characters of a class, group or method name beside an axis
 _MOST_NUMBERED = 400  # cells of a heat map that carry their number
 
 
