@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from mocoop import cli
-from mocoop.errors import DataError, GroupFileError, UsageError
+from mocoop.errors import GroupFileError, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -296,19 +296,12 @@ def _print_json(**content: Any) -> None:
 
 
 def _class_names(path: Path | None) -> tuple[str, ...] | None:
-    """Class names of a text file, one a line; blank lines do not count. Raises DataError."""
+    """Class names of a text file, one a line. Raises DataError."""
     if path is None:
         return None
-    from mocoop.data.classnames import decode
-    from mocoop.files import read_bytes
+    from mocoop.data.classnames import read_list
 
-    if path.suffix.lower() in (".json", ".csv", ".tsv"):
-        raise DataError(f"{path}: a table of class names is not read here", "write a text file, one class name a line")
-    text = decode(read_bytes(path, max_bytes=MAX_CLASS_BYTES, what="class names", error=DataError), path)
-    names = tuple(line.strip() for line in text.splitlines() if line.strip())
-    if not names:
-        raise DataError(f"{path}: no class name in it", "write one class name a line")
-    return names
+    return read_list(path)
 
 
 def _stdin_or(path: str) -> tuple[bytes, str] | None:

@@ -17,4 +17,4 @@ def paper_groups(name: str) -> bytes:
     """The group file of a data set, as it ships. Raises UsageError with the names there are."""
     if name not in paper_names():
         raise UsageError(f"the paper has no groups called {name!r}", f"choose {', '.join(paper_names())}")
-    return files("mocoop.templates").joinpath("paper", f"{name}.json").read_bytes()
+    return files("mocoop.templates").joinpath("paper").joinpath(f"{name}.json").read_bytes()

@@ -183,7 +183,7 @@ def load_backbone(
     found = find_pretrained(name, pretrained, quick_gelu)
     model = found.build()
     return Backbone(
-        name=name,
+        name=found.name,
         pretrained=found.tag,
         preprocess=preprocess_of(model, found.preprocess),
         model=freeze(model, where),

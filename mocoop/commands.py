@@ -19,7 +19,9 @@ from mocoop.config import PRESETS, Config, preset
 from mocoop.errors import ConfigError, DataError, UsageError
 
 if TYPE_CHECKING:
+    from mocoop.backbone import Backbone
     from mocoop.data.cache import FeatureCache
+    from mocoop.run import Run
     from mocoop.training import TrainingPlan
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -67,6 +69,10 @@ _data_options = _together(
     click.option("--class-names", type=FILE, help="Readable names of the classes (JSON, CSV, or one a line)."),
     click.option("--follow-links", is_flag=True, help="Allow symbolic links that leave the data folder."),
     click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none."),
+)  # fmt: skip
+_moved_options = _together(
+    click.option("--backbone", help="Where the backbone of the training is now, if it has moved."),
+    click.option("--pretrained", help="The same for its weights file."),
 )  # fmt: skip
 _bad_image_option = click.option("--on-bad-image", type=click.Choice(["fail", "skip"]), default="fail",
                                  show_default=True, help="What to do with an image that cannot be read.")  # fmt: skip
@@ -147,6 +153,7 @@ def train(as_json: bool, **options: Any) -> None:
               help="Repeatable; those trained on if left out. Base and new together give H.")  # fmt: skip
 @click.option("--per-class", is_flag=True, help="A line a class as well.")
 @click.option("--plots", type=FOLDER, help="Write pictures here: losses, expert use, base and new.")
+@_moved_options
 @_device_options
 @_bad_image_option
 @click.option("--max-skipped", type=click.FloatRange(0, 1), default=0.1, show_default=True,
@@ -164,7 +171,7 @@ def evaluate(
     _use_threads(options["threads"])
 
     from mocoop.data.sources import open_dataset
-    from mocoop.evaluate import Classes
+    from mocoop.data.splits import Half
     from mocoop.evaluate import evaluate as evaluate_run
     from mocoop.plots import draw_run
     from mocoop.printing import evaluation_record, print_evaluation
@@ -180,13 +187,13 @@ def evaluate(
     )
     with training_progress() as listener:
         listener.stage("loading the backbone")
-        backbone = opened.load_backbone(options["device"], precision=options["precision"] or "auto")
+        backbone = _backbone_of(opened, options)
         listener.stage("encoding the images")
         evaluations = [
             evaluate_run(
                 opened,
                 dataset,
-                classes=cast(Classes, part),
+                classes=cast(Half, part),
                 backbone=backbone,
                 cache=_cache(options["no_cache"]),
                 on_bad_image=options["on_bad_image"],
@@ -208,8 +215,9 @@ def evaluate(
 @mocoop.command(short_help="Classify images, and say which experts decided.")
 @click.argument("run", type=FOLDER)
 @click.argument("images", metavar="IMAGES...", type=ANY, nargs=-1, required=True)
-@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Runners-up in the JSON.")
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Likeliest classes in the JSON.")
 @click.option("--classes-file", type=FILE, help="Other classes than those trained on, one name a line.")
+@_moved_options
 @_device_options
 @_bad_image_option
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line an image.")
@@ -235,7 +243,7 @@ def predict(
     opened = Run.open(run)
     if opened.stand_in:
         cli.say(f"note: {STAND_IN_NOTE}")
-    backbone = opened.load_backbone(options["device"], precision=options["precision"] or "auto")
+    backbone = _backbone_of(opened, options)
     found = predict_images(
         opened, paths, backbone=backbone, classnames=classnames, top=top, on_bad_image=options["on_bad_image"]
     )
@@ -363,6 +371,16 @@ def _use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def _backbone_of(run: Run, options: dict[str, Any]) -> Backbone:
+    """The backbone of a run, from where the options say it is."""
+    return run.load_backbone(
+        options["device"],
+        precision=options["precision"] or "auto",
+        name=options["backbone"],
+        pretrained=options["pretrained"],
+    )
+
+
 def _cache(no_cache: bool) -> FeatureCache | None:
     from mocoop.data.cache import FeatureCache
 
@@ -387,13 +405,11 @@ def _image_files(given: tuple[Path, ...], *, may_be_missing: bool) -> Iterator[P
 
 def _read_class_names(path: Path) -> tuple[str, ...]:
     """Class names, one a line, under the rules of every class name. Raises DataError."""
-    from mocoop.data.classnames import decode, final_names
-    from mocoop.files import read_bytes
+    from mocoop.data.classnames import final_names, read_list
 
-    text = decode(read_bytes(path, max_bytes=1 << 24, what="class name file", error=DataError), path)
-    names = [line.strip() for line in text.splitlines() if line.strip()]
+    names = read_list(path)
     if len(names) < 2:
-        raise DataError(f"{path} names {len(names)} classes", "name two or more, one a line")
+        raise DataError(f"{path} names {len(names)} class", "name two or more, one a line")
     return final_names(names)[0]
 
 

@@ -55,8 +55,8 @@ class Config:
 
     # Text supervision (Eq. 8-9)
     text_target: TextTarget = "mean-probability"
-    text_classes: TextClasses = "trained"  # "all": also `extra_class_names`, in practice the new classes
-    extra_class_names: tuple[str, ...] = ()
+    text_classes: TextClasses = "trained"  # "all": also `extra_class_names`
+    extra_class_names: tuple[str, ...] = ()  # left out, `mocoop train` puts all other classes of the data set here
     tau_text: float | None = None
     lambda_text: float = 5.0
 
@@ -105,6 +105,8 @@ class Config:
         _check(names_fit, "extra_class_names", names, "a list of names")
         for name in _FLAGS:
             _check(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
+        if names and self.text_classes == "trained":
+            raise ConfigError("extra_class_names are read only with text_classes = all", "set text_classes = all")
         if self.tune_layer_norm and self.views != "online":
             raise ConfigError("tune_layer_norm needs the image tower in the loop", "set views = online")
 

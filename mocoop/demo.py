@@ -28,9 +28,9 @@ from mocoop.config import Config, preset
 from mocoop.data.cache import FeatureCache
 from mocoop.data.sources import Dataset, open_dataset
 from mocoop.data.splits import choose_classes
-from mocoop.errors import MoCoOpError, UsageError
+from mocoop.errors import MoCoOpError, StorageError, UsageError
 from mocoop.evaluate import Evaluation, evaluate, harmonic_mean
-from mocoop.files import os_error, write_json
+from mocoop.files import os_error, read_json, write_json
 from mocoop.groups import GroupFile, load_groups
 from mocoop.hard_features import hard_features, text_cache
 from mocoop.inputs import load_inputs
@@ -227,7 +227,7 @@ def _prepare(plan: DemoPlan) -> None:
     """An empty folder, or an earlier demonstration's with --force; nobody else's files are removed."""
     try:
         if plan.out.exists() and any(plan.out.iterdir()):
-            if not (plan.out / RESULTS).is_file():
+            if not _is_demonstration(plan.out):
                 raise UsageError(f"{plan.out} holds other files", "choose a new folder")
             if not plan.force:
                 raise UsageError(f"{plan.out} holds a demonstration", "add --force to replace it")
@@ -241,6 +241,14 @@ def _prepare(plan: DemoPlan) -> None:
     except OSError as error:
         raise os_error(error, "write", plan.out) from error
     write_json(plan.out / RESULTS, {"status": "running"})
+
+
+def _is_demonstration(folder: Path) -> bool:
+    try:
+        record = read_json(folder / RESULTS, what="demonstration's record", error=StorageError)
+    except StorageError:
+        return False
+    return isinstance(record, dict) and record.get("status") in ("running", "finished")
 
 
 def _generate(plan: DemoPlan, name: str) -> GroupFile:

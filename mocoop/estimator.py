@@ -7,13 +7,13 @@ run folder, so that `mocoop show` and `mocoop predict` read it too, and a folder
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
@@ -21,13 +21,12 @@ from torch import Tensor
 from mocoop.config import Config, preset
 from mocoop.data.classnames import final_names
 from mocoop.data.dataset import Example
-from mocoop.data.features import FeatureCache, image_features, picture_features
+from mocoop.data.features import FeatureCache, image_features, picture_features, unreadable_images
 from mocoop.data.views import ViewPlan
 from mocoop.errors import ConfigError, DataError, UsageError
-from mocoop.files import sha256_bytes
 from mocoop.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.hard_features import text_cache
-from mocoop.inputs import online_batches
+from mocoop.inputs import Inputs, cached_batches, files_sha256, online_batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -47,6 +46,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         groups: a group file's path, its document as a dictionary, or a `GroupFile`.
         backbone: a name as in `mocoop train --backbone`, or a loaded `Backbone`.
         pretrained: weights of the backbone where its name needs them.
+        quick_gelu: the activation of a weights file that does not tell.
         preset: "recommended", "paper" or "official".
         settings: changes to the preset, by the names of `mocoop.config.Config`; {"epochs": 50}.
         class_names: readable names by label; a label is its own name where it has none here.
@@ -67,6 +67,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         *,
         backbone: str | Backbone = "miniclip",
         pretrained: str | None = None,
+        quick_gelu: bool | None = None,
         preset: str = "recommended",
         settings: Mapping[str, Any] | None = None,
         class_names: Mapping[Any, str] | None = None,
@@ -77,6 +78,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.groups = groups
         self.backbone = backbone
         self.pretrained = pretrained
+        self.quick_gelu = quick_gelu
         self.preset = preset
         self.settings = settings
         self.class_names = class_names
@@ -92,18 +94,19 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             GroupFileError, ConfigError, BackboneError: parameters that cannot be used.
             TrainingStopped: a loss that is not finite.
         """
+        from mocoop.backbone import texts_of
         from mocoop.fitting import fit
         from mocoop.run import new_record
 
-        config = preset(self.preset, **(self.settings or {}))
+        config = self._config()
+        images = _at_hand(X)
         classes, encoded = _labels(y)
-        names = self._names(classes)
+        names, notes = self._names(classes)
         groups = _groups(self.groups, names)
         backbone = self._open_backbone(config)
         shots = int(np.bincount(encoded).max())
         epochs = config.epochs_for(shots)
-        batch, data = self._batches(X, encoded, config, backbone, epochs)
-        texts = [*(text for group in groups.groups for text in group.texts), *names]
+        batch, data = self._batches(images, encoded, config, backbone, epochs)
         record = new_record(
             config=config,
             shots=shots,
@@ -115,8 +118,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             backbone=backbone,
             groups=groups,
             groups_name=None,
-            data={"name": "fit(X, y)", **data},
-            unknown_words=backbone.unknown_words(texts),
+            data={"name": "fit(X, y)", "images": len(encoded), "skipped": [], "notes": notes, **data},
+            unknown_words=backbone.unknown_words(texts_of([group.texts for group in groups.groups], names)),
         ) | {"labels": [label.item() if isinstance(label, np.generic) else label for label in classes]}
         fitted = fit(
             backbone,
@@ -129,6 +132,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             epochs=epochs,
             text_cache=text_cache() if self.cache else None,
         )
+        for note in (*notes, *fitted.notes):
+            warnings.warn(note, UserWarning, stacklevel=2)
         self._fitted, self._record, self._groups, self._backbone = fitted, record, groups, backbone
         self._use(classes, names, fitted.class_features)
         return self
@@ -184,12 +189,15 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         run = Run.open(Path(path))
         stored = run.info["backbone"]
+        labels = run.info.get("labels", list(run.classnames))
         loaded = cls(
             run.groups,
             backbone=stored["name"],
             pretrained=stored["pretrained"],
+            quick_gelu=stored["quick_gelu"] if stored["pretrained"] else None,
             preset=run.config.preset,
             settings=run.config.to_dict(),
+            class_names=dict(zip(labels, run.classnames, strict=True)),
             seed=run.info["seed"],
             device=device,
             cache=cache,
@@ -204,8 +212,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seconds=run.info["training"]["seconds"],
             notes=(),  # the record has them already
         )
-        labels = np.array(run.info.get("labels", list(run.classnames)))
-        loaded._use(labels, run.classnames, loaded._fitted.class_features)
+        loaded._use(np.array(labels), run.classnames, loaded._fitted.class_features)
         return loaded
 
     # Learned state: what was trained, and the classes predicted now.
@@ -228,10 +235,10 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _predict(self, X: Any) -> Prediction:
         self._check_fitted()
-        features = self._features(X, ViewPlan(), self._ready_backbone)[0]  # (N, D)
+        features = self._features(_at_hand(X), ViewPlan(), self._ready_backbone)[0]  # (N, D)
         if features.shape[1] != self.n_features_in_:
             raise _wrong_width(features.shape[1], self.n_features_in_)
-        return self._classifier.predict(torch.from_numpy(features))
+        return self._classifier.predict(torch.from_numpy(np.array(features)))
 
     def _ready_backbone(self) -> Backbone:
         if self._backbone is None:
@@ -242,13 +249,27 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from mocoop.backbone import load_backbone
 
         if isinstance(self.backbone, str):
-            return load_backbone(self.backbone, self.pretrained, device=self.device, precision=config.precision)
+            return load_backbone(
+                self.backbone,
+                self.pretrained,
+                device=self.device,
+                precision=config.precision,
+                quick_gelu=self.quick_gelu,
+            )
         return self.backbone
 
-    def _names(self, classes: NDArray[Any]) -> tuple[str, ...]:
+    def _config(self) -> Config:
+        settings = dict(self.settings or {})
+        if settings.pop("preset", self.preset) != self.preset:
+            raise ConfigError("settings name another preset", "choose it with preset=, so that results name it")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ConfigError(f"seed is {self.seed!r}", "give a whole number of 0 or more")
+        return preset(self.preset, **settings)
+
+    def _names(self, classes: NDArray[Any]) -> tuple[tuple[str, ...], list[str]]:
         keys = [str(label) for label in classes]
         given = {str(label): name for label, name in self.class_names.items()} if self.class_names else None
-        return final_names(keys, given=given)[0]
+        return final_names(keys, given=given)
 
     def _batches(
         self, images: Any, labels: NDArray[np.int64], config: Config, backbone: Backbone, epochs: int
@@ -260,16 +281,16 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise ConfigError("views = 'online' reads image files at every step", "give X as a list of paths")
             _check_count(len(paths), len(labels))
             examples = [Example(path, int(label)) for path, label in zip(paths, labels, strict=True)]
-            return online_batches(backbone, examples, self.seed, config), {"images": len(paths)}
+            unreadable_images(examples)  # all that cannot be read are named before the first step
+            return online_batches(backbone, examples, self.seed, config), {"sha256": files_sha256(examples)}
         count = epochs if config.views == "epochs" else config.views
         plan = ViewPlan(count=int(count), seed=self.seed, scale=config.view_scale)
         features = self._features(images, plan, lambda: backbone)
         if features.shape[-1] != backbone.embed_dim:
             raise _wrong_width(features.shape[-1], backbone.embed_dim)
         _check_count(features.shape[1], len(labels))
-        x = F.normalize(torch.from_numpy(features), dim=-1).to(backbone.device)
-        record = {"images": len(labels), "sha256": sha256_bytes(labels.tobytes() + features.tobytes())}
-        return (lambda epoch, index: x[epoch % len(x), index.to(x.device)]), record
+        inputs = Inputs(features, tuple(Example(None, int(label)) for label in labels))
+        return cached_batches(inputs, backbone.device), {"sha256": inputs.sha256}
 
     def _features(self, images: Any, plan: ViewPlan, backbone: Callable[[], Backbone]) -> NDArray[np.float32]:
         """Features (V, N, D) of whatever X is; arrays pass through without a backbone."""
@@ -277,7 +298,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if paths is not None:
             cache = FeatureCache() if self.cache else None
             examples = [Example(path, 0) for path in paths]
-            return image_features(backbone(), examples, plan, cache=cache).features.copy()
+            features: NDArray[np.float32] = image_features(backbone(), examples, plan, cache=cache).features
+            return features
         if pictures is not None:
             return picture_features(backbone(), pictures, plan)
         if plan.count:
@@ -305,6 +327,11 @@ def _groups(given: Groups, class_names: Sequence[str]) -> GroupFile:
     if isinstance(given, Mapping):
         return parse_groups(dump_groups(dict(given)), source="groups", class_names=class_names)
     return load_groups(given, class_names=class_names)
+
+
+def _at_hand(images: Any) -> Any:
+    """X as something that can be read twice: a generator becomes a list."""
+    return list(images) if isinstance(images, Iterator) else images
 
 
 def _paths(images: Any) -> list[Path] | None:

@@ -6,22 +6,21 @@ B images, C classes, E experts. Accuracy is top-1 in percent. Selection on test 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from mocoop.data.dataset import Dataset, Example
-from mocoop.data.features import FeatureCache
-from mocoop.data.splits import choose_classes
+from mocoop.data.features import BadImages, FeatureCache
+from mocoop.data.splits import Half, choose_classes
 from mocoop.errors import DataError
-from mocoop.inputs import BadImages, load_inputs
+from mocoop.inputs import load_inputs
 from mocoop.trainer import Listener
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
     from mocoop.run import Run
 
-Classes = Literal["all", "base", "new"]
 MAX_SKIPPED = 0.1
 
 
@@ -40,7 +39,7 @@ class ClassResult:
 class Evaluation:
     """The result on one set of classes. `first_expert` and `predictions` are a number an image, in `examples` order."""
 
-    classes: Classes
+    classes: Half
     accuracy: float
     images: int
     per_class: tuple[ClassResult, ...]
@@ -66,7 +65,7 @@ def evaluate(
     run: Run,
     dataset: Dataset,
     *,
-    classes: Classes | None = None,
+    classes: Half | None = None,
     backbone: Backbone | None = None,
     cache: FeatureCache | None = None,
     on_bad_image: BadImages = "fail",

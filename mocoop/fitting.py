@@ -7,10 +7,12 @@ Takes a backbone, groups and batches; gives back what was learned. Data sets, sp
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from mocoop.classifier import IMAGE, Learned
@@ -28,7 +30,7 @@ if TYPE_CHECKING:
     from mocoop.groups import GroupFile
 
 _STUCK_ROUTER_LOSS = 0.5  # above this at the end, the router did not come near the reference gate
-_COLLAPSED_ENTROPY = 0.02  # below this (of log E) nearly all weight lies on one expert for every image
+_COLLAPSED_ENTROPY = 0.02  # nats; below this nearly all weight lies on one expert for every image
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,8 @@ def fit(
         slow=frozenset(IMAGE + name for name in image_parameters),
     )
     listener.stage("training")
-    trainer.run(listener, checkpoints)
+    with _unspoiled(image_parameters):
+        trainer.run(listener, checkpoints)
     notes = _warnings(trainer.history, trainer.steps_per_epoch, len(contexts), config)
     for note in notes:
         listener.notice(note)
@@ -127,6 +130,22 @@ def _text_classnames(classnames: Sequence[str], config: Config) -> list[str]:
     if config.text_classes == "trained":
         return list(classnames)
     return list(dict.fromkeys([*classnames, *config.extra_class_names]))
+
+
+@contextmanager
+def _unspoiled(parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
+    """The image tower learns inside only; a training that stops early leaves the backbone as it was."""
+    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
+    try:
+        yield
+    except BaseException:
+        with torch.no_grad():
+            for name, parameter in parameters.items():
+                parameter.copy_(before[name])
+        raise
+    finally:
+        for parameter in parameters.values():
+            parameter.requires_grad_(False)
 
 
 def _image_parameters(backbone: Backbone, config: Config) -> dict[str, nn.Parameter]:

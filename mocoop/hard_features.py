@@ -1,4 +1,4 @@
-"""Frozen features of the hand-written templates: HP[g][i, c] of METHOD, computed once and cached by content.
+"""Frozen features of the hand-written templates: HP[g][i, c] of docs/method.md, computed once and cached by content.
 
 They depend on the backbone, the templates and the class names alone, so all seeds and settings of a group file share
 one entry of the cache. T templates, C classes, D joint width.

@@ -6,10 +6,11 @@ N images, V views, D joint width. Which images are drawn is decided in `data.spl
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -17,7 +18,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mocoop.data.dataset import Dataset, Example
-from mocoop.data.features import FeatureCache, image_features, online_views
+from mocoop.data.features import BadImages, FeatureCache, image_features, online_views
 from mocoop.data.views import ViewPlan
 from mocoop.errors import DataError
 from mocoop.files import sha256_bytes, sha256_file
@@ -26,8 +27,6 @@ from mocoop.trainer import Batch, Listener
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
     from mocoop.config import Config
-
-BadImages = Literal["fail", "skip"]
 
 
 @dataclass(frozen=True)
@@ -46,8 +45,10 @@ class Inputs:
     @property
     def sha256(self) -> str:
         """Names the features and labels: what a resumed run must find again."""
-        labels = bytes(str([example.label for example in self.examples]), "ascii")
-        return sha256_bytes(labels + np.ascontiguousarray(self.features).tobytes())
+        digest = hashlib.sha256(str([example.label for example in self.examples]).encode())
+        for view in self.features:  # a view at a time: all together they can be most of the memory
+            digest.update(np.ascontiguousarray(view).data)
+        return digest.hexdigest()
 
     def normalised(self, device: torch.device) -> Tensor:
         """Unit features (V, N, D) on a device."""

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mocoop.data.dataset import Example
-from mocoop.data.features import image_features
+from mocoop.data.features import BadImages, image_features
 from mocoop.data.images import open_image
 from mocoop.data.views import ViewPlan
 from mocoop.errors import DataError, ImageError
-from mocoop.inputs import BadImages
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone

@@ -86,6 +86,23 @@ def find_pretrained(name: str, tag: str | None, quick_gelu: bool | None) -> Pret
     return found
 
 
+def stated_context_length(name: str) -> int:
+    """How many tokens a backbone's text tower takes, as far as that is known before it is loaded.
+
+    CLIP's 77 unless a local folder states another number; a repository on a hub may take any.
+    """
+    if name.startswith(HUB):
+        return 1 << 20
+    path = Path(name.removeprefix(LOCAL)) / "open_clip_config.json"
+    if not name.startswith(LOCAL) or not path.is_file():
+        return 77
+    document = read_json(path, what="model configuration", error=BackboneError, max_bytes=_MAX_CONFIG_BYTES)
+    try:
+        return int(document["model_cfg"]["text_cfg"]["context_length"])
+    except (KeyError, TypeError, ValueError):
+        return 77  # open_clip's own default; what is odd in the file is told when it is loaded
+
+
 def build_model(config: dict[str, Any]) -> nn.Module:
     """A model of open_clip's three classes from a configuration; no weights are fetched for its parts."""
     import open_clip
@@ -160,7 +177,7 @@ def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
 
 
 def _local_folder(name: str) -> Pretrained:
-    folder = Path(name.removeprefix(LOCAL))
+    folder = Path(name.removeprefix(LOCAL)).absolute()  # a run is used from other places than it was made in
     if not folder.is_dir():
         raise BackboneError(f"there is no folder {str(folder)!r}", "give local-dir:PATH of a folder with a model")
     path = folder / "open_clip_config.json"
@@ -177,7 +194,7 @@ def _local_folder(name: str) -> Pretrained:
             f"{folder} holds a configuration but no weights",
             "add open_clip_model.safetensors; random weights are no use",
         )
-    return Pretrained(name, None, config, preprocess, weights[0], name)
+    return Pretrained(f"{LOCAL}{folder}", None, config, preprocess, weights[0], name)
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -269,7 +286,7 @@ def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretra
             f"did you mean {', '.join(near)}?" if near else f"its tags: {', '.join(tags) or 'none'}",
         )
     config["quick_gelu"] = activation_of_file(name, weights, config, quick_gelu)
-    return Pretrained(name, str(weights), config, {}, weights, name)
+    return Pretrained(name, str(weights.absolute()), config, {}, weights, name)
 
 
 def activation_of_tag(

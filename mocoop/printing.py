@@ -95,10 +95,15 @@ def evaluation_record(run: Run, data_name: str, evaluations: Sequence[Evaluation
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
         "notes": [
             *([SEEN_NOTE] if seen else []),
-            *([NAMES_NOTE.format(len(extra))] if (extra := run.config.extra_class_names) else []),
+            *([NAMES_NOTE.format(len(extra))] if (extra := _read_names(run)) else []),
             *([STAND_IN] if run.stand_in else []),
         ],
     }
+
+
+def _read_names(run: Run) -> Sequence[str]:
+    """Names of classes not trained on that the text loss read."""
+    return run.config.extra_class_names if run.config.lambda_text > 0 else ()
 
 
 def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:

@@ -72,6 +72,11 @@ class PromptTokenizer:
             self._check_lengths(template, classnames, rows)
         return self._pack(table)
 
+    def count_tokens(self, text: str) -> int:
+        """Tokens of a text as this backbone reads it, the special ones at both ends not counted."""
+        (row,) = self._read("{}", [text])
+        return len(row) - self._lead - self._trail
+
     def contexts(self, templates: Sequence[str], classnames: Sequence[str]) -> list[Context]:
         """The context of each template: the tokens that do not change with the class.
 

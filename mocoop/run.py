@@ -113,14 +113,29 @@ class Run:
         """The log, a line a step."""
         return read_log(self.path / LOG)
 
-    def load_backbone(self, device: str = "auto", *, precision: str = "auto") -> Backbone:
-        """The backbone this run was trained with, its tuned LayerNorms included; refused if its weights differ."""
+    def load_backbone(
+        self,
+        device: str = "auto",
+        *,
+        precision: str = "auto",
+        name: str | None = None,
+        pretrained: str | None = None,
+    ) -> Backbone:
+        """The backbone this run was trained with, its tuned LayerNorms included; refused if its weights differ.
+
+        `name` and `pretrained` say where it is now, if it has moved.
+        """
         from mocoop.backbone import load_backbone
 
         stored = self.info["backbone"]
-        quick_gelu = stored["quick_gelu"] if stored["pretrained"] and Path(stored["pretrained"]).is_file() else None
+        moved = name is not None or pretrained is not None
+        weights = pretrained if moved else stored["pretrained"]
         backbone = load_backbone(
-            stored["name"], stored["pretrained"], device=device, precision=precision, quick_gelu=quick_gelu
+            name or stored["name"],
+            weights,
+            device=device,
+            precision=precision,
+            quick_gelu=stored["quick_gelu"] if weights else None,
         )
         if backbone.weights_sha256 != stored["weights_sha256"]:
             raise CheckpointError(

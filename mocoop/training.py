@@ -13,7 +13,7 @@ from collections.abc import Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import torch
 
@@ -21,7 +21,7 @@ from mocoop.backbone import STAND_IN_NOTE, Backbone, load_backbone, texts_of
 from mocoop.checkpoint import crash_point
 from mocoop.config import Config
 from mocoop.data.dataset import Dataset, named
-from mocoop.data.features import FeatureCache, unreadable_images
+from mocoop.data.features import BadImages, FeatureCache, unreadable_images
 from mocoop.data.leaks import leaks
 from mocoop.data.sources import open_dataset
 from mocoop.data.splits import choose_classes, few_shot
@@ -30,16 +30,14 @@ from mocoop.files import sweep_stale, write_json
 from mocoop.fitting import fit
 from mocoop.groups import GroupFile, load_groups
 from mocoop.hard_features import text_cache
-from mocoop.inputs import BadImages, cached_batches, files_sha256, load_inputs, online_batches, view_plan
+from mocoop.inputs import cached_batches, files_sha256, load_inputs, online_batches, view_plan
+from mocoop.pretrained import stated_context_length
 from mocoop.run import FEATURES, GROUPS, LOG, MODEL, RUN, Run, new_record, read_info, read_log, save_run, write_log
 from mocoop.trainer import Batch, FolderCheckpoints, Listener
 
-if TYPE_CHECKING:
-    pass
-
 _OURS = (RUN, GROUPS, MODEL, FEATURES, LOG)
 _LOCK, _CHECKPOINTS = ".lock", "checkpoints"
-_IDENTITY = ("method", "config", "shots", "seed", "split_seed", "classes", "classnames")
+_IDENTITY = ("method", "shots", "seed", "split_seed", "classes", "classnames")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,9 +77,9 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
     listener = listener or Listener()
     if plan.threads is not None:
         torch.set_num_threads(plan.threads)
-    groups = load_groups(plan.groups)
+    groups = load_groups(plan.groups, context_length=stated_context_length(plan.backbone))
     with _locked(plan.out):
-        _prepare_folder(plan)
+        _check_folder(plan)
         everything = open_dataset(
             plan.data, class_names=plan.class_names, split_seed=plan.split_seed, follow_links=plan.follow_links
         )
@@ -96,6 +94,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             precision=plan.config.precision,
             quick_gelu=plan.quick_gelu,
         )
+        _check_templates(plan, dataset, backbone)
         unknown = _vocabulary(plan, backbone, groups, dataset, listener)
         epochs = plan.config.epochs_for(plan.shots, imagenet=everything.name == "imagenet")
         dataset, batch, data = _batches(plan, backbone, everything, epochs, listener)
@@ -113,6 +112,8 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             data={"name": dataset.name, **data, "notes": [*dataset.notes, *_leaks(dataset, listener)]},
             unknown_words=unknown,
         )
+        if plan.force:
+            _clear(plan.out)
         _check_resume(plan.out, info, listener)
         write_json(plan.out / RUN, info)
         fitted = fit(
@@ -156,9 +157,14 @@ def _leaks(dataset: Dataset, listener: Listener) -> tuple[str, ...]:
     return found
 
 
-def _check_templates(plan: TrainingPlan, dataset: Dataset) -> None:
-    """The group file once more, now with the class names: token counts are exact for them."""
-    checked = load_groups(plan.groups, class_names=[*dataset.classnames, *plan.config.extra_class_names])
+def _check_templates(plan: TrainingPlan, dataset: Dataset, backbone: Backbone | None = None) -> None:
+    """The group file once more, with the class names; with the backbone, by its own tokens and context length."""
+    checked = load_groups(
+        plan.groups,
+        class_names=[*dataset.classnames, *plan.config.extra_class_names],
+        context_length=backbone.context_length if backbone else stated_context_length(plan.backbone),
+        count_tokens=backbone.prompts.count_tokens if backbone else None,
+    )
     if plan.config.top_k > len(checked.groups):
         raise ConfigError(
             f"top_k = {plan.config.top_k} experts cannot be chosen out of {len(checked.groups)} groups",
@@ -248,13 +254,12 @@ def _check_shots(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path,
 def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
     """An interrupted run goes on only with the same settings, data, groups and backbone."""
     before = read_info(out)
-    if before is None:
-        return
+    if before is None or not (out / _CHECKPOINTS / "latest").is_file():
+        return  # nothing was learned yet
     pairs = {name: (before.get(name), info[name]) for name in _IDENTITY}
     pairs["groups"] = (before["groups"]["sha256"], info["groups"]["sha256"])
     pairs["data"] = (before["data"]["sha256"], info["data"]["sha256"])
     pairs["backbone"] = (before["backbone"]["fingerprint"], info["backbone"]["fingerprint"])
-    pairs.pop("config")
     old, new = before["config"], info["config"]
     pairs |= {f"config.{key}": (old.get(key), value) for key, value in new.items()}
     changed = [f"{name} ({_short(was)}, now {_short(now)})" for name, (was, now) in pairs.items() if was != now]
@@ -272,19 +277,26 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:12]}..."
 
 
-def _prepare_folder(plan: TrainingPlan) -> None:
-    """Refuse a finished run or a folder that is not ours; with --force, start anew."""
+def _check_folder(plan: TrainingPlan) -> None:
+    """Refuse a finished run, a folder that is not ours, and inputs that the run would write over."""
     sweep_stale(plan.out)
-    before = read_info(plan.out) if not plan.force else None
-    if before is not None and before["status"] == "finished":
+    for given in (plan.groups, plan.data, plan.class_names):
+        if given is not None and given.resolve() in {(plan.out / name).resolve() for name in _OURS}:
+            raise UsageError(f"{given} is a file of the run folder itself", "copy it elsewhere and name the copy")
+    if not (plan.out / RUN).is_file():
+        foreign = sorted(entry.name for entry in plan.out.iterdir() if entry.name != _LOCK)
+        if foreign:
+            raise UsageError(f"{plan.out} holds other files ({foreign[0]})", "choose an empty or a new folder for -o")
+        return
+    if not plan.force and (before := read_info(plan.out)) is not None and before["status"] == "finished":
         raise UsageError(f"{plan.out} holds a finished run", "add --force to train it again, or choose another -o")
-    if plan.force:
-        shutil.rmtree(plan.out / _CHECKPOINTS, ignore_errors=True)
-        for name in _OURS:
-            (plan.out / name).unlink(missing_ok=True)
-    foreign = [entry.name for entry in plan.out.iterdir() if entry.name not in (*_OURS, _LOCK, _CHECKPOINTS)]
-    if foreign and not (plan.out / RUN).is_file():
-        raise UsageError(f"{plan.out} holds other files ({foreign[0]})", "choose an empty or a new folder for -o")
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier run, now that everything for the next one has been read and found good."""
+    shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    for name in _OURS:
+        (out / name).unlink(missing_ok=True)
 
 
 @contextmanager
@@ -295,9 +307,7 @@ def _locked(out: Path) -> Iterator[None]:
     try:
         out.mkdir(parents=True, exist_ok=True)
         lock = FileLock(out / _LOCK)
-        with lock.acquire(timeout=0):
-            (out / _LOCK).write_text(f"{os.getpid()}\n")
-            yield
+        lock.acquire(timeout=0)
     except Timeout as error:
         owner = (out / _LOCK).read_text().strip() or "unknown"
         raise StorageError(
@@ -305,6 +315,9 @@ def _locked(out: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise StorageError(f"{out} cannot be written: {error.strerror}", "choose another folder for -o") from error
+    with lock:
+        (out / _LOCK).write_text(f"{os.getpid()}\n")
+        yield
 
 
 def _checkpoints(out: Path) -> FolderCheckpoints:

@@ -29,10 +29,14 @@ from mocoop.files import sha256_file
 COMMANDS = {
     "demo": {"--out", "--force", "--json"},
     "eval": {
-        "--data", "--class-names", "--follow-links", "--no-cache", "--classes", "--per-class", "--plots", "--device",
+        "--data", "--class-names", "--follow-links", "--no-cache", "--classes", "--per-class", "--plots", "--backbone",
+        "--pretrained", "--device",
         "--precision", "--threads", "--on-bad-image", "--max-skipped", "--json",
     },
-    "predict": {"--top", "--classes-file", "--device", "--precision", "--threads", "--on-bad-image", "--json"},
+    "predict": {
+        "--top", "--classes-file", "--backbone", "--pretrained", "--device", "--precision", "--threads",
+        "--on-bad-image", "--json",
+    },
     "scenes": {"--out", "--train", "--val", "--test", "--seed"},
     "show": {"--json"},
     "train": {
@@ -166,7 +170,7 @@ class TestHelp:
 
 
 class TestTrain:
-    def test_every_option_reaches_the_run(self, world, tmp_path):
+    def test_every_option_is_recorded(self, world, tmp_path):
         names = tmp_path / "names.json"
         names.write_text(json.dumps({name.replace(" ", "_"): f"large {name}" for name in CLASSNAMES}))
         result = train(
@@ -533,7 +537,7 @@ class TestPredict:
 
     @pytest.mark.parametrize(
         ("content", "said"),
-        [(b"one\n", "names 1 classes"), (b"a\nA\n", "one and the same name"), (b"a\n\xff\n", "not UTF-8")],
+        [(b"one\n", "names 1 class"), (b"a\nA\n", "one and the same name"), (b"a\n\xff\n", "not UTF-8")],
     )
     def test_a_bad_file_of_classes_is_refused(self, world, runs, tmp_path, content, said):
         (tmp_path / "names.txt").write_bytes(content)

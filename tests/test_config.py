@@ -50,6 +50,7 @@ def test_unknown_setting_names_the_nearest():
         {"view_scale": None},
         {"extra_class_names": "dog"},
         {"extra_class_names": ["dog", 3]},
+        {"extra_class_names": ["dog"]},  # read only with text_classes = all
         {"text_offset": 5},
         {"router_scale": "false"},
     ],
@@ -60,7 +61,7 @@ def test_impossible_values_are_refused(wrong):
 
 
 def test_lists_from_json_are_kept_as_tuples():
-    config = preset("recommended", view_scale=[0.5, 1], extra_class_names=["lake"])
+    config = preset("recommended", view_scale=[0.5, 1], text_classes="all", extra_class_names=["lake"])
     assert (config.view_scale, config.extra_class_names) == ((0.5, 1), ("lake",))
     assert config.replace(view_scale=[0.2, 0.3]).view_scale == (0.2, 0.3)
 

@@ -76,7 +76,7 @@ def test_it_works_unpacked_anywhere(wheel, tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(tmp_path / "site")}
 
     def run(*arguments):
-        command = [sys.executable, "-P", "-m", *arguments]
+        command = [sys.executable, "-m", *arguments]
         return subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True).stdout
 
     assert str(tmp_path / "site") in run("mocoop.grouping.commands", "schema", "--path")

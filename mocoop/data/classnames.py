@@ -63,6 +63,17 @@ def final_names(
     return tuple(chosen), notes
 
 
+def read_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
+    """Class names of a text file, one a line; blank lines do not count. Raises DataError."""
+    if Path(path).suffix.lower() in (".json", ".csv", ".tsv"):
+        hint = "write a text file, one class name a line"
+        raise DataError(f"{os.fspath(path)}: a table of class names is not read here", hint)
+    names = tuple(line.strip() for line in _text(path).splitlines() if line.strip())
+    if not names:
+        raise DataError(f"{os.fspath(path)}: no class name in it", "write one class name a line")
+    return names
+
+
 def nearest(word: str, known: Sequence[str]) -> str:
     """' (did you mean "x"?)', or nothing when no known word is near."""
     matches = difflib.get_close_matches(word[:MAX_NAME], known, n=1, cutoff=0.6)
@@ -77,7 +88,7 @@ def _given_names(keys: Sequence[str], given: ClassNames) -> list[str]:
         return _by_key(keys, _from_json(given), str(given))
     if suffix in (".csv", ".tsv"):
         return _by_key(keys, _from_table(given, "\t" if suffix == ".tsv" else ","), str(given))
-    names = [line.strip() for line in _text(given).splitlines() if line.strip()]
+    names = list(read_list(given))
     if len(names) != len(keys):
         message = f"{os.fspath(given)}: {len(names)} names for {len(keys)} classes"
         raise DataError(message, f"write one name a line, in this order: {named(keys)}")

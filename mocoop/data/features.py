@@ -408,7 +408,7 @@ def _read(path: Path) -> bytes:
 
 
 def _check_is_file(path: Path) -> None:
-    if path.exists() and not path.is_file():  # reading a pipe could wait for ever
+    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe could wait for ever
         raise ImageError(path, "not a file", "give the path of an image")
 
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from mocoop.miniclip.layouts import CLASSES
 from mocoop.miniclip.styles import STYLES
+from mocoop.templatetext import fill
 
 ASPECTS_WITHOUT_STYLE = ("plain_scene", "plain_photo", "high_quality", "aerial_view", "land_pattern")
 ASPECTS_OF_MANY_STYLES = ("low_resolution", "non_visible_sensor", "time_of_day", "weather_and_season")
@@ -221,11 +222,6 @@ def templates() -> dict[str | None, tuple[str, ...]]:
         found[style].extend(wordings)
     found[None].extend(_OWN_WITHOUT_STYLE)
     return {style: tuple(dict.fromkeys(wordings)) for style, wordings in found.items()}
-
-
-def fill(template: str, name: str) -> str:
-    """The template with the name in its slot."""
-    return template.replace("{}", name, 1)
 
 
 def random_caption(style: str | None, class_name: str | None, rng: np.random.Generator) -> str:

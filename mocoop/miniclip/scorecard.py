@@ -21,6 +21,7 @@ from mocoop.miniclip import captions, weights
 from mocoop.miniclip.layouts import CLASSES
 from mocoop.miniclip.scenes import Scenes, draw_scenes
 from mocoop.miniclip.styles import DOWNSTREAM, STYLES
+from mocoop.templatetext import fill
 
 ZERO_SHOT_TEMPLATE = "a photo of {}."
 SHIFTS = (0.3, 0.6, 0.9)
@@ -56,7 +57,7 @@ def image_features(model: open_clip.CLIP, images: NDArray[np.uint8]) -> Tensor:
 def text_features(model: open_clip.CLIP, templates: Sequence[str]) -> Tensor:
     """Normalised features (T, C, D) of every template with every class."""
     tokenizer = open_clip.SimpleTokenizer(context_length=model.context_length)
-    rows = [tokenizer([captions.fill(template, name) for name in CLASSES]) for template in templates]
+    rows = [tokenizer([fill(template, name) for name in CLASSES]) for template in templates]
     return torch.stack([model.encode_text(row, normalize=True) for row in rows])
 
 
