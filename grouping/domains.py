@@ -7,6 +7,7 @@ text that names two domains ("thermal drone images") gets the aspects of both in
 
 from __future__ import annotations
 
+import difflib
 import functools
 import json
 import re
@@ -90,6 +91,15 @@ def match_domain(domain: str) -> Match:
     if not taken:
         return Match((profile_named(GENERAL),), ())
     return Match(tuple(p for _, _, p in taken), tuple(domain[a:b] for a, b, _ in taken))
+
+
+def nearest_word(domain: str) -> str | None:
+    """The profile word that a word of the domain is nearest to, for a spelling mistake; None where none is near."""
+    known = [word.removesuffix("*") for profile in load_profiles() for word in profile.match]
+    for word in domain.lower().split():
+        if near := difflib.get_close_matches(word, known, n=1, cutoff=0.8):
+            return near[0]
+    return None
 
 
 def match_profiles(names: Sequence[str]) -> Match:

@@ -16,7 +16,7 @@ from typing import Any
 from mocoop import __version__
 from mocoop.errors import UsageError
 from mocoop.grouping.bank import Aspect, Bank, load_bank
-from mocoop.grouping.domains import Match, match_domain, match_profiles
+from mocoop.grouping.domains import Match, match_domain, match_profiles, nearest_word
 from mocoop.grouprules import MANY_GROUPS, PLAIN_WORDS
 from mocoop.groups import check, dump_groups
 from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATES
@@ -220,7 +220,9 @@ def _match_notices(match: Match, domain: str, named: bool) -> Iterator[str]:
     if named:
         yield f"using the profile {names}, as asked"
     elif not match.words:
-        yield f"no profile matches {domain!r}: these are general templates (see `mocoop-groups domains`)"
+        near = nearest_word(domain)
+        meant = f"did you mean {near!r}? " if near else "domains are read as English words; "
+        yield f"no profile matches {domain!r}: these are general templates ({meant}see `mocoop-groups domains`)"
     elif len(match.profiles) > 1:
         yield f"{words} call for two profiles, {names}: their aspects in turn"
     else:

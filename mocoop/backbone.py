@@ -29,6 +29,7 @@ STAND_IN_NOTE = (
     "miniclip is a small stand-in trained on drawn satellite-like tiles: it shows that the method runs, "
     "and says nothing about CLIP. For real work use e.g. --backbone ViT-B-16 --pretrained openai"
 )
+_PLACES = ("hf_model_name", "hf_tokenizer_name")  # of a local folder: where it lies, not what it is
 
 
 @dataclass(eq=False)
@@ -55,14 +56,14 @@ class Backbone:
     @property
     def fingerprint(self) -> str:
         """Names everything that the features depend on."""
-        identity = {
-            "weights": self.weights_sha256,
-            "config": self.config,
-            "preprocess": asdict(self.preprocess),
-            "precision": self.precision,
-            "adopted": {name: sha256_bytes(tensor.numpy().tobytes()) for name, tensor in self.adopted.items()},
-        }
-        return sha256_bytes(json.dumps(identity, sort_keys=True, default=str).encode())
+        adopted = {name: sha256_bytes(tensor.numpy().tobytes()) for name, tensor in self.adopted.items()}
+        return _hash([self.identity, self.precision, adopted])
+
+    @property
+    def identity(self) -> str:
+        """Names the model, wherever its files lie: weights, architecture, activation, preprocessing."""
+        text = {key: value for key, value in self.config["text_cfg"].items() if key not in _PLACES}
+        return _hash([self.weights_sha256, {**self.config, "text_cfg": text}, asdict(self.preprocess)])
 
     @property
     def embed_dim(self) -> int:
@@ -149,11 +150,16 @@ class Backbone:
             "pretrained": self.pretrained,
             "quick_gelu": bool(self.config.get("quick_gelu", False)),
             "weights_sha256": self.weights_sha256,
+            "identity": self.identity,
             "fingerprint": self.fingerprint,
             "embed_dim": self.embed_dim,
             "logit_scale": self.logit_scale,
             "stand_in": self.stand_in,
         }
+
+
+def _hash(values: Any) -> str:
+    return sha256_bytes(json.dumps(values, sort_keys=True, default=str).encode())
 
 
 def load_backbone(

@@ -7,6 +7,7 @@ cursor or break a line.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import shlex
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
-from mocoop.errors import MoCoOpError
+from mocoop.errors import MoCoOpError, StorageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,6 +103,10 @@ def _exit_code(command: click.Command, name: str, arguments: Sequence[str] | Non
         return INTERRUPTED
     except BrokenPipeError:
         return _closed_pipe(stdout)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            return _report_bug(name, error)
+        return _report(name, StorageError(f"the output cannot be written: {error.strerror}", "make room for it"))
     except SystemExit:
         if sys.stdout is stdout:
             raise

@@ -185,7 +185,8 @@ def _check_names(values: dict[str, Any]) -> None:
     for key in values:
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
-            raise ConfigError(f"no setting is called {key!r}", f"did you mean {near[0]!r}?" if near else None)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
+            raise ConfigError(f"no setting is called {key!r}", hint)
 
 
 def _check(fits: bool, name: str, value: object, want: str) -> None:

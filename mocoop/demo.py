@@ -23,16 +23,16 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from mocoop import cli
 from mocoop.backbone import load_backbone
-from mocoop.baselines import ensemble, gated_zero_shot, zero_shot
+from mocoop.baselines import training_free
 from mocoop.config import Config, preset
 from mocoop.data.cache import FeatureCache
-from mocoop.data.sources import Dataset, open_dataset
+from mocoop.data.sources import Dataset, Example, open_dataset
 from mocoop.data.splits import choose_classes
 from mocoop.errors import MoCoOpError, StorageError, UsageError
 from mocoop.evaluate import Evaluation, evaluate, harmonic_mean
 from mocoop.files import os_error, read_json, write_json
 from mocoop.groups import GroupFile, load_groups
-from mocoop.hard_features import hard_features, text_cache
+from mocoop.hard_features import text_cache
 from mocoop.inputs import load_inputs
 from mocoop.miniclip.scenes import style_of, write_scenes
 from mocoop.miniclip.styles import STYLES
@@ -43,8 +43,6 @@ from mocoop.run import Run
 from mocoop.training import TrainingPlan, train
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
     from mocoop.backbone import Backbone
     from mocoop.trainer import Listener
 
@@ -54,9 +52,6 @@ SCENES, RUNS, PICTURES = "scenes", "runs", "pictures"
 _MADE = (SCENES, RUNS, PICTURES, REPORT, GROUPS, CONTROL, CLASSES)
 _PARTS: tuple[Literal["base", "new"], ...] = ("base", "new")
 _NAMES = {
-    "zero-shot": "zero-shot, one template",
-    "ensemble": "zero-shot, ensemble of all templates",
-    "gated": "gated ensembles, nothing learned",
     ONE_PROMPT: "one learned prompt (E = 1, CE only)",
     MIXTURE: "mixture of prompts",
 }
@@ -230,7 +225,7 @@ def _prepare(plan: DemoPlan) -> None:
             if not _is_demonstration(plan.out):
                 raise UsageError(f"{plan.out} holds other files", "choose a new folder")
             if not plan.force:
-                raise UsageError(f"{plan.out} holds a demonstration", "add --force to replace it")
+                raise UsageError(f"{plan.out} holds a demonstration, finished or not", "add --force to replace it")
         for name in _MADE:
             made = plan.out / name
             if made.is_dir() and not made.is_symlink():
@@ -293,33 +288,26 @@ def _training_free(
     plan: DemoPlan, groups: GroupFile, dataset: Dataset, backbone: Backbone
 ) -> tuple[list[BaseNewResult], list[tuple[str, str]]]:
     """The classifiers that learn nothing, and (style, first group) of every test tile under the reference gate."""
-    accuracy: dict[str, list[float]] = {"zero-shot": [], "ensemble": [], "gated": []}
+    accuracy: dict[str, list[float]] = {}
     reference: list[tuple[str, str]] = []
-    texts = [group.texts for group in groups.groups]
     for part in _PARTS:
         chosen = choose_classes(dataset, part)
         inputs = load_inputs(backbone, chosen, chosen.test, cache=FeatureCache())
-        x, labels = inputs.normalised(backbone.device)[0], inputs.labels
-        hard = hard_features(backbone, texts, chosen.classnames, cache=text_cache())
-        one = hard_features(backbone, [[groups.groups[0].init]], chosen.classnames, cache=text_cache())[0][0]
-        top_k = plan.config(MIXTURE).top_k
-        gated, gate = gated_zero_shot(x, hard, logit_scale=backbone.logit_scale, top_k=top_k)
-        accuracy["zero-shot"].append(_accuracy(zero_shot(x, one), labels))
-        accuracy["ensemble"].append(_accuracy(zero_shot(x, ensemble(hard)), labels))
-        accuracy["gated"].append(_accuracy(gated, labels))
-        first = [groups.groups[e].id for e in gate.argmax(-1).tolist()]
-        reference += [
-            (style_of(example.path or "") or "", g) for example, g in zip(inputs.examples, first, strict=True)
-        ]
+        x, top_k = inputs.normalised(backbone.device)[0], plan.config(MIXTURE).top_k
+        found = training_free(backbone, groups, chosen.classnames, x, inputs.labels, top_k=top_k, cache=text_cache())
+        for name, percent in found.accuracy.items():
+            accuracy.setdefault(name, []).append(percent)
+        first = [groups.groups[e].id for e in found.first_group]
+        reference += [(_style(example), group) for example, group in zip(inputs.examples, first, strict=True)]
     results = [
-        BaseNewResult(method=_NAMES[name], base=base, new=new, h=harmonic_mean(base, new))
+        BaseNewResult(method=name, base=base, new=new, h=harmonic_mean(base, new))
         for name, (base, new) in accuracy.items()
     ]
     return results, reference
 
 
-def _accuracy(scores: Tensor, labels: Tensor) -> float:
-    return 100 * float((scores.argmax(-1).cpu() == labels).float().mean())
+def _style(example: Example) -> str:
+    return style_of(example.path or "") or ""
 
 
 def _over_seeds(method: str, trained: Sequence[Trained]) -> BaseNewResult:
@@ -353,7 +341,7 @@ def _routing(
 def _styles_and_experts(trained: Trained) -> list[tuple[str, int]]:
     """(style, first expert) of every test tile, base and new."""
     return [
-        (style_of(example.path or "") or "", first)
+        (_style(example), first)
         for evaluation in (trained.base, trained.new)
         for example, first in zip(evaluation.examples, evaluation.first_expert, strict=True)
     ]

@@ -160,6 +160,10 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         Labels keep the order given; `save` still writes the classes trained on. Raises DataError.
         """
         self._check_fitted()
+        if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
+            raise DataError(f"class_names is {class_names!r}", "give a list of names")
+        if len(class_names) < 2:
+            raise DataError(f"{len(class_names)} class", "give two names or more")
         names, _ = final_names(list(class_names))
         kept = list(labels) if labels is not None else list(class_names)
         if len(kept) != len(names) or len(set(kept)) != len(kept):
@@ -330,8 +334,12 @@ def _groups(given: Groups, class_names: Sequence[str]) -> GroupFile:
 
 
 def _at_hand(images: Any) -> Any:
-    """X as something that can be read twice: a generator becomes a list."""
-    return list(images) if isinstance(images, Iterator) else images
+    """X as something that can be read twice: a generator becomes a list. Raises DataError for what is no collection."""
+    if isinstance(images, Iterator):
+        return list(images)
+    if not isinstance(images, (str, os.PathLike)) and not hasattr(images, "__len__"):
+        raise DataError(f"X is {type(images).__name__}", "give paths, Pillow images, or an array of features (N, D)")
+    return images
 
 
 def _paths(images: Any) -> list[Path] | None:

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mocoop.baselines import percent_right, training_free
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.features import BadImages, FeatureCache
 from mocoop.data.splits import Half, choose_classes
 from mocoop.errors import DataError
-from mocoop.inputs import load_inputs
+from mocoop.hard_features import text_cache
+from mocoop.inputs import Inputs, load_inputs
 from mocoop.trainer import Listener
 
 if TYPE_CHECKING:
@@ -48,6 +50,7 @@ class Evaluation:
     first_expert: tuple[int, ...]
     predictions: tuple[int, ...]
     examples: tuple[Example, ...]
+    training_free: dict[str, float]  # accuracies of classifiers that learn nothing, where they were asked for
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without the image by image lists."""
@@ -57,6 +60,7 @@ class Evaluation:
             "images": self.images,
             "skipped": self.skipped,
             "seen_in_training": self.seen_in_training,
+            "training_free": self.training_free,
             "per_class": [asdict(result) for result in self.per_class],
         }
 
@@ -70,9 +74,12 @@ def evaluate(
     cache: FeatureCache | None = None,
     on_bad_image: BadImages = "fail",
     max_skipped: float = MAX_SKIPPED,
+    baselines: bool = False,
     listener: Listener | None = None,
 ) -> Evaluation:
     """Evaluate on the test split; `classes` defaults to those trained on.
+
+    `baselines` adds what the group file's templates reach on the same images with nothing learned.
 
     Raises:
         DataError: no test images, other classes than those of the training, or too many unreadable images.
@@ -94,7 +101,7 @@ def evaluate(
     guesses, first, labels = prediction.probabilities.argmax(-1), prediction.gate.argmax(-1), inputs.labels
     return Evaluation(
         classes=chosen,
-        accuracy=100 * float((guesses == labels).float().mean()),
+        accuracy=percent_right(guesses, labels),
         images=len(labels),
         per_class=tuple(
             _class_result(name, labels == c, guesses == c, first, len(run.group_ids))
@@ -105,7 +112,27 @@ def evaluate(
         first_expert=tuple(first.tolist()),
         predictions=tuple(guesses.tolist()),
         examples=inputs.examples,
+        training_free=_training_free(run, part, inputs, backbone, cache) if baselines else {},
     )
+
+
+def _training_free(
+    run: Run, part: Dataset, inputs: Inputs, backbone: Backbone, cache: FeatureCache | None
+) -> dict[str, float]:
+    """With the backbone as it was before any LayerNorm of it was tuned."""
+    if run.learned.layer_norms:
+        backbone = run.load_backbone(str(backbone.device), precision=backbone.precision, tuned=False)
+        inputs = load_inputs(backbone, part, inputs.examples, cache=cache)
+    found = training_free(
+        backbone,
+        run.groups,
+        part.classnames,
+        inputs.normalised(backbone.device)[0],
+        inputs.labels,
+        top_k=run.config.top_k,
+        cache=None if cache is None else text_cache(),
+    )
+    return found.accuracy
 
 
 def harmonic_mean(base: float, new: float) -> float:

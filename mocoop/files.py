@@ -144,8 +144,8 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         if target.is_dir():
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         yield temporary
-        if target.exists():
-            os.chmod(temporary, stat.S_IMODE(target.stat().st_mode))
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
+        os.chmod(temporary, mode)  # some writers (safetensors) make files that only their owner can read
         _sync(temporary)
         os.replace(temporary, target)
         _sync_folder(target.parent)
@@ -155,6 +155,13 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         _in_flight.discard(temporary.name)
         with suppress(OSError):
             temporary.unlink()
+
+
+def _umask() -> int:
+    """The process's file mode mask, which can only be read by setting it."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
 
 
 def sweep_stale(folder: str | os.PathLike[str]) -> list[Path]:

@@ -168,10 +168,8 @@ def _warnings(history: Sequence[StepLog], steps_per_epoch: int, experts: int, co
     entropy = sum(log.gate_entropy for log in last) / len(last)
     notes = []
     if config.lambda_router > 0 and config.router_loss != "mse" and router > _STUCK_ROUTER_LOSS:
-        notes.append(
-            f"the router stayed far from the reference gate (L_router {router:.2f}): lower --lr, "
-            "or set router_init = groups"
-        )
+        advice = "set router_init = groups" if config.router_init == "random" else "lower --lr, or give more --epochs"
+        notes.append(f"the router stayed far from the reference gate (L_router {router:.2f}): {advice}")
     if entropy < _COLLAPSED_ENTROPY:
         notes.append(
             f"the router puts nearly all weight on one expert for each image (entropy {entropy:.3f}): "

@@ -78,6 +78,7 @@ def load_inputs(
         cache=cache,
         on_bad_image=on_bad_image,
         progress=(listener or Listener()).features,
+        notice=(listener or Listener()).notice,
     )
     return Inputs(found.features, tuple(examples[i] for i in found.kept), found.skipped)
 

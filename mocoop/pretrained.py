@@ -12,11 +12,16 @@ from __future__ import annotations
 
 import copy
 import difflib
+import os
+import socket
+import textwrap
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor, nn
@@ -240,8 +245,9 @@ def _hub_repository(name: str) -> Pretrained:
 
     repository = name.removeprefix(HUB)
     try:
-        path = Path(hf_hub_download(repository, "open_clip_config.json"))
-        weights = Path(open_clip.download_pretrained_from_hf(repository))
+        with _hub():
+            path = Path(hf_hub_download(repository, "open_clip_config.json"))
+            weights = Path(open_clip.download_pretrained_from_hf(repository))
     except Exception as error:  # the hub's client raises many unrelated types; none of them leaves us with weights
         raise BackboneError(
             f"{name!r} cannot be fetched: {_first_line(error)}",
@@ -249,6 +255,36 @@ def _hub_repository(name: str) -> Pretrained:
         ) from error
     config, preprocess = _read_config(path)
     return Pretrained(name, None, config, preprocess, weights, name)
+
+
+@contextmanager
+def _hub() -> Iterator[None]:
+    """Downloads without the client's chatter; where its host cannot be found, only what is on disk, at once.
+
+    The client itself tries five times, nearly a minute in all, before it looks at its own cache.
+    """
+    from huggingface_hub import constants
+    from huggingface_hub.utils import logging
+
+    level, offline = logging.get_verbosity(), constants.HF_HUB_OFFLINE
+    logging.set_verbosity_error()
+    constants.HF_HUB_OFFLINE = offline or not _can_be_found(constants.ENDPOINT)
+    try:
+        yield
+    finally:
+        constants.HF_HUB_OFFLINE = offline
+        logging.set_verbosity(level)
+
+
+def _can_be_found(address: str) -> bool:
+    """Whether a web address's host has a number here; behind a proxy that is the proxy's affair."""
+    if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
+        return True
+    try:
+        socket.getaddrinfo(urlsplit(address).hostname, 443)
+    except OSError:
+        return False
+    return True
 
 
 def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretrained:
@@ -271,7 +307,8 @@ def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretra
     if tag_config:
         config["quick_gelu"] = activation_of_tag(name, tag, config, tag_config, quick_gelu)
         try:
-            weights = Path(download_pretrained(tag_config))
+            with _hub():
+                weights = Path(download_pretrained(tag_config))
         except Exception as error:  # see _hub_repository
             raise BackboneError(
                 f"the weights {tag!r} of {name} cannot be fetched: {_first_line(error)}",
@@ -431,7 +468,8 @@ def _triple(values: Any) -> tuple[float, float, float]:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:300]
+    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    return textwrap.shorten(line, 240, placeholder=" ...")
 
 
 def freeze(model: nn.Module, device: torch.device) -> nn.Module:

@@ -6,7 +6,7 @@ Numbers are computed elsewhere; `cli.py` draws the tables and makes every text i
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,6 +101,13 @@ def evaluation_record(run: Run, data_name: str, evaluations: Sequence[Evaluation
     }
 
 
+def _result_rows(record: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    """The run's accuracy on a set of classes, and that of the classifiers that learn nothing."""
+    yield result["classes"], result["images"], f"{result['accuracy']:.2f}", record["preset"], _remark(result)
+    for name, accuracy in result["training_free"].items():
+        yield result["classes"], result["images"], f"{accuracy:.2f}", "-", name
+
+
 def _read_names(run: Run) -> Sequence[str]:
     """Names of classes not trained on that the text loss read."""
     return run.config.extra_class_names if run.config.lambda_text > 0 else ()
@@ -108,10 +115,7 @@ def _read_names(run: Run) -> Sequence[str]:
 
 def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
     """Accuracy a set of classes, H, and the classes one by one where asked."""
-    rows = [
-        (result["classes"], result["images"], f"{result['accuracy']:.2f}", record["preset"], _remark(result))
-        for result in record["results"]
-    ]
+    rows = [row for result in record["results"] for row in _result_rows(record, result)]
     if record["harmonic_mean"] is not None:
         rows.append(("H", "", f"{record['harmonic_mean']:.2f}", record["preset"], ""))
     show_table(("classes", "images", "accuracy %", "preset", "remark"), rows)

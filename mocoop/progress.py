@@ -87,7 +87,8 @@ class LineProgress(Listener):
 
     def step(self, log: StepLog) -> None:
         """A line for this step, if one is due."""
-        if log.step == log.steps or self._due():
+        last_epoch = log.epoch + 1 == self._epochs  # its end has a line anyway
+        if log.step == log.steps or (not last_epoch and self._due()):
             left = self._pace.left(log.step, log.steps)
             self._say(f"epoch {log.epoch + 1}/{self._epochs}  {losses_text(log)}  left {left}{self._use(log)}")
 
@@ -195,9 +196,10 @@ class LiveProgress(Listener):
 
 def losses_text(log: StepLog) -> str:
     """The numbers of one step in one line."""
+    router = max(0.0, log.router_loss)  # a divergence of nothing can round to a little below it
     return (
-        f"loss {log.loss:.3f}  class {log.class_loss:.3f}  router {log.router_loss:.3f}  text {log.text_loss:.3f}  "
-        f"accuracy {100 * log.accuracy:.0f}%"
+        f"loss {log.loss:.3f}  class {log.class_loss:.3f}  router {router:.3f}  text {log.text_loss:.3f}  "
+        f"batch accuracy {100 * log.accuracy:.0f}%"
     )
 
 

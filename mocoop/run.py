@@ -13,6 +13,7 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
+from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,11 +37,6 @@ FORMAT = 1
 RUN, GROUPS, MODEL, FEATURES, LOG = "run.json", "groups.json", "model.safetensors", "features.safetensors", "log.jsonl"
 
 _RESTORE = "restore it, or train again"
-_FINISHED = {
-    "all_classnames", "backbone", "classes", "classnames", "contexts", "data", "device", "files", "groups", "method",
-    "notes", "precision", "preset", "seed", "shapes", "shots", "split_seed", "threads", "training", "unknown_words",
-    "versions",
-}  # fmt: skip
 
 
 class Run:
@@ -55,15 +51,15 @@ class Run:
         """Read a run folder. Raises CheckpointError where it is missing, unfinished, newer or damaged."""
         path = Path(path)
         info = read_info(path)
+        if info is None and not path.is_dir():
+            raise CheckpointError(f"there is no folder {path}", "give the folder of `mocoop train -o`")
         if info is None:
             raise CheckpointError(
                 f"{path} is not a run folder: it has no {RUN}", "give the folder of `mocoop train -o`"
             )
         if info["status"] != "finished":
             raise CheckpointError(f"the run in {path} is not finished", "give the same `mocoop train` command again")
-        if lacking := sorted(_FINISHED - info.keys()):
-            raise CheckpointError(f"{path / RUN} lacks {', '.join(lacking)}", _RESTORE)
-        if not (path / GROUPS).is_file() or sha256_file(path / GROUPS) != info["files"].get(GROUPS):
+        if not (path / GROUPS).is_file() or sha256_file(path / GROUPS) != info["files"][GROUPS]:
             raise CheckpointError(f"{path / GROUPS} is missing or has changed since it was written", _RESTORE)
         try:
             return cls(path, info, load_groups(path / GROUPS))
@@ -120,8 +116,9 @@ class Run:
         precision: str = "auto",
         name: str | None = None,
         pretrained: str | None = None,
+        tuned: bool = True,
     ) -> Backbone:
-        """The backbone this run was trained with, its tuned LayerNorms included; refused if its weights differ.
+        """The backbone this run was trained with, refused if its weights differ; `tuned` adopts the LayerNorms learned.
 
         `name` and `pretrained` say where it is now, if it has moved.
         """
@@ -137,11 +134,12 @@ class Run:
             precision=precision,
             quick_gelu=stored["quick_gelu"] if weights else None,
         )
-        if backbone.weights_sha256 != stored["weights_sha256"]:
+        if backbone.identity != stored["identity"]:
             raise CheckpointError(
-                f"the weights of {stored['name']} are not those of the training", "restore them, or train again"
+                f"{backbone.name} is not the model of the training: weights, activation or preprocessing differ",
+                "restore it, name it with --backbone and --pretrained, or train again",
             )
-        if self.learned.layer_norms:
+        if tuned and self.learned.layer_norms:
             backbone.adopt_layer_norms(self.learned.layer_norms)
         return backbone
 
@@ -240,13 +238,23 @@ def read_info(path: Path) -> dict[str, Any] | None:
     if not (path / RUN).is_file():
         return None
     info = read_json(path / RUN, what="run file", error=CheckpointError)
-    if not isinstance(info, dict) or not {"format", "status", "config"} <= info.keys():
-        raise CheckpointError(f"{path / RUN} is not the record of a run")
-    if not isinstance(info["format"], int):
+    if not isinstance(info, dict) or not isinstance(info.get("format"), int):
         raise CheckpointError(f"{path / RUN} is not the record of a run")
     if info["format"] > FORMAT:
         raise CheckpointError(f"{path} was written by a newer mocoop (format {info['format']})", "upgrade mocoop")
+    if misfit := next(_record_schema().iter_errors(info), None):
+        where = ".".join(str(step) for step in misfit.absolute_path) or "it"
+        raise CheckpointError(f"{path / RUN} is not the record of a run: {where}: {misfit.message[:200]}", _RESTORE)
     return info
+
+
+@functools.cache
+def _record_schema() -> Any:
+    """The validator of run.json."""
+    import jsonschema
+
+    text = files("mocoop.schemas").joinpath("run.v1.json").read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(json.loads(text))
 
 
 def write_log(path: Path, history: Sequence[StepLog]) -> None:

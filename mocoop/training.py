@@ -95,9 +95,14 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             quick_gelu=plan.quick_gelu,
         )
         _check_templates(plan, dataset, backbone)
+        if plan.config.tune_layer_norm:
+            backbone.block_layer_norms()  # a tower without any is refused before the images are read
         unknown = _vocabulary(plan, backbone, groups, dataset, listener)
         epochs = plan.config.epochs_for(plan.shots, imagenet=everything.name == "imagenet")
         dataset, batch, data = _batches(plan, backbone, everything, epochs, listener)
+        notes = [*dataset.notes, *leaks(dataset)]
+        for note in notes:
+            listener.notice(note)
         info = new_record(
             config=plan.config,
             shots=plan.shots,
@@ -109,7 +114,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             backbone=backbone,
             groups=groups,
             groups_name=plan.groups.name,
-            data={"name": dataset.name, **data, "notes": [*dataset.notes, *_leaks(dataset, listener)]},
+            data={"name": dataset.name, **data, "notes": notes},
             unknown_words=unknown,
         )
         if plan.force:
@@ -147,14 +152,6 @@ def _with_names_of_all(config: Config, everything: Dataset, dataset: Dataset) ->
     if config.text_classes != "all" or config.extra_class_names:
         return config
     return config.replace(extra_class_names=tuple(n for n in everything.classnames if n not in dataset.classnames))
-
-
-def _leaks(dataset: Dataset, listener: Listener) -> tuple[str, ...]:
-    """Training images that turn up among those that measure: said aloud and recorded."""
-    found = leaks(dataset)
-    for leak in found:
-        listener.notice(leak)
-    return found
 
 
 def _check_templates(plan: TrainingPlan, dataset: Dataset, backbone: Backbone | None = None) -> None:
@@ -239,9 +236,11 @@ def _online(plan: TrainingPlan, backbone: Backbone, dataset: Dataset) -> tuple[B
 
 
 def _check_shots(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, str]) -> None:
-    """No class may fall below the shots asked for because of unreadable images."""
-    left = Counter(example.label for example in everything.train if example.path not in skipped)
-    short = {e.label for e in everything.train if e.path in skipped and left[e.label] < plan.shots}
+    """No class may fall below the shots asked for, or lose its last image, because of unreadable ones."""
+    there = Counter(example.label for example in everything.train)
+    left = there - Counter(example.label for example in everything.train if example.path in skipped)
+    short = [label for label, count in there.items() if left[label] < min(count, plan.shots) and count >= plan.shots]
+    short += [label for label, count in there.items() if left[label] == 0 and count < plan.shots]
     if short:
         path, why = next(iter(skipped.items()))
         names = named(everything.classnames[label] for label in sorted(short))

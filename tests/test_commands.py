@@ -19,6 +19,7 @@ import click
 import pytest
 import torch
 from datafiles import put_classes
+from towers import write_clip_folder
 from worlds import CLASSNAMES, GROUPS, write_world
 
 from mocoop import cli
@@ -29,9 +30,9 @@ from mocoop.files import sha256_file
 COMMANDS = {
     "demo": {"--out", "--force", "--json"},
     "eval": {
-        "--data", "--class-names", "--follow-links", "--no-cache", "--classes", "--per-class", "--plots", "--backbone",
-        "--pretrained", "--device",
-        "--precision", "--threads", "--on-bad-image", "--max-skipped", "--json",
+        "--data", "--class-names", "--follow-links", "--no-cache", "--classes", "--per-class", "--baselines", "--plots",
+        "--backbone", "--pretrained", "--device", "--precision", "--threads", "--on-bad-image", "--max-skipped",
+        "--json",
     },
     "predict": {
         "--top", "--classes-file", "--backbone", "--pretrained", "--device", "--precision", "--threads",
@@ -346,8 +347,8 @@ class TestMiniclip:
 
     def test_words_it_never_saw_are_named_once_and_recorded(self, with_miniclip):
         result, run, _ = with_miniclip
-        assert result.err.count("quokka") == 1
-        assert "miniclip never saw these words in training: " in result.err
+        (said,) = [line for line in result.err.splitlines() if "never saw these words in training: " in line]
+        assert "quokka" in said
         assert "quokka" in info(run)["unknown_words"]
         assert "forest" not in info(run)["unknown_words"]
         shown = call("show", run).out
@@ -393,6 +394,47 @@ class TestEval:
         record = json.loads(evaluate(world, runs["all"], "--classes", "new", "--json").out)
         assert record["results"][0]["seen_in_training"] is True
         assert "no measure of new classes" in record["notes"][0]
+
+    def test_baselines_stand_beside_the_run(self, world, runs):
+        from mocoop.backbone import load_backbone
+        from mocoop.baselines import ENSEMBLE, GATED, ONE_TEMPLATE, ensemble, zero_shot
+        from mocoop.data.splits import choose_classes
+        from mocoop.groups import load_groups
+        from mocoop.hard_features import hard_features
+        from mocoop.inputs import load_inputs
+
+        record = json.loads(evaluate(world, runs["base"], "--baselines", "--json").out)
+        found = record["results"][0]["training_free"]
+        assert list(found) == [ONE_TEMPLATE, ENSEMBLE, GATED]
+        backbone = load_backbone(f"local-dir:{world['backbone']}", device="cpu")
+        part = choose_classes(open_dataset(world["photos"]), "base")
+        inputs = load_inputs(backbone, part, part.test)
+        x = inputs.normalised(backbone.device)[0]
+        texts = [group.texts for group in load_groups(world["groups"]).groups]
+        hard = hard_features(backbone, texts, part.classnames)
+        for name, features in ((ONE_TEMPLATE, hard[0][0]), (ENSEMBLE, ensemble(hard))):
+            right = (zero_shot(x, features).argmax(-1) == inputs.labels).sum().item()
+            assert found[name] == pytest.approx(100 * right / len(inputs.labels))
+        rows = [line.split("\t") for line in evaluate(world, runs["base"], "--baselines").out.splitlines()]
+        assert [row[4] for row in rows[2:5]] == [ONE_TEMPLATE, ENSEMBLE, GATED]
+        assert json.loads(evaluate(world, runs["base"], "--json").out)["results"][0]["training_free"] == {}
+
+    def test_a_backbone_that_has_moved_is_named(self, world, runs, tmp_path):
+        moved = tmp_path / "elsewhere"
+        shutil.copytree(world["backbone"], moved)
+        shutil.copytree(runs["all"], tmp_path / "run")
+        rewrite(
+            tmp_path / "run" / "run.json",
+            lambda r: {**r, "backbone": {**r["backbone"], "name": "local-dir:" + str(tmp_path / "gone")}},
+        )
+        lost = evaluate(world, tmp_path / "run")
+        assert (lost.code, "there is no folder" in lost.err) == (2, True)
+        found = evaluate(world, tmp_path / "run", "--backbone", f"local-dir:{moved}")
+        assert found.out == evaluate(world, runs["all"]).out
+        other = tmp_path / "other"
+        write_clip_folder(other, "quickgelu")
+        refused = evaluate(world, tmp_path / "run", "--backbone", f"local-dir:{other}")
+        assert (refused.code, "is not the model of the training" in refused.err) == (6, True)
 
     def test_names_of_new_classes_that_training_read_are_told_with_the_result(self, world, runs, tmp_path):
         options = ("--classes", "base", "--set", "text_classes=all", "--epochs", 1)
@@ -594,7 +636,7 @@ DAMAGE = {
     "a list": (lambda run: rewrite(run / "run.json", lambda r: [r]), "is not the record of a run"),
     "few keys": (
         lambda run: rewrite(run / "run.json", lambda r: {k: r[k] for k in ("format", "status", "config")}),
-        "lacks",
+        "'backbone' is a required property",
     ),
     "odd format": (
         lambda run: rewrite(run / "run.json", lambda r: {**r, "format": "new"}),
@@ -644,7 +686,7 @@ class TestDamagedRuns:
         self.check(call("show", run), "log.jsonl is damaged")
 
     def test_a_folder_that_is_not_there(self, world, tmp_path):
-        self.check(call("show", tmp_path / "none"), "is not a run folder")
+        self.check(call("show", tmp_path / "none"), "there is no folder")
 
 
 class TestScenes:

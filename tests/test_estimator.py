@@ -13,7 +13,7 @@ from sklearn.model_selection import cross_val_score
 from worlds import CLASSNAMES, GROUPS, write_world
 
 from mocoop import MoCoOpClassifier
-from mocoop.errors import CheckpointError, ConfigError, DataError, GroupFileError, UsageError
+from mocoop.errors import CheckpointError, ConfigError, DataError, GroupFileError, TrainingStopped, UsageError
 from mocoop.run import Run
 
 SETTINGS = {"epochs": 40, "lr": 0.05, "batch_size": 16, "lambda_text": 0.1}
@@ -269,3 +269,56 @@ def test_a_failed_fit_leaves_the_old_state(world, data):
     with pytest.raises(DataError):
         model.fit(data[0], data[1][:5])
     np.testing.assert_array_equal(model.predict_proba(data[0]), before)
+
+
+def test_a_loaded_classifier_keeps_the_names_of_its_labels_when_fitted_again(world, data, tmp_path):
+    numbers = np.array([CLASSNAMES.index(name) for name in data[1]])
+    model = classifier(world, class_names=dict(enumerate(CLASSNAMES))).fit(data[0], numbers)
+    loaded = MoCoOpClassifier.load(model.save(tmp_path / "run"), device="cpu", cache=False).fit(data[0], numbers)
+    assert loaded.class_names_ == CLASSNAMES
+    np.testing.assert_array_equal(loaded.predict_proba(data[0]), model.predict_proba(data[0]))
+
+
+def test_numbers_without_names_are_learned_with_a_warning(world, data):
+    with pytest.warns(UserWarning, match="the class names are numbers"):
+        classifier(world, settings={"epochs": 1}).fit(data[0], np.arange(120) % 3)
+
+
+def test_a_stopped_training_leaves_the_backbone_as_it_was(world, tmp_path):
+    from mocoop.backbone import load_backbone
+
+    paths, labels = put_pictures(tmp_path)
+    backbone = load_backbone(f"local-dir:{world['backbone']}", device="cpu")
+    before = {name: value.detach().clone() for name, value in backbone.block_layer_norms().items()}
+    settings = {"epochs": 6, "lr": 1e30, "weight_decay": 0.5, "clip_norm": None, "warmup_epochs": 0}
+    with pytest.raises(TrainingStopped):
+        classifier(world, backbone=backbone, preset="official", settings=settings).fit(paths, labels)
+    after = backbone.block_layer_norms()
+    assert all(torch.equal(after[name], before[name]) for name in before)
+    assert not any(value.requires_grad for value in after.values())
+
+
+def test_a_generator_of_pictures_is_read_once(world, tmp_path):
+    paths, labels = put_pictures(tmp_path)
+    model = classifier(world, settings={"epochs": 1}).fit((Image.open(path) for path in paths), labels)
+    assert model.predict_proba(iter(paths)).shape == (8, 2)
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [([], "0 class"), (["one"], "1 class"), ([1, 2], "give a list of names"), ("river", "give a list of names")],
+)
+def test_other_classes_are_two_names_or_more(fitted, names, message):
+    with pytest.raises(DataError, match=message):
+        fitted.set_classes(names)
+
+
+def test_what_is_no_collection_is_refused(fitted):
+    with pytest.raises(DataError, match="X is NoneType"):
+        fitted.predict(None)
+
+
+@pytest.mark.parametrize("changes", [{"settings": {"preset": "paper"}}, {"seed": "a"}, {"seed": -1}])
+def test_settings_that_would_mislabel_or_break_a_run_are_refused(world, data, changes):
+    with pytest.raises(ConfigError):
+        classifier(world, **changes).fit(*data)

@@ -81,7 +81,15 @@ def test_which_classes_are_measured_and_whether_they_were_seen(runs, data, train
 
 def test_the_record_is_json_without_the_image_by_image_lists(runs, data):
     record = json.loads(json.dumps(evaluate(runs["all"], data).to_dict()))
-    assert record.keys() == {"classes", "accuracy", "images", "skipped", "seen_in_training", "per_class"}
+    assert record.keys() == {
+        "classes",
+        "accuracy",
+        "images",
+        "skipped",
+        "seen_in_training",
+        "per_class",
+        "training_free",
+    }
     assert record["per_class"][0].keys() == {"name", "images", "correct", "accuracy", "expert_use"}
 
 

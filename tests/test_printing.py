@@ -156,7 +156,7 @@ def test_predictions_on_a_terminal_are_a_table(on_a_terminal):
 def evaluation(classes, accuracy, seen):
     one = ClassResult("dog", 4, 3, 75.0, (0.25, 0.75))
     none = ClassResult("cat", 0, 0, None, (0.0, 0.0))
-    return Evaluation(classes, accuracy, 4, (one, none), seen, 1, (), (), ())
+    return Evaluation(classes, accuracy, 4, (one, none), seen, 1, (), (), (), {})
 
 
 RUN = SimpleNamespace(

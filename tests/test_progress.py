@@ -49,7 +49,7 @@ def test_a_log_gets_a_line_in_five_seconds_and_one_for_the_last_step(lines, cloc
     steps = [0 if "left" not in line else line.split("left ")[1].split()[0] for line in said]
     assert steps == ["0:05", "0:00"]  # after 5 s, and the last; that one was due as well
     assert said[-1] == (
-        "epoch 1/10  loss 1.500  class 1.000  router 0.250  text 0.050  accuracy 50%  left 0:00"
+        "epoch 1/10  loss 1.500  class 1.000  router 0.250  text 0.050  batch accuracy 50%  left 0:00"
         "  experts plain 75%, blurry 25%"
     )
 

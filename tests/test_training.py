@@ -16,7 +16,14 @@ from worlds import CLASSNAMES, plan_for, write_world
 
 from mocoop.config import PRESETS, preset
 from mocoop.data.sources import open_dataset
-from mocoop.errors import CheckpointError, ConfigError, DataError, StorageError, TrainingStopped, UsageError
+from mocoop.errors import (
+    CheckpointError,
+    ConfigError,
+    DataError,
+    StorageError,
+    TrainingStopped,
+    UsageError,
+)
 from mocoop.evaluate import evaluate, harmonic_mean
 from mocoop.run import Run
 from mocoop.trainer import Listener
@@ -144,6 +151,48 @@ def test_a_finished_run_is_refused_without_force(world, tmp_path):
         train(plan)
     again = train(plan_for(world, tmp_path / "run", force=True)).tensors["ctx"]
     assert torch.equal(first, again)
+
+
+def test_a_run_is_kept_until_its_replacement_can_be_trained(world, tmp_path):
+    run = train(plan_for(world, tmp_path / "run"))
+    with pytest.raises(DataError):
+        train(plan_for(world, tmp_path / "run", force=True, data=tmp_path / "nosuch"))
+    assert torch.equal(Run.open(run.path).tensors["ctx"], run.tensors["ctx"])
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_a_group_file_of_ones_own_is_never_written_over(world, tmp_path, force):
+    mine = tmp_path / "groups.json"
+    mine.write_bytes(world["groups"].read_bytes())
+    with pytest.raises(UsageError, match="is a file of the run folder itself"):
+        train(plan_for({**world, "groups": mine}, tmp_path, force=force))
+    with pytest.raises(UsageError, match=r"holds other files \(groups\.json\)"):
+        train(plan_for(world, tmp_path, force=force))
+    assert mine.read_bytes() == world["groups"].read_bytes()
+
+
+def test_others_may_read_a_run_as_the_umask_says(world, tmp_path):
+    before = os.umask(0o022)
+    try:
+        run = train(plan_for(world, tmp_path / "run"))
+    finally:
+        os.umask(before)
+    modes = {path.name: path.stat().st_mode & 0o777 for path in run.path.iterdir() if path.name != ".lock"}
+    assert len(modes) == 5
+    assert set(modes.values()) == {0o644}
+
+
+def test_what_was_found_in_the_data_is_said_before_training(world, tmp_path):
+    recorder = Recorder()
+    train(plan_for(world, tmp_path / "run", shots=1000), recorder)
+    assert any("fewer than 1000 training images" in notice for notice in recorder.notices)
+
+
+def test_a_run_that_learned_nothing_yet_may_start_again_with_other_settings(world, tmp_path):
+    child = _child(world, tmp_path / "run", MOCOOP_SIGNAL_AT="SIGKILL:after-step:1")
+    child.wait()
+    run = train(plan_for(world, tmp_path / "run", preset("recommended", epochs=1, batch_size=16)))
+    assert run.info["training"]["epochs"] == 1
 
 
 def test_a_folder_with_other_files_is_refused(world, tmp_path):

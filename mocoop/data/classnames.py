@@ -56,7 +56,9 @@ def final_names(
         _check_name(key, name)
     twins = _twins(keys, chosen)
     if twins and not twins_allowed:
-        raise DataError(f"classes with one and the same name: {named(twins)}", "give names with --class-names")
+        raise DataError(
+            f"classes with one and the same name: {named(twins)}", "give them names that differ (--class-names)"
+        )
     notes = [f"no text can tell these classes apart: {named(twins)}"] if twins else []
     if not any(character.isalpha() for name in chosen for character in name):
         notes.append("the class names are numbers, which say nothing to a text tower: see --class-names")

@@ -1,0 +1,6 @@
+"""`python -m mocoop` is the command line `mocoop`."""
+
+from mocoop.commands import main
+
+if __name__ == "__main__":
+    main()
