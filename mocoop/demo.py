@@ -17,19 +17,38 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from mocoop import cli
 from mocoop.backbone import load_backbone
 from mocoop.baselines import training_free
-from mocoop.config import Config, preset
 from mocoop.data.cache import FeatureCache
-from mocoop.data.sources import Dataset, Example, open_dataset
+from mocoop.data.sources import Dataset, open_dataset
 from mocoop.data.splits import choose_classes
+from mocoop.demo_report import write_report
+from mocoop.demo_results import (
+    CLASSES,
+    CONTROL,
+    GROUPS,
+    MIXTURE,
+    ONE_PROMPT,
+    PICTURES,
+    REPORT,
+    RESULTS,
+    RUNS,
+    SCENES,
+    DemoPlan,
+    DemoResults,
+    Routing,
+    Trained,
+    generate_arguments,
+    styles_and_experts,
+    tile_style,
+)
 from mocoop.errors import MoCoOpError, StorageError, UsageError
-from mocoop.evaluate import Evaluation, evaluate, harmonic_mean
+from mocoop.evaluate import evaluate, harmonic_mean
 from mocoop.files import os_error, read_json, write_json
 from mocoop.groups import GroupFile, load_groups
 from mocoop.hard_features import text_cache
@@ -39,16 +58,12 @@ from mocoop.miniclip.styles import STYLES
 from mocoop.plots import BaseNewResult
 from mocoop.predict import predict_images
 from mocoop.progress import training_progress
-from mocoop.run import Run
 from mocoop.training import TrainingPlan, train
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
     from mocoop.trainer import Listener
 
-MIXTURE, ONE_PROMPT = "mixture", "one-prompt"
-RESULTS, REPORT, GROUPS, CONTROL, CLASSES = "demo.json", "report.html", "groups.json", "one-prompt.json", "classes.txt"
-SCENES, RUNS, PICTURES = "scenes", "runs", "pictures"
 _MADE = (SCENES, RUNS, PICTURES, REPORT, GROUPS, CONTROL, CLASSES)
 _PARTS: tuple[Literal["base", "new"], ...] = ("base", "new")
 _NAMES = {
@@ -57,93 +72,11 @@ _NAMES = {
 }
 
 
-@dataclass(frozen=True, kw_only=True)
-class DemoPlan:
-    """Where the demonstration goes and how large it is. Tiles are counted per class and style."""
-
-    out: Path
-    force: bool = False
-    domain: str = "satellite imagery"
-    backbone: str = "miniclip"
-    seeds: tuple[int, ...] = (1, 2, 3)
-    shots: int = 16
-    train_tiles: int = 4
-    test_tiles: int = 6
-    epochs: int | None = None
-
-    def config(self, method: str) -> Config:
-        """The settings of the mixture, or of one prompt: one expert, cross-entropy only."""
-        one_prompt = {"top_k": 1, "lambda_router": 0.0, "lambda_text": 0.0} if method == ONE_PROMPT else {}
-        epochs = {"epochs": self.epochs} if self.epochs is not None else {}
-        return preset("recommended", **one_prompt, **epochs)
-
-    def run_path(self, method: str, seed: int) -> Path:
-        """The run folder of a training."""
-        return self.out / RUNS / f"{method}-seed{seed}"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """One training of a method and its results on the base and the new classes."""
-
-    run: Run
-    seed: int
-    base: Evaluation
-    new: Evaluation
-
-    @property
-    def h(self) -> float:
-        """Their harmonic mean."""
-        return harmonic_mean(self.base.accuracy, self.new.accuracy)
-
-
-@dataclass(frozen=True)
-class Routing:
-    """How often (percent of test tiles) the first expert is the group that names the tile's style."""
-
-    what: str
-    percent: float
-    deviation: float | None
-
-
-@dataclass(frozen=True)
-class DemoResults:
-    """Everything the report shows."""
-
-    plan: DemoPlan
-    groups: GroupFile
-    dataset: Dataset
-    methods: tuple[BaseNewResult, ...]
-    routing: tuple[Routing, ...]
-    mixtures: tuple[Trained, ...]
-    predictions: tuple[dict[str, Any], ...]
-    seconds: float
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values: what `mocoop demo --json` prints."""
-        return {
-            "status": "finished",
-            "backbone": self.plan.backbone,
-            "notes": list(self.mixtures[0].run.info["notes"]),
-            "domain": self.groups.domain,
-            "seeds": list(self.plan.seeds),
-            "shots": self.plan.shots,
-            "methods": [asdict(method) for method in self.methods],
-            "routing": [asdict(one) for one in self.routing],
-            "predictions": list(self.predictions),
-            "commands": demo_commands(self.plan),
-            "report": str(self.plan.out / REPORT),
-            "seconds": round(self.seconds, 1),
-        }
-
-
 def run_demo(plan: DemoPlan) -> dict[str, Any]:
     """Run it all, write the report and return the results as plain values.
 
     Raises UsageError for a folder with other files in it, and what the steps raise.
     """
-    from mocoop.demo_report import write_report
-
     began = time.monotonic()
     _prepare(plan)
     cli.say("drawing the tiles")
@@ -176,48 +109,6 @@ def run_demo(plan: DemoPlan) -> dict[str, Any]:
     return record
 
 
-def demo_commands(plan: DemoPlan) -> list[str]:
-    """The commands that repeat every step of the demonstration, one after the other."""
-
-    def at(*names: str) -> str:
-        return cli.command_path(plan.out.joinpath(*names))
-
-    epochs = "" if plan.epochs is None else f" --epochs {plan.epochs}"
-    backbone = "" if plan.backbone == "miniclip" else f" --backbone {cli.command_path(plan.backbone)}"
-    tail = f"--classes base --shots {plan.shots}{backbone}{epochs}"
-    tiles = f"--train {plan.train_tiles} --val 1 --test {plan.test_tiles}"
-    commands = [
-        f"mocoop scenes -o {at(SCENES)} {tiles}",
-        *(f"mocoop-groups {shlex.join(_generate_arguments(plan, name))}" for name in (GROUPS, CONTROL)),
-    ]
-    for method, groups, settings in (
-        (MIXTURE, GROUPS, ""),
-        (ONE_PROMPT, CONTROL, " --top-k 1 --lambda-router 0 --lambda-text 0"),
-    ):
-        for seed in plan.seeds:
-            run = at(RUNS, f"{method}-seed{seed}")
-            commands += [
-                f"mocoop train --groups {at(groups)} --data {at(SCENES)} {tail}{settings} --seed {seed} -o {run}",
-                f"mocoop eval {run} --data {at(SCENES)} --classes base --classes new",
-            ]
-    run = at(RUNS, f"{MIXTURE}-seed{plan.seeds[0]}")
-    return [
-        *commands,
-        f"mocoop show {run}",
-        f"ls {at(SCENES, 'test')} | tr _ ' ' > {at(CLASSES)}",
-        f"mocoop predict {run} --classes-file {at(CLASSES)} {at(SCENES, 'test')}",
-    ]
-
-
-def expert_use_by_style(trained: Sequence[Trained], experts: int) -> tuple[list[str], list[list[float]]]:
-    """The styles of the test tiles, and for each the share of tiles (S, E) whose first expert is each group."""
-    counts: dict[str, list[int]] = {}
-    for one in trained:
-        for style, first in _styles_and_experts(one):
-            counts.setdefault(style, [0] * experts)[first] += 1
-    return list(counts), [[count / sum(row) for count in row] for row in counts.values()]
-
-
 def _prepare(plan: DemoPlan) -> None:
     """An empty folder, or an earlier demonstration's with --force; nobody else's files are removed."""
     try:
@@ -248,7 +139,7 @@ def _is_demonstration(folder: Path) -> bool:
 
 def _generate(plan: DemoPlan, name: str) -> GroupFile:
     """Ask `mocoop-groups` for a group file."""
-    arguments = _generate_arguments(plan, name)
+    arguments = generate_arguments(plan, name)
     cli.say(f"mocoop-groups {shlex.join(arguments)}")
     command = [sys.executable, "-m", "mocoop.grouping.commands", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -256,12 +147,6 @@ def _generate(plan: DemoPlan, name: str) -> GroupFile:
         said = done.stderr.strip().splitlines() or ["no message"]
         raise MoCoOpError(f"mocoop-groups generate failed: {said[-1]}", "run it alone to see more")
     return load_groups(plan.out / name)
-
-
-def _generate_arguments(plan: DemoPlan, name: str) -> list[str]:
-    """All groups of the domain; for the one-prompt control, its plain group with one template."""
-    one = ["--groups", "1", "--per-group", "1"] if name == CONTROL else []
-    return ["generate", "--domain", plan.domain, *one, "-o", str(plan.out / name)]
 
 
 def _train(plan: DemoPlan, method: str, seed: int, dataset: Dataset, backbone: Backbone, listener: Listener) -> Trained:
@@ -298,16 +183,12 @@ def _training_free(
         for name, percent in found.accuracy.items():
             accuracy.setdefault(name, []).append(percent)
         first = [groups.groups[e].id for e in found.first_group]
-        reference += [(_style(example), group) for example, group in zip(inputs.examples, first, strict=True)]
+        reference += [(tile_style(example), group) for example, group in zip(inputs.examples, first, strict=True)]
     results = [
         BaseNewResult(method=name, base=base, new=new, h=harmonic_mean(base, new))
         for name, (base, new) in accuracy.items()
     ]
     return results, reference
-
-
-def _style(example: Example) -> str:
-    return style_of(example.path or "") or ""
 
 
 def _over_seeds(method: str, trained: Sequence[Trained]) -> BaseNewResult:
@@ -327,8 +208,7 @@ def _routing(
 ) -> tuple[Routing, ...]:
     ids = [group.id for group in groups.groups]
     shares = [
-        _share_named([(style, ids[first]) for style, first in _styles_and_experts(trained)], ids)
-        for trained in mixtures
+        _share_named([(style, ids[first]) for style, first in styles_and_experts(trained)], ids) for trained in mixtures
     ]
     mean, deviation = _mean_and_deviation(shares)
     return (
@@ -336,15 +216,6 @@ def _routing(
         Routing("the reference gate, nothing learned", _share_named(reference, ids), None),
         Routing(f"chance, {len(ids)} groups", 100 / len(ids), None),
     )
-
-
-def _styles_and_experts(trained: Trained) -> list[tuple[str, int]]:
-    """(style, first expert) of every test tile, base and new."""
-    return [
-        (_style(example), first)
-        for evaluation in (trained.base, trained.new)
-        for example, first in zip(evaluation.examples, evaluation.first_expert, strict=True)
-    ]
 
 
 def _share_named(pairs: Sequence[tuple[str, str]], ids: Sequence[str]) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from mocoop.demo import PICTURES, REPORT, DemoResults, demo_commands, expert_use_by_style
+from mocoop.demo_results import PICTURES, REPORT, DemoResults, demo_commands, expert_use_by_style
 from mocoop.miniclip.scenes import style_of
 from mocoop.miniclip.styles import STYLES
 from mocoop.plots import plot_base_new, plot_expert_use, plot_losses

@@ -66,9 +66,6 @@ class Listener:
     def step(self, log: StepLog) -> None:
         """One step was taken."""
 
-    def finished(self, info: Mapping[str, object]) -> None:
-        """The run is complete; `info` is its run.json."""
-
 
 class Checkpoints(Protocol):
     """Where training is saved and resumed from."""

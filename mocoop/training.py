@@ -137,7 +137,6 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         crash_point("before-save", 0)
         run = save_run(plan.out, fitted, groups, info)
         shutil.rmtree(plan.out / _CHECKPOINTS, ignore_errors=True)  # the run itself holds the last state
-    listener.finished(run.info)
     return run
 
 

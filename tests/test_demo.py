@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from mocoop.demo import DemoPlan, demo_commands, run_demo
+from mocoop.demo import run_demo
+from mocoop.demo_results import DemoPlan, demo_commands
 from mocoop.errors import UsageError
 
 SEEDS = (1, 2)

@@ -14,6 +14,8 @@ from mocoop.errors import BackboneError
 from mocoop.miniclip import captions, scorecard, weights
 from mocoop.miniclip.layouts import CLASSES
 from mocoop.miniclip.pretrain import compact_ids, encode_captions, seen_ids
+from mocoop.miniclip.scenes import draw_scenes
+from mocoop.miniclip.styles import STYLES
 
 CONTROL = {49406, 49407}
 OVERHEAD = {"remote_sensing", "satellite", "aerial", "overhead"}
@@ -113,7 +115,7 @@ def test_captions_cut_short_encode_as_whole_ones_do(model: open_clip.CLIP) -> No
 
 
 def test_the_shipped_weights_classify_fresh_tiles(model: open_clip.CLIP) -> None:
-    scenes = scorecard.held_out_sample(2)
+    scenes = draw_scenes(2, scorecard.HELD_OUT_SEED, styles=tuple(STYLES))
     with torch.no_grad():
         features = scorecard.image_features(model, scenes.images)
         classifier = scorecard.text_features(model, [scorecard.ZERO_SHOT_TEMPLATE])[0]

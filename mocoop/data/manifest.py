@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -127,8 +126,3 @@ def _checked_values(values: dict[str, str], where: str) -> dict[str, str]:
         if not value.strip():
             raise DataError(f"{where}: an empty {column}", "fill the cell or take the line out")
     return values
-
-
-def is_manifest(path: str | os.PathLike[str]) -> bool:
-    """Whether a file's name says that it is a manifest."""
-    return Path(path).suffix.lower() in SUFFIXES

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from mocoop.miniclip import captions, weights
 from mocoop.miniclip.layouts import CLASSES
-from mocoop.miniclip.scenes import Scenes, draw_scenes
+from mocoop.miniclip.scenes import draw_scenes
 from mocoop.miniclip.styles import DOWNSTREAM, STYLES
 from mocoop.templatetext import fill
 
@@ -161,8 +161,3 @@ def _means(right: NDArray[np.bool_], index: NDArray[np.int64], names: Sequence[s
 
 def _percent(value: float) -> str:
     return f"{100 * value:6.1f}"
-
-
-def held_out_sample(tiles: int) -> Scenes:
-    """A few held-out tiles of every class in every style, as `score` draws them."""
-    return draw_scenes(tiles, HELD_OUT_SEED, styles=tuple(STYLES))
