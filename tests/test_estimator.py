@@ -16,6 +16,9 @@ from mocoop import MoCoOpClassifier
 from mocoop.errors import CheckpointError, ConfigError, DataError, GroupFileError, TrainingStopped, UsageError
 from mocoop.run import Run
 
+# These trainings are too short for a router to settle; what warns of it is tested in test_fitting.py.
+pytestmark = pytest.mark.filterwarnings("ignore:the router")
+
 SETTINGS = {"epochs": 40, "lr": 0.05, "batch_size": 16, "lambda_text": 0.1}
 
 

@@ -13,7 +13,7 @@ from mocoop.errors import StorageError, UsageError
 from mocoop.miniclip.land import Land
 from mocoop.miniclip.layouts import CLASSES, LAYOUTS
 from mocoop.miniclip.materials import COLOURS, Material
-from mocoop.miniclip.scenes import draw_scenes, draw_tile, style_of, write_scenes
+from mocoop.miniclip.scenes import DEMO_SHIFT, draw_scenes, draw_tile, style_of, write_scenes
 from mocoop.miniclip.styles import DOWNSTREAM, STYLES
 
 
@@ -105,7 +105,7 @@ def test_a_written_set_has_parts_class_folders_and_styles_in_its_names(tmp_path:
     assert {file.split("/")[1] for file in files} == {"beach", "parking_lot", "river"}
     assert sum(file.startswith("test/parking_lot/night_") for file in files) == 3
     assert {style_of(file) for file in files} == set(styles)
-    drawn = draw_scenes(6, 4, 0.6, styles=styles, classes=classes)
+    drawn = draw_scenes(6, 4, DEMO_SHIFT, styles=styles, classes=classes)
     with Image.open(tmp_path / "train/parking_lot/night_000.png") as image:
         assert np.array_equal(np.asarray(image), drawn.images[4])
 
