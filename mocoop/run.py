@@ -161,7 +161,8 @@ def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, A
     tensors = fitted.learned.tensors
     atomic_write(path / GROUPS, dump_groups(groups.document))
     save_tensors(path / MODEL, tensors)
-    save_tensors(path / FEATURES, {"features": fitted.class_features}, {"classnames": json.dumps(fitted.classnames)})
+    about = {"classnames": json.dumps(fitted.classnames), "backbone_weights_sha256": info["backbone"]["weights_sha256"]}
+    save_tensors(path / FEATURES, {"features": fitted.class_features}, about)
     write_log(path / LOG, fitted.history)
     complete = {
         **info,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -115,6 +116,15 @@ def test_every_preset_trains_from_features(world, tmp_path, name):
     run = train(plan_for(world, tmp_path / "run", config))
     assert run.info["training"]["steps"] == 2
     assert all(tensor.isfinite().all() for tensor in run.tensors.values())
+
+
+def test_the_papers_schedule_is_coops_and_shorter_for_imagenet(world, tmp_path):
+    shutil.copy(world["data"], tmp_path / "imagenet.npz")
+    config = preset("paper", views=0)
+    plans = [plan_for(world, tmp_path / "one", config, shots=1)]
+    plans += [plan_for(world, tmp_path / "four", config, shots=4)]
+    plans += [plan_for(world, tmp_path / "imagenet", config, shots=4, data=tmp_path / "imagenet.npz")]
+    assert [train(plan).info["training"]["epochs"] for plan in plans] == [50, 100, 50]
 
 
 @pytest.mark.parametrize("family", ["siglip", "coca"])
