@@ -89,15 +89,17 @@ def _predictions(page: Report, results: DemoResults) -> None:
     )
     page.tiles([(Path(one["path"]), f"{one['class']} {percent(one['probability'], 0)}") for one in results.predictions])
     rows = [row for one in results.predictions for row in _prediction_rows(one)]
-    page.table(("tile", "predicted", "probability", "expert", "weight", "its templates"), rows)
+    page.table(("tile", "predicted", "right", "probability", "expert", "weight", "its templates"), rows)
 
 
 def _prediction_rows(one: dict[str, Any]) -> list[tuple[str, ...]]:
     """A row an expert; what belongs to the tile stands in the first."""
-    tile = (_tile_name(Path(one["path"])), one["class"], percent(one["probability"]))
+    path = Path(one["path"])
+    right = "yes" if one["class"] == _class_of(path) else "no"
+    tile = (_tile_name(path), one["class"], right, percent(one["probability"]))
     return [
         (
-            *(tile if place == 0 else ("", "", "")),
+            *(tile if place == 0 else ("", "", "", "")),
             expert["id"],
             percent(expert["weight"]),
             " / ".join(expert["templates"]),
@@ -109,4 +111,9 @@ def _prediction_rows(one: dict[str, Any]) -> list[tuple[str, ...]]:
 def _tile_name(path: Path) -> str:
     """ "airport, infrared": the tile's class and style."""
     style = style_of(path)
-    return f"{path.parent.name.replace('_', ' ')}, {style}" if style in STYLES else path.name
+    return f"{_class_of(path)}, {style}" if style in STYLES else path.name
+
+
+def _class_of(path: Path) -> str:
+    """The class of a tile, which is its folder's name."""
+    return path.parent.name.replace("_", " ")

@@ -103,7 +103,8 @@ def evaluation_record(run: Run, data_name: str, evaluations: Sequence[Evaluation
 
 def _result_rows(record: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     """The run's accuracy on a set of classes, and that of the classifiers that learn nothing."""
-    yield result["classes"], result["images"], f"{result['accuracy']:.2f}", record["preset"], _remark(result)
+    remark = _remark(result, record["trained_on"])
+    yield result["classes"], result["images"], f"{result['accuracy']:.2f}", record["preset"], remark
     for name, accuracy in result["training_free"].items():
         yield result["classes"], result["images"], f"{accuracy:.2f}", "-", name
 
@@ -192,8 +193,10 @@ def _losses(last: Mapping[str, Any]) -> str:
     )
 
 
-def _remark(result: Mapping[str, Any]) -> str:
+def _remark(result: Mapping[str, Any], trained_on: str) -> str:
     remarks = [SEEN] if result["classes"] == "new" and result["seen_in_training"] else []
+    if result["classes"] == "all" and trained_on == "base":
+        remarks.append("half of these classes were not trained on")
     if result["skipped"]:
         remarks.append(f"{result['skipped']} unreadable image{'s' * (result['skipped'] > 1)} skipped")
     return "; ".join(remarks)

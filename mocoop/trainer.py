@@ -7,6 +7,7 @@ random state to save, so a run that is killed and resumed takes the same steps, 
 from __future__ import annotations
 
 import math
+import re
 import signal
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -163,14 +164,16 @@ class Trainer:
         return (torch.tensor(self.history[-1].expert_use) * images).round().long() if images else None
 
     def _take_step(self, epoch: int, index: Tensor, step: int) -> Terms:
-        terms = self._step_terms(self._batch(epoch, index), self._labels[index])
+        with _enough_memory(step):
+            terms = self._step_terms(self._batch(epoch, index), self._labels[index])
         if not bool(terms.total.isfinite()):
             raise TrainingStopped(
                 f"the loss is {terms.total.item()} at step {step}; stopped before the parameters changed",
                 f"lower --lr (now {self._config.lr:g}) or use --preset recommended",
             )
         self._optimiser.zero_grad(set_to_none=True)
-        self._scaler.scale(terms.total).backward()
+        with _enough_memory(step):
+            self._scaler.scale(terms.total).backward()
         self._scaler.unscale_(self._optimiser)
         norm = nn.utils.clip_grad_norm_(list(self._parameters.values()), self._config.clip_norm or math.inf)
         if not bool(norm.isfinite()) and not self._scaler.is_enabled():  # a float16 scaler skips such a step itself
@@ -279,6 +282,20 @@ class FolderCheckpoints:
                 "start again with --force",
             )
         return checkpoint, history
+
+
+@contextmanager
+def _enough_memory(step: int) -> Iterator[None]:
+    """Turns an allocator's error into one that says what helps; the parameters are those of the step before."""
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and not re.search(r"out of memory|can't allocate memory", str(error)):
+            raise
+        raise TrainingStopped(
+            f"not enough memory at step {step}; stopped before the parameters changed",
+            "use a smaller --batch-size, fewer groups or classes, or a machine with more memory",
+        ) from error
 
 
 @contextmanager

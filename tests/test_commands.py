@@ -442,6 +442,10 @@ class TestEval:
         record = json.loads(evaluate(world, tmp_path / "run", "--json").out)
         assert "read the names of 3 classes" in record["notes"][0]
 
+    def test_all_classes_on_a_run_of_the_base_classes_are_called_so(self, world, runs):
+        out = evaluate(world, runs["base"], "--classes", "all").out
+        assert out.splitlines()[-1].endswith("\thalf of these classes were not trained on")
+
     def test_a_set_of_classes_asked_for_twice_is_measured_once(self, world, runs):
         assert len(evaluate(world, runs["all"], "--classes", "all", "--classes", "all").out.splitlines()) == 2
 

@@ -68,6 +68,9 @@ def test_the_report_shows_what_was_measured_and_loads_nothing(results, home):
     for command in results["commands"]:
         assert command in text
     assert "stand-in" in text
+    right = [one["class"] == Path(one["path"]).parent.name.replace("_", " ") for one in results["predictions"]]
+    assert page.count("<td>yes</td>") == sum(right)
+    assert page.count("<td>no</td>") == len(right) - sum(right)
     assert page.count("<img ") == 2 * 8 + 4  # tiles twice, four pictures
     assert not re.search(r"<script|src=\"(?!data:)|href=", page)
 

@@ -71,3 +71,27 @@ def test_a_gradient_that_is_not_finite_stops_before_the_step():
     with pytest.raises(TrainingStopped, match="gradient is not finite at step 1"):
         trainer.run(Listener())
     assert torch.equal(weight, torch.ones(2))
+
+
+def test_too_little_memory_says_what_helps():
+    weight = torch.nn.Parameter(torch.ones(2))
+
+    def terms(x, labels):
+        torch.empty(1 << 60)  # more than any machine has
+
+    labels = torch.zeros(4, dtype=torch.int64)
+    config = preset("recommended", batch_size=4)
+    trainer = Trainer({"w": weight}, terms, lambda epoch, index: torch.zeros(4, 3), labels, config, epochs=1, seed=1)
+    with pytest.raises(TrainingStopped, match=r"not enough memory at step 1.*--batch-size"):
+        trainer.run(Listener())
+
+
+def test_other_runtime_errors_stay_what_they_are():
+    def terms(x, labels):
+        raise RuntimeError("shapes differ")
+
+    labels = torch.zeros(4, dtype=torch.int64)
+    config, weight = preset("recommended", batch_size=4), torch.nn.Parameter(torch.ones(2))
+    trainer = Trainer({"w": weight}, terms, lambda epoch, index: torch.zeros(4, 3), labels, config, epochs=1, seed=1)
+    with pytest.raises(RuntimeError, match="shapes differ"):
+        trainer.run(Listener())
