@@ -133,6 +133,7 @@ def _check_hugging_face(source: str) -> None:
     from transformers import AutoConfig
 
     try:
+        # Said outright: left open, transformers would ask on the terminal whether to run the repository's Python.
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # see _hub_repository
         raise BackboneError(

@@ -235,16 +235,14 @@ def _online(plan: TrainingPlan, backbone: Backbone, dataset: Dataset) -> tuple[B
 
 
 def _check_shots(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, str]) -> None:
-    """No class may fall below the shots asked for, or lose its last image, because of unreadable ones."""
-    there = Counter(example.label for example in everything.train)
-    left = there - Counter(example.label for example in everything.train if example.path in skipped)
-    short = [label for label, count in there.items() if left[label] < min(count, plan.shots) and count >= plan.shots]
-    short += [label for label, count in there.items() if left[label] == 0 and count < plan.shots]
+    """A class with unreadable images must keep the shots asked for."""
+    left = Counter(example.label for example in everything.train if example.path not in skipped)
+    short = {e.label for e in everything.train if e.path in skipped and left[e.label] < plan.shots}
     if short:
         path, why = next(iter(skipped.items()))
-        names = named(everything.classnames[label] for label in sorted(short))
+        names = named(f"{everything.classnames[label]} ({left[label]} can be read)" for label in sorted(short))
         raise DataError(
-            f"unreadable images leave fewer than {plan.shots} of {names}: {path}: {why}",
+            f"unreadable images leave fewer than {plan.shots} shots of {names}: {path}: {why}",
             "replace the images, or ask for fewer --shots",
         )
 

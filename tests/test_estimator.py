@@ -43,6 +43,13 @@ def fitted(world, data):
     return classifier(world).fit(data[0][::2], data[1][::2])
 
 
+@pytest.fixture(scope="module")
+def untrained_score(world, data):
+    """What the templates reach with a learning rate of nothing, on the held-out half."""
+    idle = classifier(world, settings={"epochs": 1, "lr": 1e-9}).fit(data[0][::2], data[1][::2])
+    return idle.score(data[0][1::2], data[1][1::2])
+
+
 def put_pictures(folder, per_class=4):
     """Red and blue pictures with noise: paths and labels."""
     paths, labels = [], []
@@ -57,14 +64,14 @@ def put_pictures(folder, per_class=4):
     return paths, labels
 
 
-def test_it_learns_from_features_and_gives_probabilities_by_sorted_label(fitted, data):
+def test_it_learns_from_features_and_gives_probabilities_by_sorted_label(fitted, data, untrained_score):
     features, labels = data[0][1::2], data[1][1::2]
     probabilities = fitted.predict_proba(features)
     assert list(fitted.classes_) == sorted(CLASSNAMES)
     assert probabilities.shape == (60, 6)
     np.testing.assert_allclose(probabilities.sum(axis=1), 1, atol=1e-5)
     assert (fitted.predict(features) == fitted.classes_[probabilities.argmax(axis=1)]).all()
-    assert fitted.score(features, labels) > 0.5  # chance is 1/6
+    assert fitted.score(features, labels) > untrained_score + 0.3
     assert fitted.n_features_in_ == 24
     assert len(fitted.history_) == 40 * 3
 
@@ -82,13 +89,13 @@ def test_tensors_and_lists_of_rows_are_features_too(fitted, data):
         np.testing.assert_allclose(fitted.predict_proba(same), expected, atol=1e-6)
 
 
-def test_whole_numbers_are_labels_when_they_have_names(world, data):
+def test_whole_numbers_are_labels_when_they_have_names(world, data, untrained_score):
     numbers = np.array([CLASSNAMES.index(name) + 10 for name in data[1]])
     names = {label + 10: name for label, name in enumerate(CLASSNAMES)}
     model = classifier(world, class_names=names).fit(data[0][::2], numbers[::2])
     assert model.class_names_ == CLASSNAMES
     assert set(model.predict(data[0])) <= set(numbers)
-    assert model.score(data[0][1::2], numbers[1::2]) > 0.5
+    assert model.score(data[0][1::2], numbers[1::2]) > untrained_score + 0.3
 
 
 def test_paths_and_pictures_of_the_same_images_agree(world, tmp_path):

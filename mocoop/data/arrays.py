@@ -147,6 +147,7 @@ def _read_npz(path: Path) -> _Raw:
             names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
             ignored = _check_keys(list(names), path)
             arrays = {key: _member(archive, names[key], path) for key in _KEYS if key in names}
+    # zipfile raises NotImplementedError for a compression or encryption that it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: damaged or no .npz file: {error}", "write it again with np.savez") from error
     strings = {key: _string_list(arrays[key], key, path) for key in _STRINGS if key in arrays}
