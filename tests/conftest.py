@@ -7,6 +7,7 @@ import socket
 from pathlib import Path
 
 import pytest
+from grouping_cli import Typed
 from hypothesis import HealthCheck, settings
 
 os.environ["HF_HUB_OFFLINE"] = "1"  # before anything imports the hub's client
@@ -46,3 +47,9 @@ def test_data() -> Path:
     if not folder:
         pytest.skip("MOCOOP_TEST_DATA is not set: it names a folder with coop_splits/ and ucmerced/")
     return Path(folder)
+
+
+@pytest.fixture
+def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Typed:
+    """`typed("validate", path)` runs `mocoop-groups validate PATH` and returns its exit code and output."""
+    return Typed(monkeypatch, capfd)

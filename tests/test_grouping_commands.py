@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import click
 import pytest
+from grouping_cli import ROOT, Typed, process
 
 from mocoop import tokens
 from mocoop.findings import RULES
@@ -23,7 +22,6 @@ from mocoop.grouping.generate import generate_from_bank
 from mocoop.grouping.paper import paper_groups, paper_names
 from mocoop.groups import MAX_BYTES, dump_groups, load_groups, schema_bytes
 
-ROOT = Path(__file__).parent.parent
 HEAVY = ("torch", "openai", "sklearn", "sentence_transformers", "open_clip", "numpy", "matplotlib")
 
 GOOD = dump_groups(generate_from_bank("satellite imagery").document)
@@ -46,40 +44,6 @@ BAD = b"""{
 """
 
 
-@dataclass(frozen=True)
-class Done:
-    """What a command printed, and its exit code."""
-
-    code: int
-    out: str
-    err: str
-
-    @property
-    def table(self) -> list[list[str]]:
-        return [line.split("\t") for line in self.out.splitlines()]
-
-
-class Typed:
-    """Runs a command line in this process, its output in pipes."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> None:
-        self._monkeypatch = monkeypatch
-        self._capfd = capfd
-
-    def __call__(self, *arguments: str | Path, stdin: bytes = b"") -> Done:
-        self._monkeypatch.setattr(sys, "argv", ["mocoop-groups", *map(str, arguments)])
-        self._monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin)))
-        with pytest.raises(SystemExit) as caught:
-            commands.main()
-        out, err = self._capfd.readouterr()
-        return Done(int(caught.value.code or 0), out, err)
-
-
-@pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Typed:
-    return Typed(monkeypatch, capfd)
-
-
 @pytest.fixture
 def put(tmp_path: Path) -> Any:
     def write(name: str, content: bytes | str) -> Path:
@@ -88,11 +52,6 @@ def put(tmp_path: Path) -> Any:
         return path
 
     return write
-
-
-def process(*arguments: str | Path, **options: Any) -> subprocess.CompletedProcess[bytes]:
-    command = [sys.executable, "-m", "mocoop.grouping.commands", *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, timeout=60, check=False, **{"capture_output": True, **options})
 
 
 # ---- generate

@@ -1,0 +1,90 @@
+"""What the commands share: options, reading a group file or stdin, writing the file that was made."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mocoop import cli
+from mocoop.errors import UsageError
+
+if TYPE_CHECKING:
+    from mocoop.groups import Group, GroupFile
+
+FILE = click.Path(readable=False, allow_dash=True)  # whether it can be read, the loader finds out and says
+TEXT_FILE = click.Path(path_type=Path)
+OUT = click.Path(dir_okay=False, writable=False, allow_dash=True, path_type=Path)
+
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+out_option = click.option("-o", "--out", type=OUT, help="Where the group file goes; stdout if left out.")
+force_option = click.option("--force", is_flag=True, help="Overwrite the file.")
+
+
+def group_count(text: str) -> int | None:
+    """A number of groups as it was typed; None for auto. Raises UsageError."""
+    if text == "auto":
+        return None
+    if not re.fullmatch("[0-9]{1,9}", text):
+        raise UsageError(f"--groups is {text!r}", "give a number or auto")
+    return int(text)
+
+
+def deliver(document: dict[str, Any], out: Path | None, force: bool) -> None:
+    """Check a group file and write it: to stdout, or to a file, and then say what may come next."""
+    from mocoop.groups import dump_groups, parse_groups, save_groups
+
+    if out is None or str(out) == "-":
+        data = dump_groups(document)
+        parse_groups(data, source="<generated>")
+        click.echo(data, nl=False)  # as bytes: the same ones whatever the locale
+        return
+    if os.path.lexists(out) and not force:
+        raise UsageError(f"{out} exists already", "choose another name, or overwrite it with --force")
+    saved = save_groups(out, document, overwrite=force)
+    templates = sum(len(group.templates) for group in saved.groups)
+    path = cli.command_path(out)
+    cli.say(f"{path}: {len(saved.groups)} groups, {templates} templates")
+    cli.say(f"next: mocoop-groups show {path}   then: mocoop train --groups {path} --data DIR -o run")
+
+
+def print_json(**content: Any) -> None:
+    """One JSON object on stdout, with the number of its format."""
+    click.echo(json.dumps({"format": 1, **content}, indent=2))
+
+
+def class_names(path: Path | None) -> tuple[str, ...] | None:
+    """Class names of a text file, one a line. Raises DataError."""
+    if path is None:
+        return None
+    from mocoop.data.classnames import read_list
+
+    return read_list(path)
+
+
+def stdin_or(path: str) -> tuple[bytes, str] | None:
+    """What stands on stdin where the path is -, no more of it than shows that it is too large."""
+    from mocoop.groups import MAX_BYTES
+
+    return (sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>") if path == "-" else None
+
+
+def load(path: str) -> GroupFile:
+    """A group file, from stdin where the path is -. Raises GroupFileError."""
+    from mocoop.groups import load_groups, parse_groups
+
+    given = stdin_or(path)
+    return parse_groups(given[0], source=given[1]) if given else load_groups(path)
+
+
+def group_named(file: GroupFile, group_id: str) -> Group:
+    """A group by its id. Raises UsageError that lists the ids."""
+    for group in file.groups:
+        if group.id == group_id:
+            return group
+    raise UsageError(f"no group is called {group_id!r}", f"there are {', '.join(g.id for g in file.groups)}")
