@@ -46,7 +46,7 @@ class Kept:
         return not taken_out and folded(text) not in set(map(folded, self.texts))
 
     def weave(self, new: Sequence[Group], *, count: int | None = None, per_group: int | None = None) -> list[Group]:
-        """New groups and the kept ones together: for templates made anew, not for those of a pool, since it may drop some.
+        """New groups and the kept ones together. Not for a pool, whose templates must all stay: it may drop some.
 
         A locked group replaces a new one of its id; a new group of an anchored id takes the locked templates in,
         first. Templates that `allows` refuses go, and groups left empty with them. `count` bounds the groups and

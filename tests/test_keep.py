@@ -70,6 +70,13 @@ def test_what_was_excluded_does_not_come_back_however_it_is_spelt(spelling):
     assert woven[0]["templates"] == ["{} in fog."]
 
 
+def test_a_twin_that_was_left_in_may_come_back():
+    both = [*EARLIER["groups"], group("bad", "a bad photo of the {}.")]
+    earlier = kept(groups=both)
+    assert earlier.allows("a bad photo of the {}.")
+    assert not earlier.allows("a bad photo of a {}.")
+
+
 def test_what_a_kept_group_holds_is_not_taken_in_twice():
     assert kept().weave([group("fog", "{} at night.", "{} on ice.", "{} in fog.")])[0]["templates"] == ["{} in fog."]
 
