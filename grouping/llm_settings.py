@@ -1,0 +1,185 @@
+"""How a language model is reached: which one, where, with which key, within which limits.
+
+Settings come from options over a JSON file (`schemas/llm.v1.json`) over the defaults here. The key itself is never a
+setting: `key_of` reads it from the environment by its variable's name, and says whether this host may have it. What is
+said to the model is elsewhere.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+from urllib.parse import urlsplit
+
+from mocoop import files
+from mocoop.errors import ConfigError, RemoteError, UsageError
+from mocoop.findings import quote
+
+OPENAI_URL = "https://api.openai.com/v1"
+OPENAI_KEY = "OPENAI_API_KEY"
+FORMATS = ("schema", "object", "text")  # of an answer, the strictest first
+MAX_CONFIG_BYTES = 64 * 1024
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
+
+_SECRETS = ("key", "api_key", "apikey", "token", "password", "secret")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All that decides how a model is asked. Raises ConfigError for a value that cannot be."""
+
+    model: str = "gpt-4.1"
+    base_url: str | None = None  # None is OpenAI; any server that speaks its chat completions will do
+    key_env: str | None = None  # the variable that holds the key; None is OPENAI_API_KEY, for OpenAI only
+    structured: str = "auto"  # auto begins with a strict schema and steps down where a server has less
+    temperature: float | None = None  # None leaves it to the server; some models take no other
+    timeout: float = 60.0  # seconds a call may take
+    total_timeout: float = 300.0  # seconds all calls of a command may take, waiting included
+    max_tokens: int = 24_000  # output tokens that all calls of a command may use
+
+    def __post_init__(self) -> None:
+        _text("model", self.model, 200)
+        if self.base_url is not None:
+            _check_url(self.base_url)
+        if self.key_env is not None and not _VARIABLE.fullmatch(str(self.key_env)):
+            hint = "give the name of an environment variable, such as OPENAI_API_KEY; never the key itself"
+            raise ConfigError("key_env is no name of a variable", hint)  # its value may be a key: not shown
+        if self.structured not in ("auto", *FORMATS):
+            raise ConfigError(f"structured is {self.structured!r}", f"choose auto, {', '.join(FORMATS)}")
+        _number("temperature", self.temperature, 0, 2, none=True)
+        _number("timeout", self.timeout, 0.05, 3600)
+        _number("total_timeout", self.total_timeout, 0.05, 86_400)
+        _number("max_tokens", self.max_tokens, 1, 10_000_000, whole=True)
+
+    @property
+    def url(self) -> str:
+        """The address of the server's interface, without a slash at its end."""
+        return (self.base_url or OPENAI_URL).rstrip("/")
+
+    @property
+    def host(self) -> str:
+        """Host and, where one is given, port: all of an address that is ever shown or kept."""
+        parts = urlsplit(self.url)
+        host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
+        return f"{host}:{parts.port}" if parts.port else host
+
+    @property
+    def is_openai(self) -> bool:
+        """Whether the server is OpenAI's own, over an encrypted connection."""
+        return urlsplit(self.url).hostname == urlsplit(OPENAI_URL).hostname and self.url.startswith("https:")
+
+
+NAMES = tuple(entry.name for entry in fields(Settings))
+
+
+@dataclass(frozen=True)
+class Key:
+    """A key, or none where a server needs none; never shown when printed. `variable` is where it came from."""
+
+    value: str | None = field(default=None, repr=False)
+    variable: str | None = None
+
+
+def resolve(options: Mapping[str, Any], config: str | os.PathLike[str] | None = None) -> Settings:
+    """Settings from options (those that are not None) over a file over the defaults.
+
+    Raises ConfigError for the file and UsageError for the options.
+    """
+    from_file = _read(config) if config is not None else {}
+    typed = {name: value for name, value in options.items() if value is not None}
+    try:
+        return Settings(**{**from_file, **typed})
+    except ConfigError as error:
+        raise UsageError(error.message, error.hint) from None
+
+
+def key_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Key:
+    """The key for a server, or none where the server is not OpenAI's and no variable was named.
+
+    Raises RemoteError where a key is needed and absent, or cannot be sent in a header.
+    """
+    if settings.key_env is None and not settings.is_openai:
+        return Key()
+    variable = settings.key_env or OPENAI_KEY
+    value = environ.get(variable, "").strip(" ")
+    if not value:
+        hint = f"set {variable}, or name a server that needs none (--base-url URL), or take --backend bank"
+        raise RemoteError(f"there is no key for {settings.host}: {variable} is not set", hint)
+    if not value.isascii() or not value.isprintable() or " " in value:
+        hint = f"set {variable} again: one line of plain characters, without spaces or quotes"
+        raise RemoteError(f"the key in {variable} holds a character that no key has", hint)
+    return Key(value, variable)
+
+
+def reachable(settings: Settings, environ: Mapping[str, str] = os.environ) -> bool:
+    """Whether there is a server or a key to ask a model with, which is what `--backend auto` goes by."""
+    named = settings.base_url is not None or settings.key_env is not None
+    return named or bool(environ.get(OPENAI_KEY, "").strip())
+
+
+def warnings(settings: Settings, key: Key, environ: Mapping[str, str] = os.environ) -> list[str]:
+    """What a person should know before anything is sent."""
+    told = []
+    if environ.get("OPENAI_BASE_URL"):
+        told.append("OPENAI_BASE_URL is set and not used: name a server with --base-url")
+    parts = urlsplit(settings.url)
+    if parts.scheme == "http" and parts.hostname not in LOOPBACK and key.value:
+        told.append(f"the key of {key.variable} goes to {settings.host} over a connection that is not encrypted")
+    return told
+
+
+def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
+    content = files.read_json(path, what="settings file", error=ConfigError, max_bytes=MAX_CONFIG_BYTES)
+    where = os.fspath(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{where}: the settings are not an object", 'write them as {"model": "..."}')
+    given = {name: value for name, value in content.items() if not name.startswith(("$schema", "x-", "_comment"))}
+    for name in given:
+        if name.lower() in _SECRETS:
+            hint = (
+                'the key is read from the environment: name its variable with "key_env"; change a key that was written'
+            )
+            raise ConfigError(f"{where}: {name} does not belong in a file", hint)
+        if name not in NAMES:
+            raise ConfigError(f"{where}: no setting is called {quote(name)}", f"there are {', '.join(NAMES)}")
+    try:
+        Settings(**given)
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error.message}", error.hint) from None
+    return given
+
+
+def _check_url(url: object) -> None:
+    """Raises ConfigError; an address with a name and password in it is not shown."""
+    hint = "give an address such as http://localhost:11434/v1"
+    if not isinstance(url, str) or not url.isprintable() or " " in url or len(url) > 500:
+        raise ConfigError("base_url is no address", hint)
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname, parts.port
+    except ValueError:
+        raise ConfigError("base_url is no address", hint) from None
+    if "@" in parts.netloc:
+        hint = "put the secret into an environment variable and name it with --key-env"
+        raise ConfigError("base_url holds a name or password", hint)
+    if parts.scheme not in ("http", "https") or not host:
+        raise ConfigError("base_url is no address that begins with http:// or https://", hint)
+    if parts.query or parts.fragment:
+        raise ConfigError("base_url holds a ? or # part, which may be a secret", "leave it out: " + hint)
+
+
+def _text(name: str, value: object, most: int) -> None:
+    if not isinstance(value, str) or not value.strip() or not value.isprintable() or len(value) > most:
+        raise ConfigError(f"{name} is no text of 1 to {most} characters on one line", f"correct {name}")
+
+
+def _number(name: str, value: object, least: float, most: float, *, none: bool = False, whole: bool = False) -> None:
+    if none and value is None:
+        return
+    kind = "whole number" if whole else "number"
+    if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)) or not least <= value <= most:
+        raise ConfigError(f"{name} is no {kind} from {least:g} to {most:,g}", f"correct {name}")
