@@ -64,6 +64,8 @@ def test_the_curator_meets_the_trainer_in_group_files_only(path):
         "mocoop.data.classnames",
         "mocoop.__version__",
     )
+    if path.name == "embed.py":  # templates in the trainer's own text space, and vectors as files of features come
+        allowed = (*allowed, "mocoop.backbone", "mocoop.hard_features", "mocoop.npz")
     ours = {module for module in imports(path, everywhere=True) if module.startswith("mocoop.")}
     assert not {module for module in ours if not module.startswith(allowed)}
     assert not roots(imports(path, everywhere=False)) & HEAVY

@@ -11,34 +11,29 @@ classnames=np.array(["forest", "river"])). In a .safetensors file `features` and
 strings are JSON lists in the metadata: save_file({"features": x, "labels": y}, path,
 metadata={"classnames": json.dumps(["forest", "river"])}).
 
-Arrays of Python objects are refused: reading one would run code from the file. Sizes are checked against the
-headers before anything is allocated.
+How a .npz is read without trusting it is in `mocoop.npz`.
 """
 
 from __future__ import annotations
 
-import math
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 from mocoop import strictjson
 from mocoop.data.classnames import nearest
 from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing, named, split_word
 from mocoop.errors import DataError
 from mocoop.files import os_error
+from mocoop.npz import open_npz
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
 SUFFIXES = (".npz", ".safetensors")
-MAX_BYTES = 16 * 1024**3  # of one array: ImageNet's training set with D = 768 takes 4
 MAX_TEXT_BYTES = 1024**3
-MAX_INFLATION = 200  # a compressed array so many times smaller than its content is a bomb
 _STRINGS = ("classnames", "paths", "split")
 _KEYS = ("features", "labels", *_STRINGS)
 
@@ -142,48 +137,11 @@ def _check_keys(found: list[str], path: Path) -> list[str]:
 
 
 def _read_npz(path: Path) -> _Raw:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = {info.filename.removesuffix(".npy"): info for info in archive.infolist()}
-            ignored = _check_keys(list(names), path)
-            arrays = {key: _member(archive, names[key], path) for key in _KEYS if key in names}
-    # zipfile raises NotImplementedError for a compression or encryption that it does not know.
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
-        raise DataError(f"{path}: damaged or no .npz file: {error}", "write it again with np.savez") from error
+    with open_npz(path) as archive:
+        ignored = _check_keys(list(archive.names), path)
+        arrays = {key: archive.array(key) for key in _KEYS if key in archive.names}
     strings = {key: _string_list(arrays[key], key, path) for key in _STRINGS if key in arrays}
     return _Raw(arrays["features"], arrays["labels"], strings, ignored)
-
-
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
-    """One array of a .npz; numpy's own reader allocates what a header says before it looks at the data."""
-    import numpy as np
-
-    where = f"{path}: {info.filename}"
-    if info.file_size > MAX_BYTES or info.file_size > MAX_INFLATION * max(info.compress_size, 1 << 16):
-        raise DataError(f"{where}: {info.file_size:,} bytes when unpacked", "write it with np.savez, in smaller files")
-    with archive.open(info) as file:
-        shape, fortran, dtype, header = _npy_header(file, where)
-        if dtype.hasobject:
-            raise DataError(f"{where} is an array of Python objects", "write strings as np.array(list_of_strings)")
-        if math.prod(shape) * dtype.itemsize != info.file_size - header:
-            raise DataError(f"{where}: its size does not fit its shape {shape}", "write it again with np.savez")
-        flat = np.frombuffer(file.read(), dtype=dtype)
-    return flat.reshape(shape, order="F" if fortran else "C")
-
-
-def _npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, whether in Fortran order, dtype, and the length of the header in bytes."""
-    from numpy.lib import format as npy
-
-    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
-    try:
-        version = npy.read_magic(file)
-        if version not in readers:
-            raise ValueError(f"version {version} of the format")
-        shape, fortran, dtype = readers[version](file)
-    except ValueError as error:
-        raise DataError(f"{where} is no array: {error}", "write it again with np.savez") from error
-    return shape, fortran, dtype, file.tell()
 
 
 def _string_list(array: NDArray[Any], key: str, path: Path) -> list[str]:

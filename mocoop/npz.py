@@ -1,0 +1,81 @@
+"""Reading a .npz file that a stranger may have written.
+
+Arrays of Python objects are refused: reading one would run code from the file. Sizes are checked against the headers
+before anything is allocated. What the arrays mean is the reader's affair.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+from mocoop.errors import DataError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+MAX_BYTES = 16 * 1024**3  # of one array: ImageNet's training set with D = 768 takes 4
+MAX_INFLATION = 200  # a compressed array so many times smaller than its content is a bomb
+
+
+@dataclass(frozen=True)
+class Npz:
+    """An open .npz; `names` are its arrays'."""
+
+    path: Path
+    archive: zipfile.ZipFile
+    names: Mapping[str, zipfile.ZipInfo]
+
+    def array(self, name: str) -> NDArray[Any]:
+        """One of its arrays, read-only. Raises DataError."""
+        return _member(self.archive, self.names[name], self.path)
+
+
+@contextmanager
+def open_npz(path: Path) -> Iterator[Npz]:
+    """Open a .npz for reading. Raises DataError for a damaged one, OSError where it cannot be read."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield Npz(path, archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()})
+    # zipfile raises NotImplementedError for a compression or encryption that it does not know.
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+        raise DataError(f"{path}: damaged or no .npz file: {error}", "write it again with np.savez") from error
+
+
+def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
+    """One array of a .npz; numpy's own reader allocates what a header says before it looks at the data."""
+    import numpy as np
+
+    where = f"{path}: {info.filename}"
+    if info.file_size > MAX_BYTES or info.file_size > MAX_INFLATION * max(info.compress_size, 1 << 16):
+        raise DataError(f"{where}: {info.file_size:,} bytes when unpacked", "write it with np.savez, in smaller files")
+    with archive.open(info) as file:
+        shape, fortran, dtype, header = _npy_header(file, where)
+        if dtype.hasobject:
+            raise DataError(f"{where} is an array of Python objects", "write strings as np.array(list_of_strings)")
+        if math.prod(shape) * dtype.itemsize != info.file_size - header:
+            raise DataError(f"{where}: its size does not fit its shape {shape}", "write it again with np.savez")
+        flat = np.frombuffer(file.read(), dtype=dtype)
+    return flat.reshape(shape, order="F" if fortran else "C")
+
+
+def _npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
+    """Shape, whether in Fortran order, dtype, and the length of the header in bytes."""
+    from numpy.lib import format as npy
+
+    readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+    try:
+        version = npy.read_magic(file)
+        if version not in readers:
+            raise ValueError(f"version {version} of the format")
+        shape, fortran, dtype = readers[version](file)
+    except ValueError as error:
+        raise DataError(f"{where} is no array: {error}", "write it again with np.savez") from error
+    return shape, fortran, dtype, file.tell()
