@@ -1,0 +1,239 @@
+"""The commands that change a group file in place: add, remove, rename, move, merge, split, set-init, lock.
+
+Each names a pure change of `mocoop.grouping.edit`; how it is told and written is in `changing`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from mocoop import cli
+from mocoop.errors import UsageError
+from mocoop.grouping.commands.changing import Writing, changes_file
+
+TEXTS = click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
+TO = click.option("--to", metavar="ID", help="The group they go to.")
+NEW = click.option("--new", metavar="ID", help="Put them in a new group of this id.")
+TITLE = click.option("--title", help="What the new group is called.")
+
+
+@click.command()
+@changes_file
+@TEXTS
+@TO
+@NEW
+@TITLE
+def add(writing: Writing, texts: tuple[str, ...], to: str | None, new: str | None, title: str | None) -> None:
+    """Add templates to a group, or in a new one.
+
+    What was excluded and is added again is no longer excluded.
+
+    \b
+    mocoop-groups add groups.json "a blurry view of {}." --to low_detail
+    mocoop-groups add groups.json "{} in fog." "{} in mist." --new fog --title "Fog and mist"
+    """
+    from mocoop.grouping import edit
+
+    target, title = _target(to, new, title)
+    if new:
+        writing.apply("add", lambda document: edit.add_group(document, texts, target, title))
+    else:
+        writing.apply("add", lambda document: edit.add(document, texts, target))
+
+
+@click.command()
+@changes_file
+@click.argument("texts", metavar="[TEXT...]", nargs=-1)
+@click.option("--group", "group_id", metavar="ID", help="Remove this group with all its templates.")
+@click.option("--reason", help="Why, for those who read the file later.")
+def remove(writing: Writing, texts: tuple[str, ...], group_id: str | None, reason: str | None) -> None:
+    """Take templates out; they are listed as excluded and do not come back when groups are made anew.
+
+    A template is named by its text, or by a part of it that no other has.
+
+    \b
+    mocoop-groups remove groups.json "at night" --reason "all pictures are taken by day"
+    mocoop-groups remove groups.json --group overhead_night
+    """
+    from mocoop.grouping import edit
+
+    if bool(texts) == bool(group_id):
+        raise UsageError("name templates, or a group with --group", "one of the two")
+    if group_id:
+        writing.apply("remove", lambda document: edit.remove_group(document, group_id, reason))
+    else:
+        writing.apply("remove", lambda document: edit.remove(document, texts, reason))
+
+
+@click.command()
+@changes_file
+@click.argument("group_id", metavar="ID")
+@click.option("--id", "new_id", metavar="NEW", help="Another id; runs trained before know the expert by the old one.")
+@click.option("--title", help="Another title; an empty one takes it away.")
+@click.option("--description", help='Which images the group is for; "" takes it away.')
+def rename(writing: Writing, group_id: str, new_id: str | None, title: str | None, description: str | None) -> None:
+    """Give a group another title, description or id.
+
+    The id names the expert in a trained run: for a better heading change the title, and keep the id.
+
+    \b
+    mocoop-groups rename groups.json low_detail --title "Blurred or far away"
+    mocoop-groups rename groups.json low_detail --id blurred
+    """
+    from mocoop.grouping import edit
+
+    if (new_id, title, description) == (None, None, None):
+        raise UsageError("nothing to rename is given", "use --title, --description or --id")
+
+    def change(document: dict[str, Any]) -> dict[str, Any]:
+        return edit.rename(document, group_id, new_id=new_id, title=title, description=description)
+
+    if writing.apply("rename", change) and new_id not in (None, group_id):
+        cli.say(f"runs trained before know this expert as {group_id}; a new training calls it {new_id}")
+
+
+@click.command()
+@changes_file
+@TEXTS
+@TO
+@NEW
+@TITLE
+def move(writing: Writing, texts: tuple[str, ...], to: str | None, new: str | None, title: str | None) -> None:
+    """Move templates to another group, or to a new one.
+
+    \b
+    mocoop-groups move groups.json "a hazy {}." --to low_detail
+    mocoop-groups move groups.json "at dusk" "at dawn" --new twilight --title "Twilight"
+    """
+    from mocoop.grouping import edit
+
+    target, title = _target(to, new, title)
+    if new:
+        writing.apply("move", lambda document: edit.move_to_new(document, texts, target, title))
+    else:
+        writing.apply("move", lambda document: edit.move(document, texts, target))
+
+
+@click.command()
+@changes_file
+@click.argument("group_ids", metavar="ID...", nargs=-1, required=True)
+@click.option("--into", required=True, metavar="ID", help="One of them, another group, or a new id.")
+@click.option("--title", help="What the merged group is called.")
+def merge(writing: Writing, group_ids: tuple[str, ...], into: str, title: str | None) -> None:
+    """Put the templates of several groups into one.
+
+    \b
+    mocoop-groups merge groups.json dusk night --into night
+    mocoop-groups merge groups.json dusk night --into low_light --title "Little light"
+    """
+    from mocoop.grouping import edit
+
+    writing.apply("merge", lambda document: edit.merge(document, group_ids, into, title))
+
+
+@click.command()
+@changes_file
+@click.argument("group_id", metavar="ID")
+@click.option("--templates", "words", metavar="TEXT", multiple=True, help="A template of the new group; repeatable.")
+@NEW
+@TITLE
+@click.option("--groups", "count", type=click.IntRange(min=2), help="Part it in this many, by what they mean.")
+def split(
+    writing: Writing,
+    group_id: str,
+    words: tuple[str, ...],
+    new: str | None,
+    title: str | None,
+    count: int | None,
+) -> None:
+    """Part a group: some templates into a new one, or all into several by what they mean.
+
+    \b
+    mocoop-groups split groups.json weather --templates "in fog" --templates "in mist" --new fog
+    mocoop-groups split groups.json weather --groups 2
+    """
+    from mocoop.grouping import edit
+
+    if bool(words) == bool(count) or bool(words) != bool(new):
+        raise UsageError("say how to part the group", "--templates TEXT ... --new ID, or --groups N")
+    if count is None:
+        writing.apply("split", lambda document: edit.split_off(document, group_id, words, str(new), title))
+    else:
+        writing.apply("split", lambda document: _split_by_meaning(document, group_id, count))
+
+
+@click.command("set-init")
+@changes_file
+@click.argument("group_id", metavar="[ID]", required=False)
+@click.argument("text", metavar="[TEXT]", required=False)
+@click.option("--policy", type=click.Choice(["first", "medoid", "shortest", "plainest"]),
+              help="Choose it: the first, nearest the group's mean, the shortest or the plainest.")  # fmt: skip
+def set_init(writing: Writing, group_id: str | None, text: str | None, policy: str | None) -> None:
+    """Say which template starts a group's expert; --policy chooses, for one group or for all.
+
+    \b
+    mocoop-groups set-init groups.json plain "a photo of a {}."
+    mocoop-groups set-init groups.json --policy shortest
+    """
+    from mocoop.grouping import edit
+
+    if (text is None) == (policy is None) or (group_id is None and policy is None):
+        raise UsageError("name the group and its template, or give --policy", "one of the two")
+    if policy is None:
+        writing.apply("set-init", lambda document: edit.set_init(document, str(group_id), str(text)))
+    else:
+        writing.apply("set-init", lambda document: _init_by_policy(document, policy, group_id))
+
+
+@click.command()
+@changes_file
+@click.argument("targets", metavar="ID|TEXT...", nargs=-1, required=True)
+@click.option("--off", is_flag=True, help="Unlock instead.")
+def lock(writing: Writing, targets: tuple[str, ...], off: bool) -> None:
+    """Lock groups or templates: grouping and generating anew keep them, and the editing commands refuse.
+
+    \b
+    mocoop-groups lock groups.json plain_scene
+    mocoop-groups lock groups.json "a photo of a {}." --off
+    """
+    from mocoop.grouping import edit
+
+    def change(document: dict[str, Any]) -> dict[str, Any]:
+        for target in targets:
+            document = edit.lock(document, target, not off)
+        return document
+
+    writing.apply("lock", change)
+
+
+def _target(to: str | None, new: str | None, title: str | None) -> tuple[str, str | None]:
+    """The group that templates go to, and its title where it is new. Raises UsageError."""
+    if bool(to) == bool(new):
+        raise UsageError("say where they go", "a group there is with --to ID, or a new one with --new ID")
+    if title is not None and not new:
+        raise UsageError("--title goes with --new", f"for a group there is: mocoop-groups rename FILE {to} --title ...")
+    return str(to or new), title
+
+
+def _init_by_policy(document: dict[str, Any], policy: str, group_id: str | None) -> dict[str, Any]:
+    from mocoop.grouping import edit, lookup
+    from mocoop.grouping.initpolicy import chosen_inits
+    from mocoop.grouping.keep import texts_of
+
+    groups = [lookup.group_of(document, group_id)] if group_id else document["groups"]
+    chosen = chosen_inits({group["id"]: texts_of(group) for group in groups}, policy)
+    for group in groups:
+        if lookup.init_of(group) != chosen[group["id"]] and (group_id or not group.get("locked")):
+            document = edit.set_init(document, group["id"], chosen[group["id"]])
+    return document
+
+
+def _split_by_meaning(document: dict[str, Any], group_id: str, count: int) -> dict[str, Any]:
+    from mocoop.grouping import edit, lookup
+    from mocoop.grouping.keep import texts_of
+    from mocoop.grouping.parting import parts_by_meaning
+
+    texts = texts_of(lookup.group_of(document, group_id))
+    return edit.split_into(document, group_id, parts_by_meaning(texts, count))

@@ -1,0 +1,118 @@
+"""What the commands that change a group file share: their options, and the one way from a change to the file.
+
+The changes are in `mocoop.grouping.edit`. A command gives one here; it is checked, told on one line, noted in the
+provenance with its time, and written where it belongs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mocoop import cli
+from mocoop.errors import UsageError
+from mocoop.grouping.commands.shared import FILE, OUT, print_json, stdin_or
+
+if TYPE_CHECKING:
+    from mocoop.findings import Finding
+    from mocoop.grouping.inplace import Opened
+    from mocoop.groups import GroupFile
+
+    Document = dict[str, Any]
+
+MOST_NOTED = 300  # characters of a change that the provenance keeps
+
+
+@dataclass(frozen=True)
+class Writing:
+    """Which file is changed, and where the changed one goes."""
+
+    path: str
+    out: Path | None
+    force: bool
+    dry_run: bool
+    as_json: bool
+
+    def apply(self, step: str, change: Callable[[Document], Document]) -> bool:
+        """Read the file, change it, tell the change and write it; False where the change changes nothing.
+
+        Raises GroupFileError for a file that is wrong or would be, UsageError, StorageError.
+        """
+        from mocoop.grouping.diff import differences, one_line
+        from mocoop.grouping.provenance import now, with_step
+        from mocoop.groups import dump_groups, parse_groups
+
+        opened = self.opened()
+        document = change(opened.document)
+        changes = differences(opened.document, document)
+        told = one_line(changes)
+        if changes:
+            document = with_step(document, step, at=now(), change=_cut(told))
+        changed = parse_groups(dump_groups(document), source=self.path)
+        self._tell(told, opened.file, changed)
+        if self.as_json:
+            print_json(changed=bool(changes), written=not self.dry_run, changes=[c.as_dict() for c in changes])
+        if not self.dry_run and (changes or self.out is not None):
+            self._write(opened, document)
+        return bool(changes)
+
+    def opened(self) -> Opened:
+        """The file to change, from stdin where it is -. Raises GroupFileError."""
+        from mocoop.grouping.inplace import Opened, open_groups
+        from mocoop.groups import parse_groups
+
+        given = stdin_or(self.path)
+        return Opened("-", given[0], parse_groups(given[0], source=given[1])) if given else open_groups(self.path)
+
+    def _tell(self, told: str, before: GroupFile, after: GroupFile) -> None:
+        prefix = "would change " if self.dry_run else ""
+        click.echo(cli.printable(f"{prefix}{self.path}: {told}"), err=not self.dry_run or self.as_json)
+        for finding in _new_findings(before, after):
+            cli.say(f"{finding.severity}: {finding.code} {finding.message} ({finding.hint})")
+
+    def _write(self, opened: Opened, document: Document) -> None:
+        from mocoop.grouping.inplace import write_document
+        from mocoop.groups import dump_groups, save_groups
+
+        if self.out is None and self.path != "-":
+            write_document(opened, document)
+        elif self.out is None or str(self.out) == "-":
+            if self.as_json:
+                raise UsageError("the file and --json cannot both go to stdout", "give the file a name with -o FILE")
+            click.echo(dump_groups(document), nl=False)
+        elif os.path.lexists(self.out) and not self.force:
+            raise UsageError(f"{self.out} exists already", "choose another name, or overwrite it with --force")
+        else:
+            save_groups(self.out, document, overwrite=self.force)
+
+
+def changes_file(command: Callable[..., Any]) -> Callable[..., Any]:
+    """The argument FILE and the options -o, --force, --dry-run and --json, handed on as one `writing`."""
+
+    @click.argument("path", metavar="FILE", type=FILE)
+    @click.option("-o", "--out", type=OUT, help="Write there, and leave FILE as it is.")
+    @click.option("--force", is_flag=True, help="Overwrite the file of -o.")
+    @click.option("--dry-run", is_flag=True, help="Only say what would change.")
+    @click.option("--json", "as_json", is_flag=True, help="The changes as one JSON object.")
+    @wraps(command)
+    def wrapped(path: str, out: Path | None, force: bool, dry_run: bool, as_json: bool, **others: Any) -> Any:
+        return command(writing=Writing(path, out, force, dry_run, as_json), **others)
+
+    return wrapped
+
+
+def _new_findings(before: GroupFile, after: GroupFile) -> list[Finding]:
+    """Warnings that the change brought, and that the metrics no longer match."""
+    known = {(finding.code, finding.message) for finding in before.findings}
+    told = [finding for finding in after.findings if finding.severity == "warning" or finding.code == "G120"]
+    return [finding for finding in told if (finding.code, finding.message) not in known]
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MOST_NOTED else text[: MOST_NOTED - 3] + "..."
