@@ -7,8 +7,12 @@ said to the model is elsewhere.
 
 from __future__ import annotations
 
+import base64
+import html
+import json
 import os
 import re
+import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -25,6 +29,8 @@ MAX_CONFIG_BYTES = 64 * 1024
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _SECRETS = ("key", "api_key", "apikey", "token", "password", "secret")
+_REDACTED = "[key]"
+_START = 12  # characters of a key that are its start, and no longer a hint which key it is
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
@@ -83,6 +89,21 @@ class Key:
     value: str | None = field(default=None, repr=False)
     variable: str | None = None
 
+    def redact(self, text: str) -> str:
+        """A text without the key: as it is, as a URL, JSON, HTML or base64 spell it, and cut off after its start."""
+        if not self.value:
+            return text
+        quoted = json.dumps(self.value)[1:-1]
+        encoded = base64.b64encode(self.value.encode()).decode()
+        percent = urllib.parse.quote(self.value, safe="")
+        for form in {self.value, quoted, quoted.replace("/", "\\/"), html.escape(self.value), percent, encoded}:
+            text = text.replace(form, _REDACTED)
+        return self._without_starts(text, self.value) if len(self.value) > _START else text
+
+    def _without_starts(self, text: str, value: str) -> str:
+        pieces = text.split(value[:_START])
+        return _REDACTED.join([pieces[0], *(_after_common(piece, value[_START:]) for piece in pieces[1:])])
+
 
 def resolve(options: Mapping[str, Any], config: str | os.PathLike[str] | None = None) -> Settings:
     """Settings from options (those that are not None) over a file over the defaults.
@@ -130,6 +151,12 @@ def warnings(settings: Settings, key: Key, environ: Mapping[str, str] = os.envir
     if parts.scheme == "http" and parts.hostname not in LOOPBACK and key.value:
         told.append(f"the key of {key.variable} goes to {settings.host} over a connection that is not encrypted")
     return told
+
+
+def _after_common(text: str, rest: str) -> str:
+    """What follows in a text after as much of `rest` as it begins with."""
+    same = next((at for at, (a, b) in enumerate(zip(text, rest, strict=False)) if a != b), min(len(text), len(rest)))
+    return text[same:]
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:

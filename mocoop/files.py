@@ -50,6 +50,15 @@ _HINTS = {
 }
 
 
+def cache_root() -> Path:
+    """Where everything is kept that can be made again: $MOCOOP_CACHE, or the platform's cache folder."""
+    if folder := os.environ.get("MOCOOP_CACHE"):
+        return Path(folder)
+    import platformdirs
+
+    return Path(platformdirs.user_cache_dir("mocoop"))
+
+
 def sha256_bytes(data: bytes) -> str:
     """Hex SHA-256 of bytes."""
     return hashlib.sha256(data).hexdigest()

@@ -21,6 +21,7 @@ from mocoop.grouping.commands.shared import TEXT_FILE
 
 if TYPE_CHECKING:
     from mocoop.grouping.llm_session import Session
+
     from mocoop.grouping.llm_settings import Settings
 
 _SETTINGS = ("model", "base_url", "key_env", "structured", "temperature", "timeout", "total_timeout", "max_tokens")

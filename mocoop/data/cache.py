@@ -14,7 +14,6 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
-import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -27,6 +26,7 @@ import numpy as np
 from mocoop.errors import StorageError
 from mocoop.files import (
     atomic_path,
+    cache_root,
     json_bytes,
     os_error,
     read_json,
@@ -218,11 +218,7 @@ class FeatureCache:
 
 def default_root() -> Path:
     """$MOCOOP_CACHE, or the platform's cache folder."""
-    if folder := os.environ.get("MOCOOP_CACHE"):
-        return Path(folder)
-    import platformdirs
-
-    return Path(platformdirs.user_cache_dir("mocoop"))
+    return cache_root()
 
 
 def _take(lock: BaseFileLock) -> bool:
