@@ -1,4 +1,4 @@
-"""Templates that are to be grouped: from a group file, or from a text with one template a line.
+"""Templates that are to be grouped: from a group file, a text with one template a line, or any file `import` reads.
 
 A pool never loses a template: what only differs in case or an article stays. Only the very same text given twice is
 taken once, since a group file cannot hold it twice, and that is told.
@@ -7,9 +7,22 @@ taken once, since a group file cannot hold it twice, and that is told.
 from __future__ import annotations
 
 import os
+import re
+import sys
 from dataclasses import dataclass
+from pathlib import PurePath
 
-from mocoop.groups import GroupFile, Template
+from mocoop import files
+from mocoop.errors import GroupFileError
+from mocoop.grouping.convert import chosen, read_listings
+from mocoop.grouping.convert.checks import Checked, checked
+from mocoop.grouping.convert.listing import refuse
+from mocoop.grouping.generate import clean_domain
+from mocoop.groups import MAX_BYTES, GroupFile, Template, parse_groups
+from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATES
+
+MOST_TEMPLATES = MAX_GROUPS * MAX_TEMPLATES  # what a group file could hold
+_GROUP_FILE = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{(?=.*"groups"\s*:)', re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -20,6 +33,7 @@ class Pool:
     templates: tuple[Template, ...]
     file: GroupFile | None = None
     repeated: int = 0  # texts that stood there more than once, counted without their first
+    notices: tuple[str, ...] = ()  # what a person should know of how the file was read
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -32,9 +46,50 @@ def pool_of(file: GroupFile) -> Pool:
     return Pool(file.domain, tuple(template for group in file.groups for template in group.templates), file)
 
 
-def read_pool(path: str | os.PathLike[str], *, domain: str | None = None) -> Pool:
-    """A pool from a file; `domain` overrules the group file's, and for a text the file's name.
+def read_pool(path: str | os.PathLike[str], *, domain: str | None = None, name: str | None = None) -> Pool:
+    """A pool from a file, or from stdin where the path is "-".
 
-    Raises GroupFileError with every line that is no template, and its rule code.
+    Args:
+        path: a group file, a text with one template a line, or anything `mocoop-groups import` reads.
+        domain: overrules the group file's; for other files it is otherwise the file's name.
+        name: which list to take where the file holds several.
+
+    Raises:
+        GroupFileError: with every line that is no template, its place and its rule code.
+        UsageError: several lists and no name for one of them; a domain of nothing.
     """
-    raise NotImplementedError
+    data, source = read_given(path)
+    wanted = None if domain is None else clean_domain(domain)
+    if is_group_file(data):
+        pool = pool_of(parse_groups(data, source=source))
+        return pool if wanted is None else Pool(wanted, pool.templates, pool.file)
+    listing = chosen(read_listings(data, source), name, source)
+    found = checked(listing, source)
+    if len(found.texts) > MOST_TEMPLATES:
+        raise refuse("G024", f"it holds {len(found.texts):,} templates", f"at most {MOST_TEMPLATES:,} here", source)
+    templates = tuple(map(Template, found.texts))
+    return Pool(wanted or domain_of(source), templates, None, len(found.repeated), (*listing.notices, *told(found)))
+
+
+def read_given(path: str | os.PathLike[str]) -> tuple[bytes, str]:
+    """A file's bytes and its name for messages; stdin where the path is "-". Raises GroupFileError."""
+    if os.fspath(path) == "-":
+        return sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>"
+    data = files.read_bytes(path, max_bytes=MAX_BYTES, what="file of templates", error=GroupFileError)
+    return data, os.fspath(path)
+
+
+def is_group_file(data: bytes) -> bool:
+    """Whether bytes are meant as a group file: a JSON object with groups."""
+    return _GROUP_FILE.match(data) is not None
+
+
+def domain_of(source: str) -> str:
+    """A domain from a file's name: "satellite_images.txt" is about satellite images."""
+    words = " ".join(re.sub(r"[_\-\s]+", " ", PurePath(source).name.partition(".")[0]).split())
+    return clean_domain(words) if any(char.isalnum() for char in words) and source != "<stdin>" else "templates"
+
+
+def told(found: Checked) -> tuple[str, ...]:
+    """What a reader should be told of templates that were changed on their way in."""
+    return (f"the slot of {found.respelt} templates was written anew as {{}}",) if found.respelt else ()

@@ -90,7 +90,7 @@ def parse(data: bytes, *, max_bytes: int) -> Parsed:
     if len(data) > max_bytes:
         message = f"larger than {max_bytes:,} bytes"
         return _unreadable(Fault("size", message, "this is not a file of the kind expected here"))
-    text, fault = _decode(data)
+    text, fault = decode(data)
     if fault is not None:
         return _unreadable(fault)
     suspects = _Suspects()
@@ -212,7 +212,8 @@ def _unreadable(fault: Fault, text: str = "") -> Parsed:
     return Parsed(None, text, False, (fault,))
 
 
-def _decode(data: bytes) -> tuple[str, Fault | None]:
+def decode(data: bytes) -> tuple[str, Fault | None]:
+    """Bytes as text, or what says that they are no UTF-8. A byte order mark is dropped."""
     other = _other_encoding(data)
     if other:
         return "", Fault("encoding", f"the text is {other}, not UTF-8", "save it again as UTF-8")

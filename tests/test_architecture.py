@@ -60,6 +60,7 @@ def test_the_curator_meets_the_trainer_in_group_files_only(path):
         *shared,
         "mocoop.tokens",
         "mocoop.templatetext",
+        "mocoop.strictjson",
         "mocoop.grouprules",
         "mocoop.data.classnames",
         "mocoop.__version__",

@@ -1,0 +1,99 @@
+"""From the sentences of a foreign file to templates: slots as {} and every rule of a template's text, all at once.
+
+Other software writes the slot as {c}, {0}, {class} or %s. What is one of these and nothing else becomes {}; anything
+doubtful is an error with its place, never a guess and never a sentence left out.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from mocoop.findings import Finding, Problem, quote
+from mocoop.grouping.convert.listing import Listing, Section, Sentence, finding, refusal
+from mocoop.groupschema import MAX_TEMPLATE_LENGTH
+from mocoop.templatetext import SLOT, special_problem, template_problems
+
+_SPELLINGS = re.compile(
+    r"\{ *(?:0|c|cls|class|class[ _-]?name|name|label|category|object|concept)? *\}"
+    r"|\[(?:class|class[ _-]?name)\]|<(?:class|class[ _-]?name)>|%s",
+    re.IGNORECASE,
+)
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Checked:
+    """Templates that keep every rule of one template; `respelt` had another slot, `repeated` stood there before."""
+
+    sections: tuple[Section, ...]
+    respelt: int = 0
+    repeated: tuple[Sentence, ...] = ()
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All templates in their order."""
+        return tuple(sentence.text for section in self.sections for sentence in section.sentences)
+
+
+def checked(listing: Listing, source: str) -> Checked:
+    """The listing's templates. A text given twice is kept once, where it stands first.
+
+    Raises GroupFileError with every sentence that is no template, and with groups that only hold repeats.
+    """
+    respelt = [replace(one, text=with_slot(one.text)) for one in listing.sentences]
+    findings = [found for one in respelt for found in _findings(one, source)]
+    if not listing.sentences:
+        findings.append(finding("G024", "there is no template in it", 'write one, as "a photo of a {}."', source))
+    if findings:
+        raise refusal(source, findings)
+    changed = sum(old.text != new.text for old, new in zip(listing.sentences, respelt, strict=True))
+    sections, repeated = _without_repeats(listing, source)
+    return Checked(sections, changed, repeated)
+
+
+def with_slot(text: str) -> str:
+    """A sentence with {} for its slot, where it has exactly one in a spelling that is known; else as it is."""
+    found = _SPELLINGS.findall(text)
+    return _SPELLINGS.sub(SLOT, text) if len(found) == 1 else text
+
+
+def _findings(sentence: Sentence, source: str) -> Iterator[Finding]:
+    for problem in _problems(sentence.text):
+        yield finding(problem.code, problem.message, problem.hint, source, sentence.line, sentence.column)
+
+
+def _problems(text: str) -> Iterator[Problem]:
+    if _SURROGATE.search(text):
+        yield Problem("G007", (), f"the template holds half a character: {quote(text)}", "write the whole character")
+        return
+    if len(text) > MAX_TEMPLATE_LENGTH:
+        message = f"the template is {len(text):,} characters long: {quote(text)}"
+        yield Problem("G024", (), message, f"at most {MAX_TEMPLATE_LENGTH} characters here")
+    yield from template_problems(text, (), "the template")
+    special = special_problem(text, (), "the template")
+    if special:
+        yield special
+
+
+def _without_repeats(listing: Listing, source: str) -> tuple[tuple[Section, ...], tuple[Sentence, ...]]:
+    first: dict[str, Sentence] = {}
+    repeated, sections, emptied = [], [], []
+    for section in listing.sections:
+        sentences = [replace(one, text=with_slot(one.text)) for one in section.sentences]
+        kept = [one for one in sentences if first.setdefault(one.text, one) is one]
+        repeated += [one for one in sentences if first[one.text] is not one]
+        if sentences and not kept:
+            emptied.append(_emptied(section, sentences[0], first[sentences[0].text], source))
+        sections.append(replace(section, sentences=tuple(kept)))
+    if emptied:
+        raise refusal(source, emptied)
+    return tuple(section for section in sections if section.sentences), tuple(repeated)
+
+
+def _emptied(section: Section, sentence: Sentence, earlier: Sentence, source: str) -> Finding:
+    message = f"the group {quote(section.name or '')} holds only templates of earlier groups: {quote(sentence.text)}"
+    where = f"{earlier.line}:{earlier.column}"
+    hint = f"it stands already at {where}; a template has one group, take one of the two out"
+    return finding("G103", message, hint, source, sentence.line, sentence.column)

@@ -1,0 +1,101 @@
+"""Text with one template a line, and JSON lists: the two simplest ways to hand over templates.
+
+In a text blank lines and lines that start with # are skipped, and a list's marks ("- ", "* ", "1. ") are taken off. A
+line in double quotes is read as JSON text, so that any template can be written, one that starts with # too. JSON is a
+list of texts, or an object of such lists (CLIP_benchmark's form).
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from mocoop import strictjson
+from mocoop.grouping.convert.listing import Listing, Sentence, finding, flat, refusal, refuse
+from mocoop.groups import MAX_BYTES
+from mocoop.strictjson import Lines, Path, pointer
+
+_MARK = re.compile(r"(?:[-*+\u2022\u2013]|\d{1,3}[.)])[ \t]+")
+_QUOTED = re.compile(r'("(?:[^"\\]|\\.)*"),?')
+_FAULT_CODES = {"size": "G002", "encoding": "G003", "syntax": "G004", "depth": "G005", "number": "G006",
+                "surrogate": "G007", "duplicate": "G105"}  # fmt: skip
+
+
+def read_text(text: str, _source: str = "") -> list[Listing]:
+    """The one list of a text, a template a line. Raises nothing: what a line may hold is checked later."""
+    marked = 0
+    sentences = []
+    for number, line in enumerate(text.split("\n"), start=1):
+        bare = line.strip(" \t\r")
+        if not bare or bare.startswith("#"):
+            continue
+        mark = _MARK.match(bare)
+        marked += mark is not None
+        said = bare[mark.end() :] if mark else bare
+        sentences.append(Sentence(_unquoted(said), number, line.index(bare) + len(bare) - len(said) + 1))
+    notices = (f'list marks ("- ", "1. ") were taken off {marked} lines',) if marked else ()
+    return [flat(sentences, "", notices)]
+
+
+def text_line(text: str) -> str:
+    """A template as a line of such a text: as it is, or in quotes where it would be read as something else."""
+    read = read_text(text)[0].sentences
+    return text if [sentence.text for sentence in read] == [text] else json.dumps(text, ensure_ascii=False)
+
+
+def read_json(text: str, source: str) -> list[Listing]:
+    """The lists of a JSON file. Raises GroupFileError with every fault of the JSON and everything that is no text."""
+    parsed = strictjson.parse(text.encode(), max_bytes=2 * MAX_BYTES)
+    if parsed.faults:
+        raise refusal(
+            source,
+            [finding(_FAULT_CODES[f.kind], f.message, f.hint, source, f.line, f.column) for f in parsed.faults],
+        )
+    lists = list(_lists(parsed.value))
+    places = _places(parsed.text)
+    wrong = [path for _, path, items in lists for path in _not_text(path, items)]
+    if wrong or not lists:
+        hint = 'a list of templates is written ["a photo of a {}.", ...]'
+        found = [
+            finding("G022", f"not a text at {pointer(path) or '/'}", hint, source, *places[path]) for path in wrong
+        ]
+        raise refusal(source, found) if found else refuse("G022", "there is no list of templates in it", hint, source)
+    return [flat(_sentences(path, items, places), name) for name, path, items in lists]
+
+
+def _unquoted(line: str) -> str:
+    """The text of a line that is JSON text; any other line as it is."""
+    match = _QUOTED.fullmatch(line)
+    if match is None:
+        return line
+    try:
+        return str(json.loads(match[1]))
+    except ValueError:  # a backslash that is no escape
+        return line
+
+
+def _lists(value: Any) -> Iterator[tuple[str, Path, list[Any]]]:
+    """Name, path and items of each list; an object may hold lists, and texts as lists of one."""
+    if isinstance(value, list):
+        yield "", (), value
+    elif isinstance(value, dict):
+        for key, held in value.items():
+            if isinstance(held, list):
+                yield key, (key,), held
+
+
+def _sentences(path: Path, items: list[str], places: dict[Path, tuple[int, int]]) -> Iterator[Sentence]:
+    for index, text in enumerate(items):
+        line, column = places.get((*path, index), (1, 1))
+        yield Sentence(text, line, column)
+
+
+def _not_text(path: Path, items: list[Any]) -> Iterator[Path]:
+    return ((*path, index) for index, item in enumerate(items) if not isinstance(item, str))
+
+
+def _places(text: str) -> dict[Path, tuple[int, int]]:
+    lines = Lines(text)
+    return {place.path: lines.at(place.value) for place in strictjson.places(text)}

@@ -1,0 +1,161 @@
+"""Reading pools: nothing is lost, nothing merged, and every line that is no template is named."""
+
+from __future__ import annotations
+
+import io
+import json
+import sys
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mocoop.errors import GroupFileError, MoCoOpError, UsageError
+from mocoop.grouping.paper import paper_groups, paper_names
+from mocoop.grouping.pool import MOST_TEMPLATES, pool_of, read_pool
+from mocoop.groups import MAX_BYTES, load_groups
+
+
+@pytest.fixture
+def written(tmp_path):
+    def write(name, content):
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+def test_a_text_gives_a_template_a_line(written):
+    text = "# our own\n\na photo of a {}.\n  {} seen from above \n\n# a blurry {}.\na Photo of a {}.\n"
+    pool = read_pool(written("satellite_images.txt", text))
+    assert pool.texts == ("a photo of a {}.", "{} seen from above", "a Photo of a {}.")
+    assert pool.domain == "satellite images"
+    assert (pool.repeated, pool.file, pool.notices) == (0, None, ())
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_line_ends_and_a_byte_order_mark_do_not_matter(written, end, mark):
+    text = mark + end.join(["a {}.", "b {}.", "", "c {}."])
+    assert read_pool(written("p.txt", text)).texts == ("a {}.", "b {}.", "c {}.")
+
+
+def test_list_marks_are_taken_off_and_that_is_told(written):
+    pool = read_pool(written("p.txt", "- a {}.\n* b {}.\n1. c {}.\n23) d {}.\n\u2022 e {}.\n3d {}.\n-f {}.\n"))
+    assert pool.texts == ("a {}.", "b {}.", "c {}.", "d {}.", "e {}.", "3d {}.", "-f {}.")
+    assert pool.notices == ('list marks ("- ", "1. ") were taken off 5 lines',)
+
+
+def test_a_line_in_quotes_is_taken_word_by_word(written):
+    pool = read_pool(written("p.txt", '"# {}",\n"  a \\"{}\\" sign"\n"a {}" on a wall\n"back\\slash {}"\n'))
+    assert pool.texts == ("# {}", '  a "{}" sign', '"a {}" on a wall', '"back\\slash {}"')
+
+
+def test_the_same_text_twice_is_counted_and_nothing_else_is_merged(written):
+    pool = read_pool(written("p.txt", "a photo of a {}.\nA photo of a {}.\na photo of the {}\na photo of a {}.\n"))
+    assert pool.texts == ("a photo of a {}.", "A photo of a {}.", "a photo of the {}")
+    assert pool.repeated == 1
+
+
+@pytest.mark.parametrize("spelt", ["{c}", "{0}", "{class}", "{class_name}", "{CLS}", "{ }", "[CLASS]", "<class>", "%s"])
+def test_other_spellings_of_the_slot_are_understood_and_told(written, spelt):
+    pool = read_pool(written("p.txt", f"a photo of a {spelt}.\n"))
+    assert pool.texts == ("a photo of a {}.",)
+    assert pool.notices == ("the slot of 1 templates was written anew as {}",)
+
+
+def test_every_bad_line_is_named_with_its_place_and_rule(written):
+    lines = [
+        "a {}.",
+        "no slot",
+        "  two {} {}",
+        "a {0.__class__}",
+        "{color} {c}",
+        "{}",
+        "a \u200b{}",
+        "<end_of_text> {}",
+    ]
+    path = written("p.txt", "\n".join([*lines, "x" * 200 + "{}", "tab\t{}"]) + "\n")
+    with pytest.raises(GroupFileError) as caught:
+        read_pool(path)
+    found = {(f.line, f.code) for f in caught.value.findings}
+    assert found == {(2, "G030"), (3, "G030"), (4, "G030"), (5, "G030"), (6, "G034"), (7, "G032"), (8, "G033"),
+                     (9, "G024"), (10, "G031")}  # fmt: skip
+    assert f"{path}:3:3: G030" in str(caught.value)
+    assert caught.value.exit_code == 3
+    assert all(f.hint for f in caught.value.findings)
+
+
+def test_json_lists_are_read(written):
+    assert read_pool(written("p.json", json.dumps(["a {}.", "b {c}."]))).texts == ("a {}.", "b {}.")
+    with pytest.raises(GroupFileError, match=r"p\.json:2:2: G022 .*/1"):
+        read_pool(written("p.json", '["a {}.",\n 5]'))
+    with pytest.raises(GroupFileError, match="G004"):
+        read_pool(written("p.json", '["a {}.",]'))
+    with pytest.raises(GroupFileError, match="no list of templates"):
+        read_pool(written("p.json", "5"))
+
+
+def test_of_several_lists_one_is_named(written):
+    path = written("p.json", json.dumps({"pets": ["a {c}."], "cars": ["my {c}.", "our {c}."]}))
+    with pytest.raises(UsageError, match=r"2 lists: pets \(1\), cars \(2\)"):
+        read_pool(path)
+    assert read_pool(path, name="cars").texts == ("my {}.", "our {}.")
+    with pytest.raises(UsageError, match="no list called 'cats'"):
+        read_pool(path, name="cats")
+
+
+@pytest.mark.parametrize("name", paper_names())
+def test_a_group_file_gives_its_templates_group_by_group(written, name):
+    path = written("any.json", paper_groups(name))
+    file = load_groups(path)
+    pool = read_pool(path)
+    assert pool == pool_of(file)
+    assert pool.texts == tuple(text for group in file.groups for text in group.texts)
+    assert (pool.domain, pool.file) == (file.domain, file)
+    assert read_pool(path, domain="maps").domain == "maps"
+
+
+def test_a_broken_group_file_is_refused_as_one(written):
+    with pytest.raises(GroupFileError, match="G020.*schema_version"):
+        read_pool(written("p.json", '{"domain": "x", "groups": [{"id": "a", "templates": ["a {}."]}]}'))
+
+
+def test_stdin_is_read(monkeypatch):
+    for data in (b"a {}.\nb {}.\n", b'["a {}.", "b {}."]'):
+        monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(data)))
+        pool = read_pool("-")
+        assert (pool.texts, pool.domain) == (("a {}.", "b {}."), "templates")
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(paper_groups("eurosat"))))
+    assert read_pool("-").domain == "EuroSAT"
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(b"", "G024"), (b"# only words\n\n", "G024"), ("a {}".encode("utf-16"), "G003"), (b"\xff {}", "G003")],
+)
+def test_what_holds_no_text_or_none_that_can_be_read(written, content, code):
+    with pytest.raises(GroupFileError, match=code):
+        read_pool(written("p.txt", content))
+
+
+def test_too_much_is_refused(written, tmp_path):
+    with pytest.raises(GroupFileError, match="larger than"):
+        read_pool(written("p.txt", b"a {}.\n" * (MAX_BYTES // 6 + 1)))
+    with pytest.raises(GroupFileError, match="G024"):
+        read_pool(written("p.txt", "".join(f"{n} {{}}\n" for n in range(MOST_TEMPLATES + 1))))
+    with pytest.raises(GroupFileError, match="No such file"):
+        read_pool(tmp_path / "none.txt")
+    with pytest.raises(UsageError, match="domain is empty"):
+        read_pool(written("p.txt", b"a {}.\n"), domain=" ")
+
+
+@given(data=st.binary(max_size=200), name=st.sampled_from(["p.txt", "p.json", "p"]))
+def test_any_bytes_raise_only_our_errors(tmp_path_factory, data, name):
+    path = tmp_path_factory.mktemp("pool") / name
+    path.write_bytes(data)
+    try:
+        read_pool(path)
+    except MoCoOpError as error:
+        assert error.exit_code in (2, 3)
