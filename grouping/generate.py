@@ -17,6 +17,8 @@ from mocoop import __version__
 from mocoop.errors import UsageError
 from mocoop.grouping.bank import Aspect, Bank, load_bank
 from mocoop.grouping.domains import Match, match_domain, match_profiles, nearest_word
+from mocoop.grouping.keep import Kept, texts_of
+from mocoop.grouping.sift import class_words, names_a_class, words_of
 from mocoop.grouprules import MANY_GROUPS, PLAIN_WORDS
 from mocoop.groups import check, dump_groups
 from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATES
@@ -51,6 +53,7 @@ def generate_from_bank(
     supertype: str | None = None,
     class_names: Sequence[str] = (),
     include_general: bool = True,
+    kept: Kept | None = None,
 ) -> Generated:
     """Groups for a domain from the bank.
 
@@ -63,30 +66,33 @@ def generate_from_bank(
         supertype: what every class is a kind of; "a photo of a {}, a kind of ..." then starts the first expert.
         class_names: templates that contain one of them are left out.
         include_general: keep one group of plain wording.
+        kept: what must stay of an earlier file, and what must not come back.
 
     Raises:
         UsageError: an empty domain, impossible numbers, an unknown profile or kind, a supertype that fits no sentence.
     """
-    domain = clean_domain(domain)
-    _check_numbers(groups, per_group, class_kind)
+    domain, kept = clean_domain(domain), kept or Kept()
+    check_numbers(groups, per_group, class_kind)
     match = match_profiles(profiles) if profiles else match_domain(domain)
     kind = class_kind or match.class_kind
-    opening = None if supertype is None else _supertype_sentence(supertype, kind, class_names)
+    opening = None if supertype is None else supertype_sentence(supertype, kind, class_names)
     if opening and include_general and per_group == 1:
         raise UsageError("one template a group leaves no room for the supertype", "ask for --per-group 2 or more")
-    bank, wording = load_bank(), _Wording(kind, domain, frozenset(_words(name) for name in class_names))
+    bank, wording = load_bank(), _Wording(kind, domain, class_words(class_names), kept)
     served = [aspect for aspect in map(bank.aspect, match.aspects) if _serves(aspect, kind)]
     aspects = _with_plain(served, bank, wording) if include_general else [a for a in served if a.name not in _GENERAL]
-    built = list(_groups(aspects, wording, per_group, opening))[: groups or match.suggested_groups]
+    fresh = list(_groups(aspects, wording, per_group, opening))
+    built = kept.weave(fresh, count=groups or match.suggested_groups, per_group=per_group)
     if not built:
         raise UsageError("each template contains a class name", "check the class names; they should be no plain words")
     notices = [
         *_match_notices(match, domain, bool(profiles)),
-        *_number_notices(groups, len(built)),
+        *number_notices(groups, len(built)),
         *_kind_notices(match, served, kind),
         *_class_notices(served, wording, built, include_general),
+        *([notice] if (notice := kept.notice()) else []),
     ]
-    return Generated(_document(domain, kind, built, match, bank), tuple(notices))
+    return Generated(kept.carry(_document(domain, kind, built, match, bank)), tuple(notices))
 
 
 def clean_domain(text: str) -> str:
@@ -116,7 +122,8 @@ def _seen(char: str) -> str:
     return "" if problem.code == "G032" else " "
 
 
-def _check_numbers(groups: int | None, per_group: int, class_kind: str | None) -> None:
+def check_numbers(groups: int | None, per_group: int, class_kind: str | None) -> None:
+    """Raises UsageError for numbers or a kind of classes that cannot be."""
     if groups is not None and not 1 <= groups <= MAX_GROUPS:
         raise UsageError(f"{groups} groups cannot be", f"ask for 1 to {MAX_GROUPS}; 5 to 8 suit most data sets")
     if not 1 <= per_group <= MAX_TEMPLATES:
@@ -125,7 +132,7 @@ def _check_numbers(groups: int | None, per_group: int, class_kind: str | None) -
         raise UsageError(f"no class kind is called {class_kind!r}", f"choose {', '.join(KINDS)}")
 
 
-def _supertype_sentence(supertype: str, kind: str, class_names: Sequence[str]) -> str:
+def supertype_sentence(supertype: str, kind: str, class_names: Sequence[str]) -> str:
     """The sentence that says what every class is a kind of. Raises UsageError where no file could hold it."""
     noun = _cleaned(supertype, "supertype", 'say what every class is: --supertype "land cover"').rstrip(". ")
     sentence = f"a photo of {'a {}' if kind in _TAKE_ARTICLES else '{}'}, a kind of {noun}."
@@ -139,41 +146,30 @@ def _supertype_sentence(supertype: str, kind: str, class_names: Sequence[str]) -
 
 @dataclass(frozen=True)
 class _Wording:
-    """How templates suit one file: the kind of its classes, its domain, and the class names to keep out."""
+    """How templates suit one file: the kind of its classes, its domain, class names and templates to keep out."""
 
     kind: str
     domain: str
     class_names: frozenset[tuple[str, ...]]
+    kept: Kept
 
     def templates(self, aspect: Aspect) -> list[str]:
         """An aspect's templates as this file may hold them."""
-        return [text for text in self._suited(aspect) if not self._names_a_class(text)]
+        suited = (text for text in self._suited(aspect) if self.kept.allows(text))
+        return [text for text in suited if not names_a_class(text, self.class_names)]
 
     def left_out(self, aspect: Aspect) -> int:
         """How many of an aspect's templates contain a class name."""
-        return len(aspect.templates) - len(self.templates(aspect))
+        return sum(names_a_class(text, self.class_names) for text in self._suited(aspect))
 
     def is_plain(self, text: str) -> bool:
         """Whether a template says no more than what kind of picture it is."""
-        return set(_words(text)) <= PLAIN_WORDS | set(_words(self.domain))
+        return set(words_of(text)) <= PLAIN_WORDS | set(words_of(self.domain))
 
     def _suited(self, aspect: Aspect) -> Iterator[str]:
         """Drop the article before the slot where an aspect written for objects serves classes that take none."""
         takes_article = self.kind in _TAKE_ARTICLES or self.kind in aspect.class_kinds
         return (text if takes_article else _ARTICLE.sub("{}", text) for text in aspect.templates)
-
-    def _names_a_class(self, text: str) -> bool:
-        words = _words(text)
-        return any(
-            words[start : start + len(name)] == name
-            for name in self.class_names
-            for start in range(len(words) - len(name) + 1)
-            if len(" ".join(name)) > 2  # a class called "a" or "7" is in every other sentence, and no harm there
-        )
-
-
-def _words(text: str) -> tuple[str, ...]:
-    return tuple(re.findall(r"\w+", text.casefold()))
 
 
 def _serves(aspect: Aspect, kind: str) -> bool:
@@ -229,7 +225,8 @@ def _match_notices(match: Match, domain: str, named: bool) -> Iterator[str]:
         yield f"{words} calls for the profile {names}"
 
 
-def _number_notices(asked: int | None, made: int) -> Iterator[str]:
+def number_notices(asked: int | None, made: int) -> Iterator[str]:
+    """What is worth saying of a number of groups."""
     if asked and made < asked:
         yield f"the bank has templates for {made} groups in this domain, fewer than the {asked} asked for"
     if made == 1:
@@ -250,7 +247,7 @@ def _class_notices(
     named = sum(map(wording.left_out, served))
     if named:
         yield f"left out, as they contain a class name: {named} template{'s' if named > 1 else ''}"
-    if include_general and not any(wording.is_plain(text) for group in built for text in group["templates"]):
+    if include_general and not any(wording.is_plain(text) for group in built for text in texts_of(group)):
         yield "no group has a plain template: each contains a class name"
 
 

@@ -72,6 +72,8 @@ _KINDS = {
     "mixed": "names of several kinds",
 }
 
+_EXAMPLES = ("a photo of {}.", "a photo of {} at night.", "a pencil sketch of {}.")
+
 _TASK = """\
 You help to write prompt templates for an image classifier of the CLIP family. A template is a short English sentence
 about a picture in which {} stands for the name of any class, as in "a blurry photo of a {}.". Templates are the same
@@ -86,7 +88,7 @@ Name visual aspects that vary between the images of one class in the given domai
 - An aspect tells images of the same class apart (how a picture was taken, printed, lit, framed, weathered), never one
   class from another.
 - Only what can be seen in a picture.
-- No two aspects that overlap, and none for plain pictures: a group of plain templates exists already.
+- No two aspects that overlap, and none for plain pictures: those are written elsewhere.
 - Never name a class.
 - title: two to five words. description: one sentence that says what the aspect is. fits_when: one sentence that says
   which images it fits. id: the title in lower case with underscores.
@@ -158,6 +160,7 @@ def templates_prompt(
     """Asks for the templates of one aspect; `others` are the titles of the other groups."""
     schema = _object(templates=_list(_object(text=_TEXT, fits=_TEXT)))
     aspect = {"title": title, "description": description, "fits_when": fits_when}
+    slot = "a {}" if context.class_kind in ("object", "mixed") else "{}"
 
     def fewer() -> Prompt:
         return templates_prompt(context, title, description, fits_when, (count + 1) // 2, others)
@@ -172,7 +175,7 @@ def templates_prompt(
             **context.data,
             "aspect": aspect,
             "other_groups": list(others),
-            "examples_of_other_aspects": ["a photo of a {}.", "a photo of a {} at night.", "a pencil sketch of a {}."],
+            "examples_of_other_aspects": [text.replace("{}", slot) for text in _EXAMPLES],
         },
         schema=schema,
         most_tokens=max(1000, 80 * count),

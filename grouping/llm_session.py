@@ -73,7 +73,7 @@ class Session:
         wait: Wait,
     ) -> None:
         self.settings, self.seed = settings, seed
-        self._offline, self._refresh = offline, refresh
+        self.offline, self._refresh = offline, refresh
         self._cache = AnswerCache() if cache else None
         self._rejected, self._tell, self._wait = rejected, tell, wait
         self._client: Client | None = None
@@ -87,7 +87,7 @@ class Session:
         if found is not None:
             self.kept += 1
             return found
-        if self._offline:
+        if self.offline:
             hint = "run it once without --offline, with the same options, or take --backend bank"
             raise RemoteError(f"offline, and no answer of {self.settings.model} is kept for {prompt.title}", hint)
         reply, answer, value = self._answer(prompt, check)
@@ -99,7 +99,7 @@ class Session:
 
     def known(self, prompt: Prompt, check: Check[Checked]) -> Answer[Checked] | None:
         """A kept answer that passes the check, or None; nothing is sent."""
-        if self._cache is None or (self._refresh and not self._offline):
+        if self._cache is None or (self._refresh and not self.offline):
             return None
         entry = self._cache.read(key_of(prompt, self.settings, self.seed))
         if entry is None:

@@ -1,26 +1,54 @@
-"""`mocoop-groups generate`: a group file for a domain."""
+"""`mocoop-groups generate`: a group file for a domain, from the bank or from a language model."""
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mocoop import cli
-from mocoop.grouping.commands.shared import TEXT_FILE, class_names, deliver, force_option, group_count, out_option
+from mocoop.errors import GroupFileError, RemoteError, UsageError
+from mocoop.grouping.commands.model import ModelChoice, model_options, open_session
+from mocoop.grouping.commands.shared import (
+    FILE,
+    TEXT_FILE,
+    class_names,
+    deliver,
+    force_option,
+    group_count,
+    load,
+    out_option,
+)
+
+if TYPE_CHECKING:
+    from mocoop.grouping.generate import Generated
+    from mocoop.grouping.generate_llm import Wanted
+    from mocoop.grouping.keep import Kept
+    from mocoop.grouping.llm_session import Session
 
 
 @click.command()
 @click.option("--domain", required=True, help="What the images are of, in plain words.")
-@click.option("--backend", type=click.Choice(["auto", "bank"]), default="auto", show_default=True,
-              help="Who writes the templates; auto is the bank.")  # fmt: skip
+@click.option("--backend", type=click.Choice(["auto", "bank", "llm"]), default="auto", show_default=True,
+              help="Who writes; auto: a language model where there is a key or a server, else the bank.")  # fmt: skip
 @click.option("--groups", "count", default="auto", show_default=True, help="How many groups, or auto.")
 @click.option("--per-group", default=6, show_default=True, help="Templates a group, at most.")
 @click.option("--class-kind", help="What the classes are: object, scene, activity, texture, finding or mixed.")
 @click.option("--profile", "profiles", multiple=True, help="Overrule the profile that the domain would match.")
 @click.option("--supertype", help='What every class is a kind of, such as "land cover".')
-@click.option("--classes", type=TEXT_FILE, help="Class names, one a line: templates that contain one are left out.")
+@click.option("--classes", type=TEXT_FILE,
+              help="Class names, one a line: kept out of templates; a model is shown at most 12.")  # fmt: skip
 @click.option("--general/--no-general", default=True, show_default=True, help="Keep one group of plain wording.")
+@click.option("--from", "earlier", type=FILE,
+              help="An earlier file: what is locked there stays, what was taken out stays out.")  # fmt: skip
+@click.option("--fresh", is_flag=True, help="Keep nothing of the file that is overwritten.")
+@click.option("--seed", type=click.IntRange(0, 2**31 - 1), default=0, show_default=True,
+              help="Draws the class names shown; sent to the model, which may ignore it.")  # fmt: skip
+@click.option("--offline", is_flag=True, help="Send nothing: kept answers of the model, or the bank.")
+@click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
+@model_options
 @out_option
 @force_option
 def generate(
@@ -33,31 +61,127 @@ def generate(
     supertype: str | None,
     classes: Path | None,
     general: bool,
+    earlier: str | None,
+    fresh: bool,
+    seed: int,
+    offline: bool,
+    dry_run: bool,
+    model: ModelChoice,
     out: Path | None,
     force: bool,
 ) -> None:
     """Write a group file for a domain.
 
-    The bank's templates are hand-written; the same call gives the same file, to the byte.
+    The bank's templates are hand-written; the same call gives the same file, to the byte. A language model writes new
+    ones: its answers are checked and kept, and a person should read the file before it is used. The key comes from the
+    environment only.
 
     \b
     mocoop-groups generate --domain "satellite imagery" -o groups.json
-    mocoop-groups generate --domain "chest x-rays" --groups 5 --per-group 4
+    mocoop-groups generate --domain "kimono patterns" --backend llm --classes classes.txt -o groups.json
+    mocoop-groups generate --domain "chest x-rays" --base-url http://localhost:11434/v1 --model llama3.1
     """
-    from mocoop.grouping.generate import generate_from_bank
-
-    if backend == "auto":
-        cli.say("backend: bank (hand-written templates, nothing leaves this machine)")
-    made = generate_from_bank(
-        domain,
-        groups=group_count(count),
-        per_group=per_group,
-        class_kind=class_kind,
-        profiles=profiles,
-        supertype=supertype,
-        class_names=class_names(classes) or (),
-        include_general=general,
-    )
+    _check_out(out, force, dry_run)
+    wanted = {
+        "groups": group_count(count),
+        "per_group": per_group,
+        "class_kind": class_kind,
+        "profiles": profiles,
+        "supertype": supertype,
+        "class_names": class_names(classes) or (),
+        "include_general": general,
+        "kept": _kept(earlier, out, force, fresh),
+    }
+    session = open_session(model, seed=seed, offline=offline, out=out)
+    made = _made(domain, _backend(backend, session), wanted, session, dry_run=dry_run)
+    if made is None:
+        return
     for notice in made.notices:
         cli.say(notice)
     deliver(made.document, out, force)
+    if made.document["provenance"]["steps"][-1]["backend"] == "llm" and out is not None and str(out) != "-":
+        cli.say(f"no person has read these templates: mocoop-groups review {cli.command_path(out)}")
+
+
+def _made(domain: str, who: str, wanted: dict[str, Any], session: Session, *, dry_run: bool) -> Generated | None:
+    """The file that was made, or None where only the questions were printed."""
+    from mocoop.grouping.generate import generate_from_bank
+    from mocoop.grouping.generate_llm import generate_from_model, wanted_of
+
+    if who == "bank":
+        if dry_run:
+            cli.say("backend: bank: nothing would be sent")
+            return None
+        return generate_from_bank(domain, **wanted)
+    asked = wanted_of(domain, seed=session.seed or 0, **wanted)
+    if dry_run:
+        _show_plan(asked, session)
+        return None
+    try:
+        return generate_from_model(asked, session)
+    except RemoteError:
+        if who == "llm" or not session.offline:
+            raise
+    cli.say("backend: bank (offline, and not every answer of the model is kept)")
+    return generate_from_bank(domain, **wanted)
+
+
+def _backend(asked: str, session: Session) -> str:
+    """bank, llm, or auto for a model that the bank may stand in for; says so where it was not typed."""
+    from mocoop.grouping.llm_settings import reachable
+
+    if asked != "auto":
+        return asked
+    if not reachable(session.settings):
+        cli.say("backend: bank (hand-written templates, nothing leaves this machine)")
+        return "bank"
+    offline = ", kept answers only" if session.offline else ""
+    cli.say(f"backend: llm ({session.settings.model} at {session.settings.host}{offline})")
+    return "auto"
+
+
+def _check_out(out: Path | None, force: bool, dry_run: bool) -> None:
+    """Refuse to overwrite before anything is asked, not after it was paid for."""
+    if out is not None and str(out) != "-" and os.path.lexists(out) and not (force or dry_run):
+        raise UsageError(f"{out} exists already", "choose another name, or overwrite it with --force")
+
+
+def _kept(earlier: str | None, out: Path | None, force: bool, fresh: bool) -> Kept | None:
+    """What must stay: of the file that was named, or of the valid group file that is overwritten."""
+    from mocoop.grouping.keep import kept_of
+
+    if fresh:
+        if earlier:
+            raise UsageError("--from and --fresh contradict each other", "leave one of them out")
+        return None
+    if earlier:
+        return kept_of(load(earlier))
+    if out is None or str(out) == "-" or not force or not out.is_file():
+        return None
+    try:
+        kept = kept_of(load(str(out)))
+    except GroupFileError:
+        return None
+    if kept.notice():
+        cli.say(f"{cli.command_path(out)} is overwritten; what is locked or was taken out there counts (--fresh: not)")
+    return kept
+
+
+def _show_plan(wanted: Wanted, session: Session) -> None:
+    """The questions on stdout; their number and size on stderr."""
+    from mocoop.grouping.generate_llm import plan
+
+    prompts = plan(wanted, session)
+    for prompt, times in prompts:
+        click.echo(f"==== {prompt.id}, {times} time{'s' if times > 1 else ''}, sha256 {prompt.sha256}")
+        for message in prompt.messages:
+            click.echo(f"-- {message['role']}")
+            click.echo("\n".join(map(cli.printable, message["content"].split("\n"))))
+    calls = sum(times for _, times in prompts)
+    tokens_in = sum(prompt.estimated_tokens * times for prompt, times in prompts)
+    ceiling = sum(prompt.most_tokens * times for prompt, times in prompts)
+    limit = session.settings.max_tokens
+    cli.say(f"{session.settings.model} at {session.settings.host}: {calls} calls, nothing sent")
+    cli.say(f"input ~{tokens_in:,} tokens; output at most {min(ceiling, limit):,} tokens (--max-tokens {limit:,})")
+    if ceiling > limit:
+        cli.say(f"all calls may take {ceiling:,} tokens, more than --max-tokens: the last ones might not be asked")
