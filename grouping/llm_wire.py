@@ -102,13 +102,15 @@ def _http_client(library: Any, *, with_key: bool) -> Any:
     class Bounded(library.DefaultHttpxClient):  # type: ignore[misc]
         def send(self, request: Any, **options: Any) -> Any:
             wanted = (*_SENT_HEADERS, "authorization") if with_key else _SENT_HEADERS
-            for name in [name for name in request.headers if name.lower() not in wanted]:
+            full = request.headers.copy()
+            for name in [name for name in full if name.lower() not in wanted]:
                 del request.headers[name]
             response = super().send(request, **{**options, "stream": True})
             try:
                 body = _bounded(response.iter_bytes())
             finally:
                 response.close()
+                request.headers = full  # the openai client looks there for what it asked of itself
             kept = [(n, v) for n, v in response.headers.multi_items() if n.lower() not in _LENGTHS]
             return type(response)(response.status_code, headers=kept, content=body, request=request)
 
