@@ -112,7 +112,7 @@ def _task(pool: Pool, groups: int | None) -> _Task:
     free = tuple(item for item in items if text_of(item) not in staying)
     task = _Task(pool.domain, free, kept, groups)
     standing = len(kept.locked) + len(kept.anchored)
-    if groups is not None and not standing < groups <= min(MAX_GROUPS, standing + max(len(free), 1)):
+    if groups is not None and free and not standing < groups <= min(MAX_GROUPS, standing + max(len(free), 1)):
         hint = f"there are {len(free)} templates to group, and {standing} groups that stay; at most {MAX_GROUPS}"
         raise UsageError(f"{groups} groups cannot be", hint)
     if len(free) > MOST:
@@ -139,9 +139,9 @@ def _grouped(task: _Task, session: Session) -> tuple[list[Answer[Any]], Sequence
     members: dict[str, list[int]] = {}
     for prompt, numbers in _places_prompts(task, first.value):
         ids = [group["id"] for group in prompt.data["groups"]]
-        answer = session.ask(prompt, partial(read_places, numbers=numbers, ids=ids))
-        answers.append(answer)
-        for number, name in answer.value.items():
+        placed = session.ask(prompt, partial(read_places, numbers=numbers, ids=ids))
+        answers.append(placed)
+        for number, name in placed.value.items():
             members.setdefault(name, []).append(number - 1)
     known = {group.id: group for group in first.value}
     blank = {name: Named(name, "", "", "") for name in task.ids}
