@@ -138,7 +138,8 @@ class Client:
         left = self._deadline - time.monotonic()
         if pause >= left:
             asked = f"; it asks to wait {pause:,.0f} s" if failed.pause is not None else ""
-            raise RemoteError(f"{failed.error.message}{asked}, and {max(left, 0):.0f} s are left", self._more_time())
+            total = f"{max(left, 0):.0f} of the {self.settings.total_timeout:g} s for all calls are left"
+            raise RemoteError(f"{failed.error.message}{asked}; {total}", self._more_time())
         self._wait(pause, f"{failed.error.message} (attempt {attempt} of {failed.attempts})")
 
     def _failure(self, got: Exchange) -> _Failure:

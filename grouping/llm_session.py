@@ -134,17 +134,18 @@ class Session:
     def _answer(self, prompt: Prompt, check: Check[Checked]) -> tuple[Reply, dict[str, Any], Checked]:
         try:
             return self._once(prompt, prompt.messages, check)
-        except UnusableReply as bad:
-            self._tell(f"{prompt.title}: {bad.message}; asking once more")
-            again = prompt.fewer() if bad.cut and prompt.fewer else prompt
-            messages = repair_messages(again, bad.problems[:MOST_PROBLEMS])
+        except UnusableReply as unusable:
+            bad = unusable
+        self._tell(f"{prompt.title}: {bad.message}; asking once more")
+        again = prompt.fewer() if bad.cut and prompt.fewer else prompt
         try:
-            return self._once(again, messages, check)
+            return self._once(again, repair_messages(again, bad.problems[:MOST_PROBLEMS]), check)
         except UnusableReply as worse:
-            failed = worse
-        kept = self._keep_aside(failed.raw)
-        hint = f"{kept}; try another --model, or --backend bank; finished answers are kept"
-        raise RemoteError(f"{prompt.title}: {failed.message}, twice", hint)
+            message, raw = f"{prompt.title}: {worse.message}, twice", worse.raw
+            hint = "try another --model, or --backend bank; finished answers are kept"
+        except RemoteError as failed:
+            message, raw, hint = failed.message, bad.raw, failed.hint or ""
+        raise RemoteError(message, f"{self._keep_aside(raw)}; {hint}")
 
     def _once(
         self, prompt: Prompt, messages: Sequence[Mapping[str, str]], check: Check[Checked]

@@ -71,7 +71,7 @@ class Wire:
         except self._library.APIStatusError as error:
             return error.response
         except self._library.APITimeoutError:
-            raise Unreached(f"no answer within {seconds:.0f} s", slow=True) from None
+            raise Unreached(f"no answer within {seconds:.3g} s", slow=True) from None
         except (self._library.OpenAIError, OSError) as error:
             raise _unreached(error) from None
 
@@ -179,7 +179,7 @@ def _within(seconds: float, work: Callable[[], _Result]) -> _Result:
     try:
         result, error = done.get(timeout=seconds + 0.5)  # the client's own limit comes first where it holds
     except queue.Empty:
-        raise Unreached(f"no complete answer within {seconds:.0f} s", slow=True) from None
+        raise Unreached(f"no complete answer within {seconds:.3g} s", slow=True) from None
     if error is not None:
         raise error
     return result  # type: ignore[return-value]
