@@ -8,6 +8,7 @@ is told but provenance, which is the history and not the content. How two templa
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -17,12 +18,11 @@ from mocoop.cli import printable
 from mocoop.findings import quote
 from mocoop.grouping.assignment import best_pairs
 from mocoop.grouping.keep import text_of, texts_of
-from mocoop.templatetext import folded
 
 Document = dict[str, Any]
 Group = dict[str, Any]
 
-ALIKE = 0.6  # of the letter pairs of two texts: from here on one is a rewording of the other
+ALIKE = 0.7  # of the letter pairs of two texts: from here on one is a rewording of the other
 MOST_TOLD = 3  # changes of one kind that a line tells one by one
 
 ADDED, REMOVED, MOVED, REWORDED = "added", "removed", "moved", "reworded"
@@ -144,7 +144,7 @@ def rewordings(gone: Sequence[str], came: Sequence[str]) -> dict[str, str]:
 
 
 def _letter_pairs(text: str) -> Counter[str]:
-    bare = f" {folded(text)} "
+    bare = f" {unicodedata.normalize('NFKC', text).casefold()} "
     return Counter(bare[place : place + 2] for place in range(len(bare) - 1))
 
 

@@ -40,7 +40,7 @@ def add(document: Document, texts: Sequence[str], to: str) -> Document:
     Raises UsageError for a text that is no template or stands in the file already, and for a locked group.
     """
     _check_new(document, texts)
-    group = _open_group(document, to)
+    group = open_group(document, to)
     return _readmitted(replaced(document, {to: _with_members(group, [*group["templates"], *texts])}), texts)
 
 
@@ -66,7 +66,7 @@ def remove(document: Document, words: Sequence[str], reason: str | None = None) 
 
 def remove_group(document: Document, group_id: str, reason: str | None = None) -> Document:
     """A whole group taken out, its templates excluded. Raises UsageError for the only group, and what is locked."""
-    group = _open_group(document, group_id)
+    group = open_group(document, group_id)
     _check_unlocked(group, texts_of(group))
     if len(document["groups"]) == 1:
         raise UsageError(f"{group_id} is the only group", "a group file needs one; add another first")
@@ -85,7 +85,7 @@ def rename(
 
     Metrics that name the group as a neighbour follow. Raises UsageError for a bad or taken id, or a locked group.
     """
-    group = _open_group(document, group_id)
+    group = open_group(document, group_id)
     for key, value in (("title", title), ("description", description)):
         if value is not None:
             group = with_key(group, key, value or None)
@@ -98,7 +98,7 @@ def rename(
 
 def move(document: Document, words: Sequence[str], to: str) -> Document:
     """Templates taken to the end of another group. Raises UsageError for what is locked or would be left empty."""
-    target = _open_group(document, to)
+    target = open_group(document, to)
     moved = [text for text in find_all(document, words) if text not in texts_of(target)]
     left = _left_behind(document, moved)
     items = [_item(document, text) for text in moved]
@@ -122,7 +122,7 @@ def merge(document: Document, group_ids: Sequence[str], into: str, title: str | 
     known = into in group_ids_of(document)
     if known:
         ids = [into, *(id_ for id_ in ids if id_ != into)]
-    groups = [_open_group(document, id_) for id_ in ids]
+    groups = [open_group(document, id_) for id_ in ids]
     if len(groups) < 2:
         raise UsageError("one group alone cannot be merged", "name at least two groups")
     for group in groups[1:] if known else groups:
@@ -138,7 +138,7 @@ def merge(document: Document, group_ids: Sequence[str], into: str, title: str | 
 
 def split_off(document: Document, group_id: str, words: Sequence[str], new: str, title: str | None = None) -> Document:
     """Some templates of a group as a new group right after it. Raises UsageError as `move_to_new`."""
-    group = _open_group(document, group_id)
+    group = open_group(document, group_id)
     taken = [find(document, word, group_id) for word in words]
     items = [item for item in group["templates"] if text_of(item) in taken]
     left = _left_behind(document, taken)
@@ -150,7 +150,7 @@ def split_into(document: Document, group_id: str, parts: Sequence[Sequence[str]]
 
     `parts` hold each template of the group once. Raises UsageError for what is locked.
     """
-    group = _open_group(document, group_id)
+    group = open_group(document, group_id)
     init = init_of(group)
     others = [part for part in parts if init not in part]
     changed, after = document, group_id
@@ -165,7 +165,7 @@ def split_into(document: Document, group_id: str, parts: Sequence[Sequence[str]]
 
 def set_init(document: Document, group_id: str, words: str) -> Document:
     """The template whose words start the group's expert. Raises UsageError."""
-    group = _open_group(document, group_id)
+    group = open_group(document, group_id)
     return replaced(document, {group_id: with_key(group, "init", find(document, words, group_id))})
 
 
@@ -189,9 +189,9 @@ def reword(document: Document, words: str, new_text: str) -> Document:
     if text == new_text:
         return document
     _check_new(document, [new_text])
-    group = _open_group(document, home(document, text))
+    group = open_group(document, home(document, text))
     _check_unlocked(group, [text])
-    items = [_reworded(item, new_text) if text_of(item) == text else item for item in group["templates"]]
+    items = [worded(item, new_text) if text_of(item) == text else item for item in group["templates"]]
     init = {"init": new_text} if group.get("init") == text else {}
     changed = with_seen({**group, "templates": items, **init}, seen(group) - {text})
     return _readmitted(replaced(document, {group["id"]: changed}), [new_text])
@@ -208,7 +208,7 @@ def replace_members(document: Document, group_id: str, items: Sequence[Any], ini
 
     `init` None keeps the group's, where it is still there. Raises UsageError for locks, bad texts and an empty list.
     """
-    group = _open_group(document, group_id)
+    group = open_group(document, group_id)
     texts = [text_of(item) for item in items]
     if not texts:
         raise UsageError(f"that would leave the group {group_id} without a template", "keep at least one line")
@@ -252,7 +252,7 @@ def _check_free(document: Document, new: str) -> None:
         raise UsageError(f"there is a group {new} already", "choose another id, or put the templates --to it")
 
 
-def _open_group(document: Document, group_id: str) -> Group:
+def open_group(document: Document, group_id: str) -> Group:
     """A group that may be changed. Raises UsageError where it is locked."""
     group = group_of(document, group_id)
     if group.get("locked"):
@@ -278,7 +278,7 @@ def _by_group(document: Document, texts: Sequence[str]) -> dict[str, list[str]]:
 
 
 def _without(document: Document, group_id: str, texts: Sequence[str]) -> Group:
-    group = _open_group(document, group_id)
+    group = open_group(document, group_id)
     _check_unlocked(group, texts)
     left = [item for item in group["templates"] if text_of(item) not in texts]
     return _with_members(group, left) if left else {**group, "templates": []}
@@ -311,7 +311,8 @@ def _noted(item: Any, key: str, value: Any) -> Any:
     return kept["text"] if list(kept) == ["text"] else kept
 
 
-def _reworded(item: Any, text: str) -> Any:
+def worded(item: Any, text: str) -> Any:
+    """A template, as it stands in the document, with another text and the same notes."""
     return {**item, "text": text} if isinstance(item, dict) else text
 
 

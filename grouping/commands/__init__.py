@@ -13,6 +13,8 @@ from mocoop import cli
 from mocoop.grouping.commands.audit import validate
 from mocoop.grouping.commands.change import add, lock, merge, move, remove, rename, set_init, split
 from mocoop.grouping.commands.diff import diff
+from mocoop.grouping.commands.edit import edit
+from mocoop.grouping.commands.exchange import export, import_
 from mocoop.grouping.commands.generate import generate
 from mocoop.grouping.commands.look import bank, domains, paper, schema, show
 
@@ -33,7 +35,10 @@ def groups() -> None:
 for command in (generate, validate, show, domains, bank, paper, schema):
     groups.add_command(command)
 
-for command in (add, remove, rename, move, merge, split, set_init, lock, diff):
+for command in (edit, add, remove, rename, move, merge, split, set_init, lock, diff):
+    groups.add_command(command)
+
+for command in (import_, export):
     groups.add_command(command)
 
 

@@ -26,8 +26,6 @@ if TYPE_CHECKING:
 
     Document = dict[str, Any]
 
-MOST_NOTED = 300  # characters of a change that the provenance keeps
-
 
 @dataclass(frozen=True)
 class Writing:
@@ -44,8 +42,9 @@ class Writing:
 
         Raises GroupFileError for a file that is wrong or would be, UsageError, StorageError.
         """
+        from mocoop.grouping.byhand import stamped
         from mocoop.grouping.diff import differences, one_line
-        from mocoop.grouping.provenance import now, with_step
+        from mocoop.grouping.provenance import now
         from mocoop.groups import dump_groups, parse_groups
 
         opened = self.opened()
@@ -53,9 +52,8 @@ class Writing:
         changes = differences(opened.document, document)
         told = one_line(changes)
         if changes:
-            document = with_step(document, step, at=now(), change=_cut(told))
-        changed = parse_groups(dump_groups(document), source=self.path)
-        self._tell(told, opened.file, changed)
+            document = stamped(document, step, told, now())
+        self._tell(told, opened.file, parse_groups(dump_groups(document), source=self.path))
         if self.as_json:
             print_json(changed=bool(changes), written=not self.dry_run, changes=[c.as_dict() for c in changes])
         if not self.dry_run and (changes or self.out is not None):
@@ -112,7 +110,3 @@ def _new_findings(before: GroupFile, after: GroupFile) -> list[Finding]:
     known = {(finding.code, finding.message) for finding in before.findings}
     told = [finding for finding in after.findings if finding.severity == "warning" or finding.code == "G120"]
     return [finding for finding in told if (finding.code, finding.message) not in known]
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= MOST_NOTED else text[: MOST_NOTED - 3] + "..."

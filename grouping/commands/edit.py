@@ -1,0 +1,172 @@
+"""`mocoop-groups edit`: a group file in a person's own editor, checked before it is written."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mocoop import cli, files
+from mocoop.errors import GroupFileError, MoCoOpError, StorageError, UsageError
+from mocoop.grouping.commands.shared import FILE
+
+
+@click.command()
+@click.argument("path", metavar="FILE", type=FILE)
+@click.option("--group", "group_id", metavar="ID", help="Edit one group, as plain lines.")
+@click.option("--resume", is_flag=True, help="Take up an edit that was refused and kept.")
+def edit(path: str, group_id: str | None, resume: bool) -> None:
+    """Open a group file in $VISUAL or $EDITOR, and write it back when it is right.
+
+    What is wrong is shown, and the editor reopened at the line. An edit that is given up is kept beside FILE, with
+    the ending .rej. With --group, each template is a line, and * marks the one that starts the expert.
+
+    \b
+    mocoop-groups edit groups.json
+    mocoop-groups edit groups.json --group low_detail
+    """
+    from mocoop.grouping.editor import Abandoned, edit_text, line_of
+
+    if path == "-":
+        raise UsageError("stdin cannot be edited in place", "give the file a name")
+    work = _whole_file(path) if group_id is None else _one_group(path, group_id)
+    text = _kept_edit(work.kept) if resume else work.text
+    if os.path.lexists(work.kept) and not resume:
+        cli.say(f"an edit that was refused is kept in {work.kept}; --resume takes it up")
+    trouble = work.trouble(text)
+    if trouble:
+        _show(trouble)
+    line = line_of(trouble) if trouble else 1
+    terminal = _has_terminal()
+    try:
+        told = edit_text(text, work.name, work.save, _ask, before=work.text, line=line, terminal=terminal)
+    except Abandoned as given_up:
+        cli.say(f"your edit is kept in {_keep(work.kept, given_up.text, resume)}; --resume takes it up")
+        raise _parting(path, given_up.reason, shown=terminal) from None
+    if resume:
+        work.kept.unlink(missing_ok=True)
+    cli.say(f"{path}: {told or 'nothing changed'}")
+    if told is None and trouble and not resume:
+        raise GroupFileError(f"{path} is as wrong as it was", "edit it again")
+
+
+@dataclass(frozen=True)
+class _Work:
+    """What is edited: its text, what an edited text makes of the file, with words for it, and how that is written.
+
+    `result` gives None where there is nothing to write.
+    """
+
+    name: str  # of the file the editor shows
+    text: bytes
+    kept: Path  # where a refused edit goes
+    result: Callable[[bytes], tuple[bytes | None, str]]
+    write: Callable[[bytes], Any]
+
+    def save(self, edited: bytes) -> str:
+        """Write what the text means, and tell it. Raises GroupFileError, UsageError, StorageError."""
+        data, told = self.result(edited)
+        if data is not None:
+            self.write(data)
+        return told
+
+    def trouble(self, text: bytes) -> MoCoOpError | None:
+        """What is wrong with a text."""
+        try:
+            self.result(text)
+        except MoCoOpError as error:
+            return error
+        return None
+
+
+def _whole_file(path: str) -> _Work:
+    from mocoop.grouping.byhand import edited_file
+    from mocoop.grouping.inplace import read_raw, write_bytes
+    from mocoop.grouping.provenance import now
+
+    data = read_raw(path)
+    return _Work(
+        Path(path).name,
+        data,
+        Path(f"{path}.rej"),
+        lambda edited: edited_file(data, edited, path, now()),
+        lambda new: write_bytes(path, new, before=data),
+    )
+
+
+def _one_group(path: str, group_id: str) -> _Work:
+    from mocoop.grouping.byhand import edited_group
+    from mocoop.grouping.edit import open_group
+    from mocoop.grouping.grouplines import lines_of
+    from mocoop.grouping.inplace import open_groups, write_bytes
+    from mocoop.grouping.provenance import now
+
+    opened = open_groups(path)
+    return _Work(
+        f"{group_id}.txt",
+        lines_of(open_group(opened.document, group_id)),
+        Path(f"{path}.{group_id}.rej"),
+        lambda edited: edited_group(opened.document, group_id, edited, now()),
+        lambda new: write_bytes(path, new, before=opened.data),
+    )
+
+
+def _has_terminal() -> bool:
+    return sys.stdin is not None and sys.stdin.isatty() and cli.on_terminal()
+
+
+def _show(error: MoCoOpError) -> None:
+    for line in error.message.split("\n"):
+        cli.say(line)
+    if error.hint:
+        cli.say(f"  hint: {error.hint}")
+
+
+def _ask(error: MoCoOpError) -> bool:
+    """Show what is wrong, and whether the person wants the editor again; without a terminal, not."""
+    if not _has_terminal():
+        return False
+    _show(error)
+    while True:
+        click.echo("(r)eopen the editor there, or (q)uit and keep the edit aside? ", nl=False, err=True)
+        answer = sys.stdin.readline()
+        if answer.strip().lower() in ("r", "reopen"):
+            return True
+        if not answer or answer.strip().lower() in ("q", "quit"):
+            return False
+
+
+def _parting(path: str, reason: MoCoOpError | KeyboardInterrupt, shown: bool) -> BaseException:
+    """The error that ends the command; one that was shown is not told again."""
+    if shown and isinstance(reason, (GroupFileError, UsageError)):
+        return GroupFileError(f"the edit was given up; {path} is as it was")
+    return reason
+
+
+def _kept_edit(kept: Path) -> bytes:
+    from mocoop.grouping.inplace import read_raw
+
+    if not kept.exists():
+        raise UsageError(f"there is no refused edit at {kept}", "leave --resume out")
+    return read_raw(kept)
+
+
+def _keep(kept: Path, text: bytes, resumed: bool) -> Path:
+    """Put a text that was given up beside its file; an older one gets a number, unless this one goes on from it."""
+    try:
+        if kept.exists() and not resumed and kept.read_bytes() != text:
+            number = next(n for n in range(1, 10_000) if not os.path.lexists(f"{kept}.{n}"))
+            os.replace(kept, f"{kept}.{number}")
+        files.atomic_write(kept, text)
+    except (OSError, StorageError):  # that folder cannot be written
+        handle, name = tempfile.mkstemp(prefix="mocoop-edit-", suffix=".rej")
+        with os.fdopen(handle, "wb") as file:
+            file.write(text)
+        return Path(name)
+    return kept
