@@ -10,12 +10,12 @@ import os
 import re
 import sys
 from dataclasses import dataclass
-from pathlib import PurePath
 
 from mocoop import files
 from mocoop.errors import GroupFileError
 from mocoop.grouping.convert import chosen, read_listings
-from mocoop.grouping.convert.checks import Checked, checked
+from mocoop.grouping.convert.assemble import domain_of, respelt_notice
+from mocoop.grouping.convert.checks import checked
 from mocoop.grouping.convert.listing import refuse
 from mocoop.grouping.generate import clean_domain
 from mocoop.groups import MAX_BYTES, GroupFile, Template, parse_groups
@@ -68,7 +68,8 @@ def read_pool(path: str | os.PathLike[str], *, domain: str | None = None, name: 
     if len(found.texts) > MOST_TEMPLATES:
         raise refuse("G024", f"it holds {len(found.texts):,} templates", f"at most {MOST_TEMPLATES:,} here", source)
     templates = tuple(map(Template, found.texts))
-    return Pool(wanted or domain_of(source), templates, None, len(found.repeated), (*listing.notices, *told(found)))
+    notices = (*listing.notices, *respelt_notice(found))
+    return Pool(wanted or domain_of(listing, source), templates, None, len(found.repeated), notices)
 
 
 def read_given(path: str | os.PathLike[str]) -> tuple[bytes, str]:
@@ -82,14 +83,3 @@ def read_given(path: str | os.PathLike[str]) -> tuple[bytes, str]:
 def is_group_file(data: bytes) -> bool:
     """Whether bytes are meant as a group file: a JSON object with groups."""
     return _GROUP_FILE.match(data) is not None
-
-
-def domain_of(source: str) -> str:
-    """A domain from a file's name: "satellite_images.txt" is about satellite images."""
-    words = " ".join(re.sub(r"[_\-\s]+", " ", PurePath(source).name.partition(".")[0]).split())
-    return clean_domain(words) if any(char.isalnum() for char in words) and source != "<stdin>" else "templates"
-
-
-def told(found: Checked) -> tuple[str, ...]:
-    """What a reader should be told of templates that were changed on their way in."""
-    return (f"the slot of {found.respelt} templates was written anew as {{}}",) if found.respelt else ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
@@ -62,7 +63,7 @@ def test_the_same_text_twice_is_counted_and_nothing_else_is_merged(written):
 def test_other_spellings_of_the_slot_are_understood_and_told(written, spelt):
     pool = read_pool(written("p.txt", f"a photo of a {spelt}.\n"))
     assert pool.texts == ("a photo of a {}.",)
-    assert pool.notices == ("the slot of 1 templates was written anew as {}",)
+    assert pool.notices == ("the slot of 1 template was written anew as {}",)
 
 
 def test_every_bad_line_is_named_with_its_place_and_rule(written):
@@ -118,7 +119,7 @@ def test_a_group_file_gives_its_templates_group_by_group(written, name):
 
 
 def test_a_broken_group_file_is_refused_as_one(written):
-    with pytest.raises(GroupFileError, match="G020.*schema_version"):
+    with pytest.raises(GroupFileError, match=r"G020.*schema_version"):
         read_pool(written("p.json", '{"domain": "x", "groups": [{"id": "a", "templates": ["a {}."]}]}'))
 
 
@@ -155,7 +156,5 @@ def test_too_much_is_refused(written, tmp_path):
 def test_any_bytes_raise_only_our_errors(tmp_path_factory, data, name):
     path = tmp_path_factory.mktemp("pool") / name
     path.write_bytes(data)
-    try:
-        read_pool(path)
-    except MoCoOpError as error:
-        assert error.exit_code in (2, 3)
+    with suppress(MoCoOpError):
+        assert read_pool(path).templates

@@ -13,18 +13,40 @@ from pathlib import PurePath
 from mocoop import strictjson
 from mocoop.errors import UsageError
 from mocoop.findings import quote
+from mocoop.grouping.convert.coopyaml import read_yaml
 from mocoop.grouping.convert.listing import Listing, refuse
+from mocoop.grouping.convert.markdown import read_markdown
 from mocoop.grouping.convert.plain import read_json, read_text
+from mocoop.grouping.convert.python import read_python
+from mocoop.grouping.convert.table import read_table
 from mocoop.groups import MAX_BYTES
 
 _READERS: dict[str, Callable[[str, str], list[Listing]]] = {
+    "open_clip": read_python,
     "clip-benchmark": read_json,
+    "csv": read_table,
     "txt": read_text,
+    "markdown": read_markdown,
+    "yaml": read_yaml,
 }
 FORMATS = tuple(_READERS)
-_SUFFIXES = {".json": "clip-benchmark", ".txt": "txt"}
+_SUFFIXES = {
+    ".py": "open_clip",
+    ".json": "clip-benchmark",
+    ".csv": "csv",
+    ".tsv": "csv",
+    ".txt": "txt",
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".yaml": "yaml",
+    ".yml": "yaml",
+}
 _SIGNS = (  # what a file of a format looks like where its name does not tell; text is what is left
     ("clip-benchmark", re.compile(r'\s*(?:\{\s*"|\[\s*["\[\]{])')),
+    ("yaml", re.compile(r"(?s:.*\n)?\s*(?:LASP_)?PROMPTS:")),
+    ("open_clip", re.compile(r"(?s:.*\n)?\w+ = [(\[{]")),
+    ("csv", re.compile(r'(?:[^\n]*[,;\t])?"?template"?(?:[,;\t][^\n]*)?(?:\n|$)')),
+    ("markdown", re.compile(r"(?s:.*\n)?#{1,6} [^\n]*\n\s*[-*] ")),
 )
 
 

@@ -59,6 +59,11 @@ def with_slot(text: str) -> str:
     return _SPELLINGS.sub(SLOT, text) if len(found) == 1 else text
 
 
+def has_slot(text: str) -> bool:
+    """Whether there is a slot in a sentence, in any spelling that is known."""
+    return _SPELLINGS.search(text) is not None
+
+
 def _findings(sentence: Sentence, source: str) -> Iterator[Finding]:
     for problem in _problems(sentence.text):
         yield finding(problem.code, problem.message, problem.hint, source, sentence.line, sentence.column)

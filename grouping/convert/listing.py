@@ -6,7 +6,7 @@ rules, repeats) is in `checks`; what makes a group file of them is in `assemble`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mocoop.errors import GroupFileError
@@ -27,7 +27,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Section:
-    """The sentences of one group; without `name` the file does not say that they belong together."""
+    """The sentences of one group; without `name` the file gives the group none."""
 
     sentences: tuple[Sentence, ...]
     name: str | None = None  # an id, or words to make one of
@@ -37,26 +37,28 @@ class Section:
 
 @dataclass(frozen=True)
 class Listing:
-    """One list of a file. `name` tells it from the file's other lists; `notices` say what the reader changed."""
+    """One list of a file. `name` tells it from the file's other lists; `notices` say what the reader changed.
+
+    `grouped`: the file itself says which sentences belong together. `domain`: what it says that its images are of.
+    """
 
     sections: tuple[Section, ...]
     name: str = ""
     notices: tuple[str, ...] = ()
+    grouped: bool = True
+    domain: str | None = None
 
     @property
     def sentences(self) -> tuple[Sentence, ...]:
         """All sentences in their order."""
         return tuple(sentence for section in self.sections for sentence in section.sentences)
 
-    @property
-    def grouped(self) -> bool:
-        """Whether the file itself says which sentences belong together."""
-        return any(section.name is not None for section in self.sections)
 
-
-def flat(sentences: Iterator[Sentence] | list[Sentence], name: str = "", notices: tuple[str, ...] = ()) -> Listing:
+def flat(
+    sentences: Iterable[Sentence], name: str = "", notices: tuple[str, ...] = (), domain: str | None = None
+) -> Listing:
     """A listing without groups."""
-    return Listing((Section(tuple(sentences)),), name, notices)
+    return Listing((Section(tuple(sentences)),), name, notices, grouped=False, domain=domain)
 
 
 def finding(code: str, message: str, hint: str, source: str, line: int = 1, column: int = 1) -> Finding:

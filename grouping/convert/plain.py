@@ -62,7 +62,7 @@ def read_json(text: str, source: str) -> list[Listing]:
             finding("G022", f"not a text at {pointer(path) or '/'}", hint, source, *places[path]) for path in wrong
         ]
         raise refusal(source, found) if found else refuse("G022", "there is no list of templates in it", hint, source)
-    return [flat(_sentences(path, items, places), name) for name, path, items in lists]
+    return [flat(_sentences(path, items, places), name, domain=name or None) for name, path, items in lists]
 
 
 def _unquoted(line: str) -> str:

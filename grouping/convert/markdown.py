@@ -1,0 +1,109 @@
+"""Templates in Markdown: a heading a group, a bullet a template.
+
+A heading may end in the group's id as code, "## Low detail `low_detail`"; else the id is made of its words. A bullet is
+plain text, or code where every character counts, and "(init)" after the code marks the template that starts the
+expert. A paragraph under a heading describes the group. What else stands there is not read; where it has a slot, that
+is told.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+
+from mocoop.grouping.convert.checks import has_slot
+from mocoop.grouping.convert.listing import Listing, Section, Sentence
+from mocoop.groups import Group, GroupFile
+
+MAX_DESCRIPTION = 400  # as in the schema
+
+_HEADING = re.compile(r"#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*")
+_ID = re.compile(r"(.*?)[ \t]*`([a-z0-9][a-z0-9_-]*)`")
+_BULLET = re.compile(r"[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+(.*?)[ \t]*")
+_CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)[ \t]*(\(init\))?[ \t]*")
+_ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")  # a backslash before ASCII punctuation
+
+
+@dataclass
+class _Part:
+    """A heading and what stands under it; the first part has no heading."""
+
+    heading: str = ""
+    sentences: list[Sentence] = field(default_factory=list)
+    prose: list[str] = field(default_factory=list)
+
+
+def read_markdown(text: str, _source: str = "") -> list[Listing]:
+    """The one list of a Markdown text. Raises nothing: what a bullet may hold is checked later."""
+    parts, missed = _parts(text)
+    used = [part for part in parts if part.sentences]
+    notices = [f"line {line}: no bullet, and is not read though it has a slot" for line in missed]
+    notices += [f"the text under {part.heading!r} is too long for a description" for part in used if _too_long(part)]
+    grouped = any(part.heading for part in used)
+    title = parts[1].heading if len(parts) > 1 and not parts[1].sentences else None
+    sections = tuple(_section(part, grouped) for part in used)
+    return [Listing(sections or (Section(()),), "", tuple(notices), grouped, _ESCAPE.sub(r"\1", title or "") or None)]
+
+
+def write_markdown(file: GroupFile) -> str:
+    """A group file's groups as Markdown."""
+    return "\n".join([f"# {_escaped(file.domain)}", "", *(_group(group) for group in file.groups)])
+
+
+def _parts(text: str) -> tuple[list[_Part], list[int]]:
+    """The headings with their bullets, and the lines with a slot that are neither."""
+    parts, missed = [_Part()], []
+    for number, line in enumerate(text.split("\n"), start=1):
+        heading, bullet = _HEADING.fullmatch(line), _BULLET.fullmatch(line)
+        if heading:
+            parts.append(_Part(heading[1]))
+        elif bullet and bullet[1]:
+            parts[-1].sentences.append(_sentence(bullet[1], number, bullet.start(1) + 1))
+        elif has_slot(line):
+            missed.append(number)
+        elif line.strip() and not parts[-1].sentences:
+            parts[-1].prose.append(line.strip())
+    return parts, missed
+
+
+def _sentence(text: str, line: int, column: int) -> Sentence:
+    code = _CODE.fullmatch(text)
+    if code is None:
+        return Sentence(_ESCAPE.sub(r"\1", text), line, column)
+    inner = code[2]
+    padded = len(inner) > 2 and inner[0] == inner[-1] == " " and inner.strip()
+    return Sentence(inner[1:-1] if padded else inner, line, column + len(code[1]), code[3] is not None)
+
+
+def _section(part: _Part, grouped: bool) -> Section:
+    named = _ID.fullmatch(part.heading)
+    title = _ESCAPE.sub(r"\1", named[1] if named else part.heading)
+    name = named[2] if named else title
+    description = None if _too_long(part) else _ESCAPE.sub(r"\1", " ".join(part.prose))
+    return Section(
+        tuple(part.sentences), (name or "ungrouped") if grouped else None, title or None, description or None
+    )
+
+
+def _too_long(part: _Part) -> bool:
+    return len(" ".join(part.prose)) > MAX_DESCRIPTION
+
+
+def _group(group: Group) -> str:
+    heading = f"## {_escaped(group.title)} `{group.id}`" if group.title else f"## `{group.id}`"
+    about = [_escaped(group.description), ""] if group.description else []
+    bullets = [f"- {_code(text)}{' (init)' if text == group.init else ''}" for text in group.texts]
+    return "\n".join([heading, "", *about, *bullets, ""])
+
+
+def _code(text: str) -> str:
+    """A text as a code span: its fence is longer than any run of backticks in it."""
+    fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
+    edges = text[0] + text[-1]
+    pad = " " if "`" in edges or edges == "  " else ""
+    return fence + pad + text + pad + fence
+
+
+def _escaped(text: str) -> str:
+    """Prose whose characters mean nothing to Markdown."""
+    return re.sub(r"([\\`*_\[\]<>#])", r"\\\1", text)

@@ -1,0 +1,90 @@
+"""Group files in other software's formats, and what each format cannot hold.
+
+csv, markdown and yaml hold groups and come back as they went out. open_clip, clip-benchmark and txt are flat lists: the
+groups are lost, and that is said. Whatever a template holds, what is written is data that the other software reads as
+the very same text.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from mocoop.findings import quote
+from mocoop.grouping.convert.coopyaml import write_yaml
+from mocoop.grouping.convert.markdown import write_markdown
+from mocoop.grouping.convert.plain import text_line
+from mocoop.grouping.convert.table import write_table
+from mocoop.grouping.generate import slug
+from mocoop.groups import GroupFile
+from mocoop.templatetext import SLOT
+
+GROUPED = ("csv", "markdown", "yaml")
+
+
+@dataclass(frozen=True)
+class Exported:
+    """The text of a file, and what is not in it."""
+
+    text: str
+    notices: tuple[str, ...]
+
+
+def export(file: GroupFile, file_format: str) -> Exported:
+    """A group file as a file of another format; `file_format` is one of FORMATS."""
+    return Exported(_WRITERS[file_format](file), tuple(_lost(file, file_format)))
+
+
+def write_python(file: GroupFile) -> str:
+    """A Python module with one tuple of texts, which open_clip's build_zero_shot_classifier takes as it is."""
+    name = re.sub(r"\W", "_", slug(file.name or file.domain), flags=re.ASCII).upper()
+    lines = [f"{name}_TEMPLATES = (" if name[0].isalpha() else f"TEMPLATES_{name} = ("]
+    for group in file.groups:
+        lines.append(f"    # {group.id}")
+        lines += [f"    {text!a}," for text in group.texts]
+    return "\n".join([*lines, ")", ""])
+
+
+def write_clip_benchmark(file: GroupFile) -> str:
+    """The JSON that CLIP_benchmark takes as --custom_template_file: data set -> list, the slot as {c}."""
+    texts = [text.replace(SLOT, "{c}") for group in file.groups for text in group.texts]
+    return json.dumps({file.name or slug(file.domain): texts}, indent=2, ensure_ascii=False) + "\n"
+
+
+def write_text(file: GroupFile) -> str:
+    """A text with one template a line, the groups' ids as comments."""
+    parts = (f"# {group.id}\n" + "".join(f"{text_line(text)}\n" for text in group.texts) for group in file.groups)
+    return "\n".join(parts)
+
+
+_WRITERS: dict[str, Callable[[GroupFile], str]] = {
+    "open_clip": write_python,
+    "clip-benchmark": write_clip_benchmark,
+    "csv": write_table,
+    "txt": write_text,
+    "markdown": write_markdown,
+    "yaml": write_yaml,
+}
+
+
+def _lost(file: GroupFile, file_format: str) -> Iterator[str]:
+    if file_format not in GROUPED:
+        yield f"{file_format} is a flat list: {len(file.groups)} groups, their titles and inits are not in it"
+    if file_format == "yaml":
+        for group in file.groups:
+            if group.init != group.texts[0]:
+                yield f"group {group.id}: {quote(group.init)} now stands first, since there the first starts the expert"
+    kept = [name for name, there in _notes(file, file_format) if there]
+    if kept:
+        yield f"not in it: {', '.join(kept)}"
+
+
+def _notes(file: GroupFile, file_format: str) -> Iterator[tuple[str, bool]]:
+    """What only a group file holds, and whether this one does."""
+    templates = [template for group in file.groups for template in group.templates]
+    yield "descriptions of groups", file_format == "yaml" and any(group.description for group in file.groups)
+    yield "locks", any(group.locked for group in file.groups) or any(one.locked for one in templates)
+    yield "notes", any(one.note for one in templates) or any(group.rationale for group in file.groups)
+    yield "exclusions", bool(file.document.get("excluded"))
