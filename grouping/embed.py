@@ -193,20 +193,41 @@ def _packaged_folder() -> str | None:
 
 def _backbone(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
     """Each template as the trainer's router sees it: its features averaged over class names (Eq. 5)."""
+    backbone, names, (table,) = _hard([texts], choice)  # (T, C, D)
+    vectors = unit(table.double().mean(dim=1).numpy())  # (T, D)
+    named = " ".join(filter(None, (choice.backbone, choice.pretrained)))
+    from mocoop.backbone import STAND_IN_NOTE
+
+    notices = (STAND_IN_NOTE,) if backbone.stand_in else ()
+    return Embedding(f"{named}, text space over {len(names)} names", "backbone", vectors, centred(vectors), notices)
+
+
+def class_means(groups: Sequence[Sequence[str]], choice: EmbedderChoice) -> Array:
+    """A backbone's mean features of each group, a class at a time (E, C, D), as the released code's router has them.
+
+    Their mean over the classes is Eq. 5. Raises as `embed` does.
+    """
+    import numpy as np
+
+    texts = sorted({text for group in groups for text in group})  # as `embed` asks for them: one entry of the cache
+    places = {text: place for place, text in enumerate(texts)}
+    _, _, (table,) = _hard([texts], choice)  # (T, C, D)
+    rows = [[places[text] for text in group] for group in groups]
+    return np.stack([table[members].double().mean(dim=0).numpy() for members in rows])
+
+
+def _hard(groups: Sequence[Sequence[str]], choice: EmbedderChoice) -> tuple[Any, tuple[str, ...], list[Any]]:
+    """The backbone, the class names, and the groups' features with each of them (T_g, C, D)."""
     if choice.backbone is None:
         raise UsageError("no backbone was named", "name one: --backbone ViT-B-16 --pretrained openai")
     if choice.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
-    from mocoop.backbone import STAND_IN_NOTE, load_backbone
+    from mocoop.backbone import load_backbone
     from mocoop.hard_features import hard_features, text_cache
 
     names = slot_names(choice)
     backbone = load_backbone(choice.backbone, choice.pretrained, device="cpu")
-    (table,) = hard_features(backbone, [texts], names, cache=text_cache())  # (T, C, D)
-    vectors = unit(table.double().mean(dim=1).numpy())  # (T, D)
-    named = " ".join(filter(None, (choice.backbone, choice.pretrained)))
-    notices = (STAND_IN_NOTE,) if backbone.stand_in else ()
-    return Embedding(f"{named}, text space over {len(names)} names", "backbone", vectors, centred(vectors), notices)
+    return backbone, names, hard_features(backbone, groups, names, cache=text_cache())
 
 
 def slot_names(choice: EmbedderChoice) -> tuple[str, ...]:

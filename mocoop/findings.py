@@ -1,8 +1,8 @@
 """What a check of a group file can say: the table of rules, and one finding of one rule at one place.
 
 `RULES` is the single source of codes, severities and meanings; messages, documentation and tests use it.
-Errors make a file unusable, warnings are worth a look, notes (info) only inform. G107 to G109 need sentence
-embeddings and are not checked here, but their numbers are kept.
+Errors make a file unusable, warnings are worth a look, notes (info) only inform. G107 to G109 need templates as
+vectors; only the curator checks them, when asked.
 """
 
 from __future__ import annotations
@@ -52,6 +52,9 @@ RULES = {
     "G104": Rule(WARNING, "two templates that differ only in case, spaces, article or full stop"),
     "G105": Rule(ERROR, "a key given twice in one object"),
     "G106": Rule(ERROR, "more tokens than the text tower takes"),
+    "G107": Rule(WARNING, "two templates that say nearly the same"),
+    "G108": Rule(WARNING, "a template that is nearer to another group than to its own"),
+    "G109": Rule(WARNING, "two groups that mean nearly the same to the router"),
     "G110": Rule(INFO, "one group holds most templates, or groups hold a single one"),
     "G111": Rule(WARNING, "no group with a plain template"),
     "G112": Rule(WARNING, "an unusual number of groups"),

@@ -34,9 +34,11 @@ __all__ = [
     "dump_groups",
     "load_groups",
     "parse_groups",
+    "read_groups",
     "save_groups",
     "schema",
     "schema_bytes",
+    "with_problems",
 ]
 
 MAX_BYTES = 4 * 1024 * 1024  # 64 groups of 200 templates with notes stay well below
@@ -119,7 +121,7 @@ def load_groups(
     """
     source = os.fspath(path)
     return parse_groups(
-        _read(path),
+        read_groups(path),
         source=source,
         class_names=class_names,
         context_length=context_length,
@@ -162,6 +164,17 @@ def check(
     return _examine(data, source, _surroundings(class_names, context_length, count_tokens))[1]
 
 
+def with_problems(
+    data: bytes, findings: Sequence[Finding], problems: Sequence[Problem], source: str = "groups.json"
+) -> list[Finding]:
+    """A file's findings and what was found out about it elsewhere, all in the order of its text.
+
+    `data` is a file that can be read as JSON; a problem's path must be one of its places, or the nearest one serves.
+    """
+    placed = _placed(list(problems), parse(data, max_bytes=MAX_BYTES), source)
+    return sorted([*findings, *placed], key=_place)
+
+
 def dump_groups(document: dict[str, Any]) -> bytes:
     """A document as it is written: given key order, two-space indent, LF, final newline, UTF-8.
 
@@ -196,7 +209,8 @@ def _surroundings(
     return Surroundings(None if class_names is None else tuple(class_names), context_length, count_tokens)
 
 
-def _read(path: str | os.PathLike[str]) -> bytes:
+def read_groups(path: str | os.PathLike[str]) -> bytes:
+    """The bytes of a group file, not looked into. Raises GroupFileError with one finding."""
     try:
         return files.read_bytes(path, max_bytes=MAX_BYTES, what="group file", error=GroupFileError)
     except GroupFileError as error:
@@ -223,7 +237,11 @@ def _examine(data: bytes, source: str, around: Surroundings) -> tuple[Any, list[
         if isinstance(parsed.value, dict) and not any(problem.code == "G008" for problem in problems):
             problems += rule_problems(parsed.value, around)
         findings += _placed(problems, parsed, source)
-    return parsed.value, sorted(findings, key=lambda finding: (finding.line, finding.column, finding.code))
+    return parsed.value, sorted(findings, key=_place)
+
+
+def _place(finding: Finding) -> tuple[int, int, str]:
+    return (finding.line, finding.column, finding.code)
 
 
 def _placed(problems: list[Problem], parsed: Parsed, source: str) -> list[Finding]:
