@@ -111,15 +111,15 @@ class Session:
 
     def told(self, answers: Sequence[Answer[Any]]) -> str:
         """One line on what the answers took."""
-        tokens_in, tokens_out = (sum(count or 0 for count in counts) for counts in _usage(answers))
+        tokens_in = sum(answer.entry.tokens_in or 0 for answer in answers)
+        tokens_out = sum(answer.entry.tokens_out or 0 for answer in answers)
         kept = f", {self.kept} of them kept from before" if self.kept else ""
         who = f"{self.settings.model} at {self.settings.host}"
         return f"{who}: {len(answers)} answers{kept}; tokens {tokens_in:,} in, {tokens_out:,} out"
 
     def facts(self, answers: Sequence[Answer[Any]]) -> dict[str, Any]:
-        """What provenance tells of all calls together; the same whether they were kept or asked."""
+        """What provenance tells of all calls together: nothing that depends on the cache or on the form of answers."""
         served = sorted({answer.entry.model_served for answer in answers if answer.entry.model_served})
-        tokens_in, tokens_out = (sum(c for c in counts if c) if any(counts) else None for counts in _usage(answers))
         return {
             "backend": "llm",
             "model_requested": self.settings.model,
@@ -127,8 +127,6 @@ class Session:
             "base_url_host": self.settings.host,
             "seed": next((a.entry.seed for a in answers), None),
             "temperature": next((a.entry.temperature for a in answers), None),
-            "tokens_in": tokens_in,
-            "tokens_out": tokens_out,
         }
 
     def _answer(self, prompt: Prompt, check: Check[Checked]) -> tuple[Reply, dict[str, Any], Checked]:
@@ -198,7 +196,3 @@ class Session:
     def _progress(self, prompt: Prompt) -> None:
         if sys.stderr is not None and sys.stderr.isatty():
             self._tell(f"{prompt.title}: done")
-
-
-def _usage(answers: Sequence[Answer[Any]]) -> tuple[list[int | None], list[int | None]]:
-    return [a.entry.tokens_in for a in answers], [a.entry.tokens_out for a in answers]

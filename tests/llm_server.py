@@ -187,6 +187,16 @@ def error(status: int, message: str, *, code: str | None = None, headers: dict[s
     return sends(status, {"error": {"message": message, "type": "error", "code": code}}, headers)
 
 
+def costs(tokens: int) -> Mode:
+    """The good answer, said to have taken so many output tokens."""
+
+    def mode(handler: Handler, asked: Asked) -> None:
+        made = completion(json.dumps(good_answer(asked.data)))
+        handler.send_json(200, {**made, "usage": {"prompt_tokens": 10, "completion_tokens": tokens}})
+
+    return mode
+
+
 def answers(change: Callable[[dict[str, Any]], Any]) -> Mode:
     """The good answer, changed."""
     return lambda handler, asked: handler.send_json(200, completion(json.dumps(change(good_answer(asked.data)))))
