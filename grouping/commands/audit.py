@@ -1,21 +1,33 @@
-"""The commands that judge a group file: `validate`."""
+"""The command that checks group files, by rules and on demand by meaning, and mends what can be mended: `validate`."""
 
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mocoop import cli
-from mocoop.errors import GroupFileError
+from mocoop.errors import GroupFileError, UsageError
+from mocoop.grouping.commands.embedding import embedder_options
 from mocoop.grouping.commands.shared import FILE, TEXT_FILE, class_names, stdin_or
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mocoop.findings import Finding
+    from mocoop.grouping.embed import EmbedderChoice
+
+
+@dataclass(frozen=True)
+class Checking:
+    """What files are checked against; `choice` is None unless their meaning is to be compared too."""
+
+    names: tuple[str, ...] | None
+    context_length: int
+    choice: EmbedderChoice | None
 
 
 @click.command()
@@ -25,43 +37,125 @@ if TYPE_CHECKING:
               help="Class names, one a line: exact token counts, and wording that clashes with them.")  # fmt: skip
 @click.option("--context-length", type=click.IntRange(min=3), default=77, show_default=True,
               help="Tokens the backbone takes.")  # fmt: skip
+@click.option("--embed", is_flag=True,
+              help="Compare meanings too: near twins, misfits, groups alike (G107 to G109).")  # fmt: skip
+@embedder_options
+@click.option("--fix", is_flag=True,
+              help="Mend spaces, curly quotes, full stops and exact twins of a group, in the file.")  # fmt: skip
 @click.option("--json", "as_json", is_flag=True, help="One JSON object with every finding.")
-def validate(paths: tuple[str, ...], strict: bool, classes: Path | None, context_length: int, as_json: bool) -> int:
+def validate(
+    paths: tuple[str, ...],
+    strict: bool,
+    classes: Path | None,
+    context_length: int,
+    embed: bool,
+    choice: EmbedderChoice,
+    fix: bool,
+    as_json: bool,
+) -> int:
     """Check group files: every problem at once, where it is and how to mend it.
 
     Exit code 3 with any error, 0 otherwise; with --strict, 1 where there are warnings only. `-` reads stdin.
+    With --fix, what is told is what was mended and what is left then.
 
     \b
     mocoop-groups validate groups.json
     mocoop-groups validate *.json --classes classes.txt --strict
+    mocoop-groups validate groups.json --embed --backbone ViT-B-16 --pretrained openai
+    mocoop-groups validate groups.json --fix
     """
-    names = class_names(classes)
-    findings = [finding for path in paths for finding in _check(path, names, context_length)]
-    severities = {finding.severity for finding in findings}
+    _refuse_unused(embed, choice, fix, paths)
+    checking = Checking(class_names(classes), context_length, choice if embed else None)
+    fixed = [{"source": path, "done": done} for path in paths if fix for done in _fix(path)]
+    findings = [finding for path in paths for finding in _check(path, checking)]
     if as_json:
-        click.echo(json.dumps({"format": 1, "findings": [finding.as_dict() for finding in findings]}, indent=2))
+        listed: dict[str, Any] = {"fixed": fixed} if fix else {}
+        content = {"format": 1, **listed, "findings": [finding.as_dict() for finding in findings]}
+        click.echo(json.dumps(content, indent=2))
     else:
+        for entry in fixed:
+            click.echo(cli.printable(f"fixed: {entry['source']}: {entry['done']}"))
         for finding in findings:
             click.echo(cli.printable(f"{finding.severity}: {finding}"))
         cli.say(_verdict(len(paths), findings))
+    return _exit_code(findings, strict)
+
+
+def _refuse_unused(embed: bool, choice: EmbedderChoice, fix: bool, paths: Sequence[str]) -> None:
+    """Options that would do nothing, or cannot be done. Raises UsageError."""
+    from mocoop.grouping.embed import EmbedderChoice
+
+    if not embed and choice != replace(EmbedderChoice(), offline=choice.offline):
+        raise UsageError("a way to compare meanings was named, but not --embed", "add --embed")
+    if fix and "-" in paths:
+        raise UsageError("--fix mends a file in its place; stdin has none", "give the file's path")
+
+
+def _check(path: str, checking: Checking) -> list[Finding]:
+    """All findings of one file; one that cannot be read gives a finding too."""
+    from mocoop.groups import check, read_groups
+
+    try:
+        data, source = stdin_or(path) or (read_groups(path), path)
+    except GroupFileError as error:
+        return list(error.findings)
+    findings = check(data, source=source, class_names=checking.names, context_length=checking.context_length)
+    if checking.choice is None:
+        return findings
+    if any(finding.severity == "error" for finding in findings):
+        cli.say(f"{source}: meanings are not compared while there are errors")
+        return findings
+    return _with_meaning(data, source, findings, checking.choice, checking.names)
+
+
+def _with_meaning(
+    data: bytes, source: str, findings: list[Finding], choice: EmbedderChoice, names: Sequence[str] | None
+) -> list[Finding]:
+    from mocoop.grouping.audit import embedding_problems
+    from mocoop.grouping.meaning import vectors_of
+    from mocoop.groups import parse_groups, with_problems
+
+    file = parse_groups(data, source=source)
+    seen = vectors_of(file, choice, names)
+    for notice in seen.embedding.notices:
+        cli.say(notice)
+    problems = embedding_problems(file, seen.embedding, seen.means)
+    return with_problems(data, findings, problems, source)
+
+
+def _fix(path: str) -> list[str]:
+    """Mend a file in its place; what was done. A file that stays wrong is not written."""
+    from mocoop.grouping.inplace import write_bytes
+    from mocoop.grouping.provenance import now, with_step
+    from mocoop.grouping.tidy import tidied
+    from mocoop.groups import MAX_BYTES, dump_groups, parse_groups, read_groups
+    from mocoop.strictjson import parse
+
+    try:
+        data = read_groups(path)
+    except GroupFileError:
+        return []  # the check says why
+    parsed = parse(data, max_bytes=MAX_BYTES)
+    if parsed.faults or not isinstance(parsed.value, dict):
+        return []
+    document, done = tidied(parsed.value)
+    if not done:
+        return []
+    try:
+        parse_groups(dump_groups(document), source=path)
+    except GroupFileError:
+        cli.say(f"{path}: nothing was mended, since errors would be left that only a person can mend")
+        return []
+    document = with_step(document, "fix", at=now(), change=f"{len(done)} mended")
+    write_bytes(path, dump_groups(document), before=data)
+    return done
+
+
+def _exit_code(findings: Sequence[Finding], strict: bool) -> int:
+    severities = {finding.severity for finding in findings}
     if "error" in severities:
         return GroupFileError.exit_code
     return 1 if strict and "warning" in severities else 0
-
-
-def _check(path: str, names: Sequence[str] | None, context_length: int) -> list[Finding]:
-    """All findings of one file; one that cannot be read gives a finding too."""
-    from mocoop.groups import check, load_groups
-
-    given = stdin_or(path)
-    if given:
-        return check(given[0], source=given[1], class_names=names, context_length=context_length)
-    try:
-        return list(load_groups(path, class_names=names, context_length=context_length).findings)
-    except GroupFileError as error:
-        if not error.findings:
-            raise
-        return list(error.findings)
 
 
 def _verdict(files: int, findings: list[Finding]) -> str:
