@@ -73,6 +73,7 @@ class AnswerCache:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise files.os_error(error, "make", self.folder) from error
+        files.sweep_stale(self.folder)
         content = {"format": FORMAT, "key": key, **about, "entry": asdict(entry), "sha256": entry.sha256}
         files.write_json(self._path(key), content)
 

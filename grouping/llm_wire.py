@@ -10,10 +10,13 @@ from __future__ import annotations
 import queue
 import socket
 import ssl
+import sys
 import threading
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 from mocoop.errors import RemoteError
 from mocoop.grouping.llm_settings import Key, Settings
@@ -56,9 +59,10 @@ class Wire:
         client = self._client
         try:
             response = _within(seconds, lambda: self._send(client, payload, seconds))
-        except Unreached:
+        except Unreached as failed:
             self._client = None  # a thread may still hold it
-            raise
+            through = ", through the proxy that the environment names" if _proxied(self._settings.url) else ""
+            raise Unreached(failed.words + through, lasting=failed.lasting, slow=failed.slow) from None
         body = self._key.redact(response.content.decode("utf-8", "replace")).encode("utf-8")
         headers = {name.lower(): self._key.redact(value) for name, value in response.headers.items()}
         return Exchange(response.status_code, headers, body)
@@ -76,11 +80,14 @@ class Wire:
             raise _unreached(error) from None
 
     def _new_client(self) -> Any:
+        try:
+            http_client = _http_client(self._library, with_key=self._key.value is not None)
+        except (ImportError, ValueError, OSError, _invalid_url(self._library)):  # their texts hold addresses
+            raise Unreached(
+                "the proxy or the certificates that the environment names are no good", lasting=True
+            ) from None
         return self._library.OpenAI(
-            api_key=self._key.value or "none",
-            base_url=self._settings.url,
-            max_retries=0,
-            http_client=_http_client(self._library, with_key=self._key.value is not None),
+            api_key=self._key.value or "none", base_url=self._settings.url, max_retries=0, http_client=http_client
         )
 
 
@@ -118,6 +125,21 @@ def _http_client(library: Any, *, with_key: bool) -> Any:
 
 
 _LENGTHS = ("content-length", "content-encoding", "transfer-encoding")
+
+
+def _invalid_url(library: Any) -> type[Exception]:
+    """What the openai client's HTTP library raises for an address that is none; which library differs by version."""
+    names = [base.__module__.partition(".")[0] for base in library.DefaultHttpxClient.__mro__]
+    found: type[Exception] = sys.modules[next(name for name in names if name.startswith("httpx"))].InvalidURL
+    return found
+
+
+def _proxied(url: str) -> bool:
+    """Whether the environment names a proxy for an address."""
+    parts = urlsplit(url)
+    proxies = urllib.request.getproxies()
+    named = parts.scheme in proxies or "all" in proxies
+    return named and not urllib.request.proxy_bypass(parts.hostname or "")
 
 
 def _bounded(pieces: Iterator[bytes]) -> bytes:

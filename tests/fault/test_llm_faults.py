@@ -5,7 +5,10 @@ from __future__ import annotations
 import email.utils
 import json
 import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,7 +17,7 @@ from typing import Any, NamedTuple
 
 import llm_server
 import pytest
-from grouping_cli import Typed
+from grouping_cli import Done, Typed, process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_server import LlmServer, Mode, completion, error, good_answer, says, sends, texts
@@ -342,6 +345,52 @@ def test_a_server_without_the_encryption_that_was_asked_for(typed: Typed, server
     done = typed("generate", "--domain", DOMAIN, "--base-url", server.url.replace("http:", "https:"), *SMALL)
     assert done.code == 5
     assert "its certificate or encryption was not accepted" in done.err
+
+
+PROXIES = {
+    "no port": f"http://user:{SENTINEL[8:16]}@127.0.0.1:port",
+    "unknown scheme": "weird://user:secret-word@127.0.0.1:1",
+    "nobody there": "http://user:secret-word@127.0.0.1:1",
+}
+
+
+@pytest.mark.parametrize("address", PROXIES.values(), ids=PROXIES)
+def test_a_proxy_that_is_no_good_is_named_and_its_password_is_not(
+    address: str, typed: Typed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", address)
+    monkeypatch.setenv("http_proxy", address)
+    command = ("generate", "--domain", DOMAIN, "--base-url", "http://far.example/v1", *SMALL)
+    done = typed("--debug", *command)
+    assert done.code == 5, done.err
+    assert "the proxy" in done.err
+    assert "secret-word" not in done.err
+    assert SENTINEL[8:16] not in done.err
+
+
+def test_a_client_that_is_told_to_log_everything_logs_no_key(server: LlmServer, tmp_path: Path) -> None:
+    server.mode = llm_server.echoes_key
+    environ = {**os.environ, "OPENAI_LOG": "debug", "TEST_KEY": SENTINEL}
+    command = ("generate", "--domain", DOMAIN, "--base-url", server.url, "--key-env", "TEST_KEY", *SMALL)
+    done = process(*command, env=environ)
+    assert done.returncode == 5
+    assert_key_is_nowhere(Done(5, done.stdout.decode(), done.stderr.decode()), tmp_path)
+    assert b"DEBUG" not in done.stderr
+
+
+def test_an_interruption_ends_at_once_and_keeps_what_was_finished(server: LlmServer, tmp_path: Path) -> None:
+    server.modes, server.mode = [llm_server.well], llm_server.hangs
+    command = [sys.executable, "-m", "mocoop.grouping.commands", "generate", "--domain", DOMAIN]
+    command += ["--base-url", server.url, *SMALL, "-o", str(tmp_path / "out.json")]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE)
+    while len(server.asked) < 2:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=10)
+    assert running.returncode == 130
+    assert b"interrupted" in told
+    assert list(tmp_path.iterdir()) == []
+    assert len(list((Path(os.environ["MOCOOP_CACHE"]) / "answers").iterdir())) == 1
 
 
 # ---- any bytes
