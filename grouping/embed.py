@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mocoop.errors import DataError, UsageError
 from mocoop.files import os_error
-from mocoop.grouping.nouns import neutral_nouns
+from mocoop.grouping.nouns import NOUNS, neutral_nouns
 from mocoop.templatetext import SLOT, fill
 
 if TYPE_CHECKING:
@@ -86,6 +86,8 @@ def embed(texts: Sequence[str], choice: EmbedderChoice | None = None) -> Embeddi
     if not texts:
         raise DataError("there are no templates to embed", "give at least one")
     choice = choice or EmbedderChoice()
+    if choice.class_kind not in NOUNS:
+        raise UsageError(f"no class kind is called {choice.class_kind!r}", f"choose {', '.join(NOUNS)}")
     way = resolve(choice)
     ordered = sorted(set(texts))  # batches, counts and sums then do not depend on the order
     if way == "vectors":

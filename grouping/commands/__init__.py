@@ -12,12 +12,15 @@ import click
 from mocoop import cli
 from mocoop.grouping.commands.audit import validate
 from mocoop.grouping.commands.change import add, lock, merge, move, remove, rename, set_init, split
+from mocoop.grouping.commands.cluster import cluster
 from mocoop.grouping.commands.control import control
 from mocoop.grouping.commands.diff import diff
+from mocoop.grouping.commands.doctor import doctor
 from mocoop.grouping.commands.edit import edit
 from mocoop.grouping.commands.exchange import export, import_
 from mocoop.grouping.commands.generate import generate
 from mocoop.grouping.commands.look import bank, domains, paper, schema, show
+from mocoop.grouping.commands.measure import compare, stats
 from mocoop.grouping.commands.review import review
 
 
@@ -34,13 +37,13 @@ def groups() -> None:
     """
 
 
-for command in (generate, validate, show, domains, bank, paper, schema):
+for command in (generate, cluster, validate, stats, compare, show, domains, bank, paper, schema):
     groups.add_command(command)
 
 for command in (review, edit, add, remove, rename, move, merge, split, set_init, lock, diff):
     groups.add_command(command)
 
-for command in (control, import_, export):
+for command in (control, import_, export, doctor):
     groups.add_command(command)
 
 

@@ -1,44 +1,73 @@
-"""Options of the commands that compare what templates say: which model makes vectors of them.
+"""Options of the commands that turn templates into vectors.
 
-A command takes `@embedder_options` and gets one `choice: EmbedderChoice`; class names, class kind and seed it sets
-itself with `dataclasses.replace`. How vectors are made is in `mocoop.grouping.embed`.
+A command takes `@embedder_options` and gets one `embedder: EmbedderOptions` argument; `choice` makes of it what
+`mocoop.grouping.embed.embed` takes. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from mocoop.grouping.commands.shared import TEXT_FILE, class_names
+
+if TYPE_CHECKING:
+    from mocoop.grouping.embed import EmbedderChoice
+
+_FIELDS = ("embedder", "sentence_model", "backbone", "pretrained", "classes", "offline")
 _OPTIONS = (
-    click.option("--embedder", metavar="NAME", default="auto", show_default=True,
-                 help="auto, sentence, backbone, tfidf (wording only), or a .npz with your own vectors."),
+    click.option("--embedder", default="auto", show_default=True, metavar="WAY",
+                 help="sentence (a sentence model), backbone (its text space), tfidf (wording only), or a .npz with "
+                      "vectors of your own; auto is a backbone that was named, else the sentence model."),
     click.option("--sentence-model", metavar="MODEL",
-                 help="A sentence-transformers model: a folder, or a name on the hub, which is then downloaded."),
-    click.option("--backbone", metavar="NAME", help="Compare in this backbone's text space, as the trainer's router."),
-    click.option("--pretrained", metavar="TAG", help="The backbone's weights: a tag of open_clip, or a file."),
+                 help="A folder, or a name on the Hugging Face hub; MiniLM of the extra mocoop[offline] if left out."),
+    click.option("--backbone", metavar="NAME", help="As in `mocoop train`, such as ViT-B-16."),
+    click.option("--pretrained", metavar="WEIGHTS", help="The backbone's weights: a tag such as openai, or a file."),
+    click.option("--classes", type=TEXT_FILE,
+                 help="Class names, one a line, for the backbone; common nouns if left out."),
     click.option("--offline", is_flag=True, help="Download nothing."),
 )  # fmt: skip
 
 
+@dataclass(frozen=True)
+class EmbedderOptions:
+    """What was typed about the way templates become vectors."""
+
+    embedder: str = "auto"
+    sentence_model: str | None = None
+    backbone: str | None = None
+    pretrained: str | None = None
+    classes: Path | None = None
+    offline: bool = False
+
+
 def embedder_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the command gets them as one `choice: EmbedderChoice`."""
+    """Add the options; the command gets them as one `embedder: EmbedderOptions`."""
 
     @functools.wraps(command)
-    def with_choice(
-        *arguments: Any,
-        embedder: str,
-        sentence_model: str | None,
-        backbone: str | None,
-        pretrained: str | None,
-        offline: bool,
-        **others: Any,
-    ) -> Any:
-        from mocoop.grouping.embed import EmbedderChoice
+    def with_options(*arguments: Any, **others: Any) -> Any:
+        typed = {name: others.pop(name) for name in _FIELDS}
+        return command(*arguments, embedder=EmbedderOptions(**typed), **others)
 
-        choice = EmbedderChoice(embedder, sentence_model, backbone, pretrained, offline=offline)
-        return command(*arguments, choice=choice, **others)
+    return functools.reduce(lambda made, option: option(made), reversed(_OPTIONS), with_options)
 
-    return functools.reduce(lambda made, option: option(made), reversed(_OPTIONS), with_choice)
+
+def choice(options: EmbedderOptions, class_kind: str, seed: int = 0) -> EmbedderChoice:
+    """The options as `embed` takes them. Raises DataError for class names that cannot be read."""
+    from mocoop.grouping.embed import EmbedderChoice
+
+    return EmbedderChoice(
+        embedder=options.embedder,
+        sentence_model=options.sentence_model,
+        backbone=options.backbone,
+        pretrained=options.pretrained,
+        class_names=class_names(options.classes) or (),
+        class_kind=class_kind,
+        seed=seed,
+        offline=options.offline,
+    )

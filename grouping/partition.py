@@ -1,0 +1,165 @@
+"""Vectors parted into groups: k-means or agglomerative, how stable a number of groups is, and which number to take.
+
+Everything is a function of the vectors, the number and the seed. Rows come in an order that does not depend on the
+pool's (`cluster.py` sorts), so the same templates give the same groups. T templates, N groups, D dimensions.
+
+Groups are looked for in the N leading principal directions of the space: what tells N groups apart lies there, and
+what is particular to one sentence lies in the others (chosen by measurement; see benchmarks/grouping.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+    Labels = NDArray[np.int64]
+
+METHODS = ("kmeans", "agglomerative")
+ALGORITHMS = {"kmeans": "k-means", "agglomerative": "agglomerative, average linkage"}
+SAMPLE = 0.8  # of the templates, in each of the runs that are compared
+STABLE_STARTS = 3  # of k-means in each of them
+FEWEST, MOST = 4, 12  # groups that auto tries: the paper's own files have 4 to 6, and few data sets gain beyond 8
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What is known of one number of groups, locked ones included."""
+
+    groups: int
+    silhouette: float | None  # None where there is one group
+    stability: float | None  # mean agreement of repeated runs (adjusted Rand index); None where nothing was grouped
+    error: float  # standard error of the stability
+    smallest: int
+    largest: int
+
+
+def partition(space: Array, count: int, method: str, *, seed: int = 0, restarts: int = 20) -> Labels:
+    """Labels 0 .. N-1 of the rows, at most `count` of them: rows that are equal are never parted."""
+    import numpy as np
+
+    space = leading(space, count)
+    count = min(count, distinct(space))
+    if count <= 1:
+        return np.zeros(len(space), dtype=np.int64)
+    return numbered(_parted(space, count, method, seed, restarts))
+
+
+def leading(space: Array, count: int) -> Array:
+    """The rows in their `count` leading principal directions, of length 1 again."""
+    import numpy as np
+
+    if count >= min(space.shape):
+        return space
+    moved = space - space.mean(axis=0)
+    left, scale, _ = np.linalg.svd(moved, full_matrices=False)
+    rows = (left * scale)[:, :count]
+    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
+    # a row without anything in these directions is put nowhere, rather than wherever rounding points
+    return np.where(lengths > 1e-9, rows / np.maximum(lengths, 1e-9), 0.0)
+
+
+def distinct(space: Array) -> int:
+    """How many rows differ by more than rounding."""
+    import numpy as np
+
+    return len(np.unique(space.round(9), axis=0))
+
+
+def numbered(labels: Labels) -> Labels:
+    """The same groups, numbered from 0 in the order of their first row, none left out."""
+    import numpy as np
+
+    _, first, places = np.unique(labels, return_index=True, return_inverse=True)
+    rank = np.argsort(np.argsort(first))
+    return np.asarray(rank[places.ravel()], dtype=np.int64)
+
+
+def stability(space: Array, count: int, method: str, *, seed: int = 0, runs: int = 20) -> tuple[float, float]:
+    """How much repeated runs agree, and the standard error: mean adjusted Rand index over pairs of runs.
+
+    Each run groups a sample of 80 % of the rows from a start of its own, and places the others with their nearest
+    group. 1 means that the same groups come out each time.
+    """
+    import numpy as np
+    from sklearn.metrics import adjusted_rand_score
+
+    rows = leading(space, count)
+    drawn = [_sampled(rows, count, method, np.random.default_rng([seed, run])) for run in range(runs)]
+    pairs = [[adjusted_rand_score(a, b) if a is not b else np.nan for b in drawn] for a in drawn]
+    if len(drawn) < 2:
+        return 1.0, 0.0
+    means = np.nanmean(np.array(pairs, dtype=np.float64), axis=1)
+    return float(means.mean()), float(means.std() / np.sqrt(len(means)))
+
+
+def choose(tried: Sequence[Tried]) -> int:
+    """The number of groups that auto takes: the most stable one.
+
+    Of numbers that are as stable as the best, within its standard error, the largest: an expert too many costs little,
+    and two aspects in one group cannot be parted by training. The silhouette is shown and does not decide, as it
+    mostly grows with the number.
+    """
+    best = max(tried, key=lambda one: (one.stability or 0.0, one.groups))
+    least = (best.stability or 0.0) - best.error
+    return max(one.groups for one in tried if (one.stability or 0.0) >= least)
+
+
+def numbers_to_try(templates: int, asked: int | None) -> list[int]:
+    """Numbers of groups for the table: 4 to 12 for auto, else the one asked for and its neighbours."""
+    if asked is None:
+        lowest = min(FEWEST, templates)
+        return list(range(lowest, max(lowest, min(MOST, templates // 2)) + 1))
+    return [count for count in range(asked - 2, asked + 3) if 2 <= count <= templates or count == asked]
+
+
+def merged_small(space: Array, labels: Labels, least: int) -> Labels:
+    """The same groups, those of fewer than `least` rows dissolved: each row goes to the nearest of the others."""
+    import numpy as np
+
+    labels = numbered(labels)
+    while True:
+        sizes = np.bincount(labels)
+        if len(sizes) == 1 or sizes.min() >= least:
+            return labels
+        smallest = int(sizes.argmin())
+        near = space @ _means(space, labels).T
+        near[:, smallest] = -np.inf
+        labels = numbered(np.where(labels == smallest, near.round(9).argmax(axis=1), labels))
+
+
+def _means(space: Array, labels: Labels) -> Array:
+    import numpy as np
+
+    return np.stack([space[labels == label].mean(axis=0) for label in range(int(labels.max()) + 1)])
+
+
+def _parted(space: Array, count: int, method: str, seed: int, starts: int) -> Labels:
+    import numpy as np
+    from sklearn.cluster import AgglomerativeClustering, KMeans
+
+    ways: dict[str, Callable[[], object]] = {
+        "kmeans": lambda: KMeans(count, n_init=starts, random_state=seed).fit_predict(space),
+        "agglomerative": lambda: AgglomerativeClustering(count, metric="cosine", linkage="average").fit_predict(space),
+    }
+    return np.asarray(ways[method](), dtype=np.int64)
+
+
+def _sampled(rows: Array, count: int, method: str, random: np.random.Generator) -> Labels:
+    """Labels of all rows from groups of a sample of them."""
+    import numpy as np
+
+    size = min(len(rows), max(count, round(SAMPLE * len(rows))))
+    chosen = np.sort(random.choice(len(rows), size, replace=False))
+    sample = rows[chosen]
+    fitting = min(count, distinct(sample))
+    if fitting <= 1:
+        return np.zeros(len(rows), dtype=np.int64)
+    labels = _parted(sample, fitting, method, int(random.integers(1 << 31)), STABLE_STARTS)
+    distances = ((rows[:, None, :] - _means(sample, numbered(labels))[None]) ** 2).sum(axis=2)  # (T, N)
+    return np.asarray(distances.argmin(axis=1), dtype=np.int64)
