@@ -54,12 +54,12 @@ class Terminal:
     def expect(self, text: str) -> str:
         """Wait until a text is shown after what was expected before; gives what came up to it."""
         deadline = time.monotonic() + PATIENCE
-        while (found := self._plain().find(text, self._seen)) < 0:
+        while (found := self.plain().find(text, self._seen)) < 0:
             if not self._read(deadline):
                 raise AssertionError(
-                    f"{text!r} was not shown after {self._plain()[: self._seen][-80:]!r}: {self.rest()!r}"
+                    f"{text!r} was not shown after {self.plain()[: self._seen][-80:]!r}: {self.rest()!r}"
                 )
-        before, self._seen = self._plain()[self._seen : found], found + len(text)
+        before, self._seen = self.plain()[self._seen : found], found + len(text)
         return before
 
     def type(self, keys: str) -> None:
@@ -81,9 +81,10 @@ class Terminal:
             os.close(self._mine)
 
     def rest(self) -> str:
-        return self._plain()[self._seen :]
+        return self.plain()[self._seen :]
 
-    def _plain(self) -> str:
+    def plain(self) -> str:
+        """What was shown, without colours and with plain line ends."""
         return re.sub(r"\x1b(?:\[[0-9;?]*[ -/]*[@-~]|[=>])", "", self.shown).replace("\r\n", "\n")
 
     def _read(self, deadline: float) -> bool:

@@ -1,0 +1,240 @@
+"""`mocoop-groups review`: a person looks at templates one at a time, and decides by single keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mocoop import cli
+from mocoop.errors import UsageError
+from mocoop.grouping.commands.shared import FILE, print_json
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mocoop.grouping.inplace import Opened
+    from mocoop.grouping.neighbours import Doubt, Neighbours
+    from mocoop.grouping.review import Session
+    from mocoop.grouping.terminal import Terminal
+
+_WIDE_PROMPT = "keep drop move edit init note skip undo group ?=help quit > "
+_NARROW_PROMPT = "kdmeinsug?q > "
+_HELP = (
+    ("k", "keep it: reviewed, as it is"),
+    ("d", "drop it: it goes to the list of excluded ones and does not come back (D asks why)"),
+    ("m", "move it to another group, or to a new one"),
+    ("e", "edit its wording"),
+    ("i", "make it the init: its words start the group's expert"),
+    ("n", "write a note on it"),
+    ("s", "skip it this time"),
+    ("u", "undo the last decision, to the byte"),
+    ("g", "keep all of this group: it is reviewed"),
+    ("q", "quit; everything is saved already"),
+)
+_WITHOUT_TERMINAL = (
+    "in a script: review FILE --json lists what to look at; add, remove, move, set-init, lock and edit FILE do the rest"
+)
+
+
+@click.command()
+@click.argument("path", metavar="FILE", type=FILE)
+@click.option("--only", type=click.Choice(["unreviewed", "doubtful", "near-duplicates"]), default="unreviewed",
+              show_default=True, help="Which templates.")  # fmt: skip
+@click.option("--again", is_flag=True, help="Those too that were reviewed before.")
+@click.option("--lexical", is_flag=True, help="Compare by wording only; starts at once.")
+@click.option("--json", "as_json", is_flag=True, help="Print the queue as one JSON object, and ask nothing.")
+def review(path: str, only: str, again: bool, lexical: bool, as_json: bool) -> None:
+    """Look at templates one at a time, the doubtful first: keep, drop, move, edit, undo.
+
+    The file is saved after every key, and says what was reviewed: leave with q and go on another day.
+
+    \b
+    mocoop-groups review groups.json
+    mocoop-groups review groups.json --only near-duplicates
+    """
+    from mocoop.grouping.inplace import open_groups
+    from mocoop.grouping.neighbours import doubts_of, neighbours_of
+    from mocoop.grouping.provenance import now
+    from mocoop.grouping.review import queue_of, start
+    from mocoop.grouping.terminal import Terminal, has_terminal
+
+    if path == "-" or not (as_json or has_terminal()):
+        raise UsageError("review needs a terminal and a file", _WITHOUT_TERMINAL)
+    opened = open_groups(path)
+    if not (as_json or lexical):
+        cli.say("comparing the templates by meaning; --lexical starts at once")
+    neighbours = neighbours_of(opened.document, _choice(opened.document, lexical))
+    doubts = doubts_of(opened.document, neighbours)
+    queue = queue_of(opened.document, doubts, only, again=again)
+    if as_json:
+        print_json(neighbours=neighbours.name, queue=[_entry(opened.document, t, doubts, neighbours) for t in queue])
+        return
+    session = start(opened.document, opened.data, queue, now())
+    _Screen(opened, session, neighbours, doubts, Terminal()).run()
+
+
+def _choice(document: dict[str, Any], lexical: bool) -> Any:
+    if lexical:
+        return None
+    from mocoop.grouping.embed import EmbedderChoice
+
+    return EmbedderChoice(class_kind=document.get("class_kind", "object"))
+
+
+def _entry(
+    document: dict[str, Any], text: str, doubts: Mapping[str, Sequence[Doubt]], neighbours: Neighbours
+) -> dict[str, Any]:
+    from mocoop.grouping.keep import texts_of
+    from mocoop.grouping.lookup import home
+    from mocoop.grouping.reviewed import seen
+
+    homes = {other: group["id"] for group in document["groups"] for other in texts_of(group)}
+    near = neighbours.nearest(text, set(homes))
+    return {
+        "text": text,
+        "group": home(document, text),
+        "reviewed": any(text in seen(group) for group in document["groups"]),
+        "doubts": [doubt.reason for doubt in doubts.get(text, ())],
+        "nearest": [{"text": n.text, "group": homes[n.text], "similarity": round(n.similarity, 4)} for n in near],
+    }
+
+
+@dataclass
+class _Screen:
+    """The session at the terminal: shows a template, takes a key, saves, and shows the next."""
+
+    opened: Opened
+    session: Session
+    neighbours: Neighbours
+    doubts: Mapping[str, Sequence[Doubt]]
+    terminal: Terminal
+
+    def run(self) -> None:
+        """Go on until nothing is left or the person leaves. Ctrl-C leaves at once; all is saved."""
+        self.terminal.show(f"{len(self.session.queue)} templates to review, compared by {self.neighbours.name}")
+        try:
+            while self.session.queue and self._one():
+                pass
+        except EOFError:
+            self.terminal.show()
+        finally:
+            self._farewell()
+
+    def _one(self) -> bool:
+        """One key on the template at hand; False to leave."""
+        self._card()
+        while True:
+            wide = self.terminal.columns > len(_WIDE_PROMPT) + 2
+            key = self.terminal.key(_WIDE_PROMPT if wide else _NARROW_PROMPT)
+            if key in ("q", "Q"):
+                return False
+            action = self._actions().get(key)
+            if action is None:
+                self._help()
+                continue
+            if self._act(action):
+                return True
+
+    def _act(self, action: Callable[[Session], Session | None]) -> bool:
+        """Decide and save; what cannot be done is said, and the template stays."""
+        try:
+            after = action(self.session)
+        except UsageError as error:
+            self.terminal.show(f"{error.message}; {error.hint}" if error.hint else error.message, fg="red")
+            return False
+        if after is None or after is self.session:
+            self.terminal.show("there is nothing to undo" if after is None else "nothing changed")
+            return False
+        self._save(after)
+        return True
+
+    def _save(self, after: Session) -> None:
+        from mocoop.grouping.inplace import write_bytes
+
+        if after.data != self.opened.data:
+            self.opened = write_bytes(self.opened.path, after.data, before=self.opened.data)
+        self.session = after
+
+    def _actions(self) -> dict[str, Callable[[Session], Session | None]]:
+        from mocoop.grouping import review
+
+        return {
+            "k": review.keep,
+            "d": review.drop,
+            "D": lambda session: review.drop(session, self.terminal.line("why? ").strip() or None),
+            "m": self._moved,
+            "e": self._reworded,
+            "i": review.make_init,
+            "n": self._annotated,
+            "s": review.skip,
+            "u": review.undo,
+            "g": review.accept_group,
+        }
+
+    def _moved(self, session: Session) -> Session:
+        from mocoop.grouping.lookup import group_ids_of
+        from mocoop.grouping.review import move
+
+        ids = group_ids_of(session.document)
+        self.terminal.show("   ".join(f"{number} {id_}" for number, id_ in enumerate(ids, start=1)), indent=2)
+        answer = self.terminal.line("to (number, id, or new:ID; nothing stays)? ").strip()
+        if not answer:
+            return session
+        if answer.startswith("new:"):
+            return move(session, answer.removeprefix("new:").strip(), new=True)
+        to = ids[int(answer) - 1] if answer.isdecimal() and 0 < int(answer) <= len(ids) else answer
+        return session if to == session.group["id"] else move(session, to)
+
+    def _reworded(self, session: Session) -> Session:
+        from mocoop.grouping.review import reword
+
+        answer = self.terminal.line("words: ", session.text).strip()
+        return reword(session, answer) if answer else session
+
+    def _annotated(self, session: Session) -> Session:
+        from mocoop.grouping.review import annotate
+
+        return annotate(session, self.terminal.line("note (nothing takes it away): ", self._note()).strip())
+
+    def _note(self) -> str:
+        from mocoop.grouping.keep import text_of
+
+        item = next(item for item in self.session.group["templates"] if text_of(item) == self.session.text)
+        return item.get("note", "") if isinstance(item, dict) else ""
+
+    def _card(self) -> None:
+        """The template, its group, why it is doubtful, and what is nearest to it."""
+        from mocoop.grouping.keep import texts_of
+        from mocoop.grouping.lookup import init_of
+
+        session, show = self.session, self.terminal.show
+        group, text = session.group, session.text
+        show()
+        show(
+            f"{group['id']}{': ' + group['title'] if group.get('title') else ''} ({len(session.queue)} left)", dim=True
+        )
+        show(text, indent=2, bold=True)
+        if text == init_of(group):
+            show("its words start the group's expert", indent=2, dim=True)
+        if self._note():
+            show(f"note: {self._note()}", indent=2)
+        homes = {other: item["id"] for item in session.document["groups"] for other in texts_of(item)}
+        for doubt in self.doubts.get(text, ()):
+            if doubt.other is None or doubt.other in homes:
+                show(f"! {doubt.reason}", indent=2, fg="yellow")
+        for near in self.neighbours.nearest(text, set(homes)):
+            show(f"{near.similarity:.2f}  {near.text}  ({homes[near.text]})", indent=4, dim=True)
+
+    def _help(self) -> None:
+        for key, meaning in _HELP:
+            self.terminal.show(f"{key}  {meaning}", indent=2)
+
+    def _farewell(self) -> None:
+        from mocoop.grouping.review import reviewed_counts
+
+        reviewed, total = reviewed_counts(self.session.document)
+        told = f"{self.session.summary}; {reviewed} of {total} templates reviewed"
+        cli.say(f"{self.opened.path}: {told}" + ("" if not self.session.queue else "; go on with the same command"))
