@@ -12,18 +12,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mocoop.errors import UsageError
 from mocoop.findings import RULES, WARNING, Finding
-from mocoop.grouping.keep import texts_of
-from mocoop.grouping.lookup import Document
+from mocoop.grouping.keep import text_of, texts_of
+from mocoop.grouping.lookup import Document, is_locked
 from mocoop.groups import dump_groups, parse_groups
 
 if TYPE_CHECKING:
     from mocoop.grouping.embed import EmbedderChoice, Embedding
 
 LEXICAL = "wording (not meaning)"
-ALMOST_SAME = {"sentence": 0.92, "backbone": 0.97, "vectors": 0.92, "tfidf": 0.95, "letters": 0.95}  # G107
-NEARER_BY = 0.05  # cosine: nearer another group than its own by less is no reason to look
+LETTERS = "letters"
 
-_PER_TEMPLATE = {code for code in RULES if code in ("G104", "G113", "G114", "G115", "G116", "G117", "G118", "G119")}
+_PER_TEMPLATE = {"G113", "G114", "G115", "G116", "G117", "G118", "G119"}  # G104 is seen here by its letters
 
 
 class Near(NamedTuple):
@@ -50,6 +49,7 @@ class Neighbours:
     texts: tuple[str, ...]
     rows: Any  # (T, D), of length 1
     embedding: Embedding | None = None
+    spelling: Neighbours | None = None  # the same by letters: a slip of the keyboard looks like another word to meaning
 
     def nearest(self, text: str, among: set[str], most: int = 3) -> list[Near]:
         """The texts most alike among those that are still there; of equals, the earlier one."""
@@ -72,16 +72,17 @@ def neighbours_of(document: Document, choice: EmbedderChoice | None) -> Neighbou
     from mocoop.grouping.measures import letter_rows
 
     texts = tuple(text for group in document["groups"] for text in texts_of(group))
+    letters = Neighbours(LEXICAL, LETTERS, texts, letter_rows(texts))
     if choice is not None:
         from mocoop.grouping.embed import embed
 
         try:
             embedding = embed(texts, choice)
-            return Neighbours(embedding.name, embedding.kind, texts, embedding.vectors, embedding)
+            return Neighbours(embedding.name, embedding.kind, texts, embedding.vectors, embedding, letters)
         except UsageError:
             if choice.embedder != "auto" or choice.backbone or choice.sentence_model:
                 raise
-    return Neighbours(LEXICAL, "letters", texts, letter_rows(texts))
+    return letters
 
 
 def doubts_of(document: Document, neighbours: Neighbours) -> dict[str, list[Doubt]]:
@@ -89,7 +90,7 @@ def doubts_of(document: Document, neighbours: Neighbours) -> dict[str, list[Doub
     found: dict[str, list[Doubt]] = {}
     homes = {text: group["id"] for group in document["groups"] for text in texts_of(group)}
     for text, group_id in homes.items():
-        doubts = [*_almost_same(text, group_id, homes, neighbours)]
+        doubts = _almost_same(text, group_id, homes, neighbours)
         if doubts:
             found[text] = doubts
     for text, doubt in [*_misplaced(document, homes, neighbours), *_warned(document)]:
@@ -98,30 +99,37 @@ def doubts_of(document: Document, neighbours: Neighbours) -> dict[str, list[Doub
 
 
 def _almost_same(text: str, group_id: str, homes: dict[str, str], neighbours: Neighbours) -> list[Doubt]:
-    near = neighbours.nearest(text, set(homes), most=1)
-    if not near or near[0].similarity < ALMOST_SAME[neighbours.kind]:
-        return []
-    apart = homes[near[0].text] != group_id
-    where = f" in {homes[near[0].text]}" if apart else ""
-    return [Doubt(f'almost the same as "{near[0].text}"{where}', 3.0 if apart else 2.0, near[0].text)]
+    from mocoop.grouping.audit import SAME_LETTERS, TWINS
+
+    for space in filter(None, (neighbours, neighbours.spelling)):
+        least = SAME_LETTERS if space.kind == LETTERS else TWINS[space.kind]
+        near = space.nearest(text, set(homes), most=1)
+        if near and near[0].similarity >= least:
+            other = near[0].text
+            apart = homes[other] != group_id
+            where = f" in {homes[other]}" if apart else ""
+            return [Doubt(f'almost the same as "{other}"{where}', 3.0 if apart else 2.0, other)]
+    return []
 
 
 def _misplaced(document: Document, homes: dict[str, str], neighbours: Neighbours) -> list[tuple[str, Doubt]]:
-    """Templates whose meaning is nearer the mean of another group than the rest of their own."""
+    """Templates nearer the mean of another group than the rest of their own; a lock has settled it."""
     if neighbours.embedding is None or neighbours.kind == "tfidf" or len(document["groups"]) < 2:
         return []
     import numpy as np
 
+    from mocoop.grouping.audit import NEARER
     from mocoop.grouping.measures import fit
 
     ids = [group["id"] for group in document["groups"]]
     labels = np.array([ids.index(homes[text]) for text in neighbours.texts])
     own, others = fit(neighbours.embedding.space, labels)
+    locked = {text_of(i) for g in document["groups"] for i in g["templates"] if g.get("locked") or is_locked(i)}
     found = []
     for place, text in enumerate(neighbours.texts):
         best = int(others[place].argmax())
         margin = float(others[place][best] - own[place])  # NaN in a group of one, which has no rest
-        if margin >= NEARER_BY:
+        if margin > NEARER and text not in locked:
             found.append((text, Doubt(f"nearer to {ids[best]} than to the rest of its group", 1.0 + min(margin, 1.0))))
     return found
 

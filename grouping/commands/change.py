@@ -12,6 +12,7 @@ import click
 from mocoop import cli
 from mocoop.errors import UsageError
 from mocoop.grouping.commands.changing import Writing, changes_file
+from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder_options
 
 TEXTS = click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
 TO = click.option("--to", metavar="ID", help="The group they go to.")
@@ -140,6 +141,7 @@ def merge(writing: Writing, group_ids: tuple[str, ...], into: str, title: str | 
 @NEW
 @TITLE
 @click.option("--groups", "count", type=click.IntRange(min=2), help="Part it in this many, by what they mean.")
+@embedder_options
 def split(
     writing: Writing,
     group_id: str,
@@ -147,6 +149,7 @@ def split(
     new: str | None,
     title: str | None,
     count: int | None,
+    embedder: EmbedderOptions,
 ) -> None:
     """Part a group: some templates into a new one, or all into several by what they mean.
 
@@ -161,7 +164,7 @@ def split(
     if count is None:
         writing.apply("split", lambda document: edit.split_off(document, group_id, words, str(new), title))
     else:
-        writing.apply("split", lambda document: _split_by_meaning(document, group_id, count))
+        writing.apply("split", lambda document: _split_by_meaning(document, group_id, count, embedder))
 
 
 @click.command("set-init")
@@ -170,7 +173,10 @@ def split(
 @click.argument("text", metavar="[TEXT]", required=False)
 @click.option("--policy", type=click.Choice(["first", "medoid", "shortest", "plainest"]),
               help="Choose it: the first, nearest the group's mean, the shortest or the plainest.")  # fmt: skip
-def set_init(writing: Writing, group_id: str | None, text: str | None, policy: str | None) -> None:
+@embedder_options
+def set_init(
+    writing: Writing, group_id: str | None, text: str | None, policy: str | None, embedder: EmbedderOptions
+) -> None:
     """Say which template starts a group's expert; --policy chooses, for one group or for all.
 
     \b
@@ -184,7 +190,7 @@ def set_init(writing: Writing, group_id: str | None, text: str | None, policy: s
     if policy is None:
         writing.apply("set-init", lambda document: edit.set_init(document, str(group_id), str(text)))
     else:
-        writing.apply("set-init", lambda document: _init_by_policy(document, policy, group_id))
+        writing.apply("set-init", lambda document: _init_by_policy(document, policy, group_id, embedder))
 
 
 @click.command()
@@ -217,23 +223,27 @@ def _target(to: str | None, new: str | None, title: str | None) -> tuple[str, st
     return str(to or new), title
 
 
-def _init_by_policy(document: dict[str, Any], policy: str, group_id: str | None) -> dict[str, Any]:
+def _init_by_policy(
+    document: dict[str, Any], policy: str, group_id: str | None, embedder: EmbedderOptions
+) -> dict[str, Any]:
     from mocoop.grouping import edit, lookup
     from mocoop.grouping.initpolicy import chosen_inits
     from mocoop.grouping.keep import texts_of
 
     groups = [lookup.group_of(document, group_id)] if group_id else document["groups"]
-    chosen = chosen_inits({group["id"]: texts_of(group) for group in groups}, policy)
+    way = choice(embedder, document.get("class_kind", "object"))
+    chosen = chosen_inits({group["id"]: texts_of(group) for group in groups}, policy, way)
     for group in groups:
         if lookup.init_of(group) != chosen[group["id"]] and (group_id or not group.get("locked")):
             document = edit.set_init(document, group["id"], chosen[group["id"]])
     return document
 
 
-def _split_by_meaning(document: dict[str, Any], group_id: str, count: int) -> dict[str, Any]:
+def _split_by_meaning(document: dict[str, Any], group_id: str, count: int, embedder: EmbedderOptions) -> dict[str, Any]:
     from mocoop.grouping import edit, lookup
     from mocoop.grouping.keep import texts_of
     from mocoop.grouping.parting import parts_by_meaning
 
     texts = texts_of(lookup.group_of(document, group_id))
-    return edit.split_into(document, group_id, parts_by_meaning(texts, count))
+    parts = parts_by_meaning(texts, count, choice(embedder, document.get("class_kind", "object")))
+    return edit.split_into(document, group_id, parts)

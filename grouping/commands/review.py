@@ -10,6 +10,7 @@ import click
 
 from mocoop import cli
 from mocoop.errors import UsageError
+from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder_options
 from mocoop.grouping.commands.shared import FILE, print_json
 
 if TYPE_CHECKING:
@@ -46,7 +47,8 @@ _WITHOUT_TERMINAL = (
 @click.option("--again", is_flag=True, help="Those too that were reviewed before.")
 @click.option("--lexical", is_flag=True, help="Compare by wording only; starts at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print the queue as one JSON object, and ask nothing.")
-def review(path: str, only: str, again: bool, lexical: bool, as_json: bool) -> None:
+@embedder_options
+def review(path: str, only: str, again: bool, lexical: bool, as_json: bool, embedder: EmbedderOptions) -> None:
     """Look at templates one at a time, the doubtful first: keep, drop, move, edit, undo.
 
     The file is saved after every key, and says what was reviewed: leave with q and go on another day.
@@ -66,7 +68,8 @@ def review(path: str, only: str, again: bool, lexical: bool, as_json: bool) -> N
     opened = open_groups(path)
     if not (as_json or lexical):
         cli.say("comparing the templates by meaning; --lexical starts at once")
-    neighbours = neighbours_of(opened.document, _choice(opened.document, lexical))
+    way = None if lexical else choice(embedder, opened.file.class_kind)
+    neighbours = neighbours_of(opened.document, way)
     doubts = doubts_of(opened.document, neighbours)
     queue = queue_of(opened.document, doubts, only, again=again)
     if as_json:
@@ -74,14 +77,6 @@ def review(path: str, only: str, again: bool, lexical: bool, as_json: bool) -> N
         return
     session = start(opened.document, opened.data, queue, now())
     _Screen(opened, session, neighbours, doubts, Terminal()).run()
-
-
-def _choice(document: dict[str, Any], lexical: bool) -> Any:
-    if lexical:
-        return None
-    from mocoop.grouping.embed import EmbedderChoice
-
-    return EmbedderChoice(class_kind=document.get("class_kind", "object"))
 
 
 def _entry(
