@@ -1,12 +1,11 @@
-"""A group file's templates as vectors, and its groups' means as the router has them, with the file's class kind.
+"""A group file's templates as vectors, and its groups' means as the router has them.
 
 What is read from them is in `audit`, `stats`, `compare` and `plot`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mocoop.grouping.audit import template_texts
@@ -31,9 +30,8 @@ class Meaning:
         return None if self.by_class is None else self.by_class.mean(axis=1)
 
 
-def vectors_of(file: GroupFile, choice: EmbedderChoice, class_names: Sequence[str] | None = None) -> Meaning:
+def vectors_of(file: GroupFile, choice: EmbedderChoice) -> Meaning:
     """Compute them. Raises UsageError, BackboneError or DataError as `embed` does."""
-    choice = replace(choice, class_kind=file.class_kind, class_names=tuple(class_names or ()))
     embedding = embed(template_texts(file), choice)
     if embedding.kind != "backbone":
         return Meaning(embedding)

@@ -13,7 +13,6 @@ weighted alike, 0 that one takes all. Real images lie farther from all means, so
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from statistics import median
@@ -84,20 +83,21 @@ def statistics(
 
 
 def with_metrics(document: dict[str, Any], stats: FileStats, templates_sha256: str) -> dict[str, Any]:
-    """The document with the figures in its `metrics`; what others stored there of a whole file stays.
+    """The document with the figures in its metrics, and a step in its provenance; the one given is not changed.
 
-    Figures of a file that were measured with other templates or another embedder go.
+    Other figures of the file stay only if they were measured with the same templates and embedder, notes always.
     """
     from mocoop.grouping.provenance import with_step
 
     earlier = document.get("metrics", {})
     same = earlier.get("templates_sha256") == templates_sha256 and earlier.get("embedder") == stats.embedder
+    stay = {key: value for key, value in earlier.items() if same or key.startswith(("x-", "_comment"))}
     figures = {"embedder": stats.embedder, "templates_sha256": templates_sha256, "silhouette": stats.silhouette}
     groups = [
         {**group, "metrics": {**group.get("metrics", {}), **_stored(figures_of)}}
         for group, figures_of in zip(document["groups"], stats.groups, strict=True)
     ]
-    changed = {**document, "groups": groups, "metrics": {**(earlier if same else {}), **figures}}
+    changed = {**document, "groups": groups, "metrics": {**stay, **figures}}
     return with_step(changed, "measure", embedder=stats.embedder)
 
 
@@ -144,7 +144,7 @@ def _group_figures(file: GroupFile, meaning: Meaning) -> list[dict[str, Any]]:
         figures.append(
             {
                 "cohesion": rounded(cohesion[index]) if size > 1 else None,
-                "silhouette": rounded(means[index]) if size > 1 else None,
+                "silhouette": rounded(means[index]) if size > 1 and nearest is not None else None,
                 "nearest_group": None if nearest is None else file.groups[nearest].id,
                 "nearest_similarity": None if nearest is None else rounded(cosines[index, nearest]),
                 "redundancy": rounded(shares[index]),
@@ -206,5 +206,4 @@ def _closest(file: GroupFile, cosines: Array) -> tuple[str, str, float] | None:
 
 def rounded(value: float) -> float:
     """A figure as it is stored; -0.0 is 0.0."""
-    short = round(float(value), DIGITS) + 0.0
-    return short if math.isfinite(short) else 0.0
+    return round(float(value), DIGITS) + 0.0

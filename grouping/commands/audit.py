@@ -3,38 +3,35 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from mocoop import cli
 from mocoop.errors import GroupFileError, UsageError
-from mocoop.grouping.commands.embedding import embedder_options
-from mocoop.grouping.commands.shared import FILE, TEXT_FILE, class_names, stdin_or
+from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder_options
+from mocoop.grouping.commands.measure import named
+from mocoop.grouping.commands.shared import FILE, class_names, stdin_or
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from mocoop.findings import Finding
-    from mocoop.grouping.embed import EmbedderChoice
 
 
 @dataclass(frozen=True)
 class Checking:
-    """What files are checked against; `choice` is None unless their meaning is to be compared too."""
+    """What files are checked against; `embedder` is None unless their meaning is to be compared too."""
 
     names: tuple[str, ...] | None
     context_length: int
-    choice: EmbedderChoice | None
+    embedder: EmbedderOptions | None
 
 
 @click.command()
 @click.argument("paths", metavar="FILE...", nargs=-1, required=True, type=FILE)
 @click.option("--strict", is_flag=True, help="Warnings fail too (exit code 1).")
-@click.option("--classes", type=TEXT_FILE,
-              help="Class names, one a line: exact token counts, and wording that clashes with them.")  # fmt: skip
 @click.option("--context-length", type=click.IntRange(min=3), default=77, show_default=True,
               help="Tokens the backbone takes.")  # fmt: skip
 @click.option("--embed", is_flag=True,
@@ -46,17 +43,17 @@ class Checking:
 def validate(
     paths: tuple[str, ...],
     strict: bool,
-    classes: Path | None,
     context_length: int,
     embed: bool,
-    choice: EmbedderChoice,
+    embedder: EmbedderOptions,
     fix: bool,
     as_json: bool,
 ) -> int:
     """Check group files: every problem at once, where it is and how to mend it.
 
     Exit code 3 with any error, 0 otherwise; with --strict, 1 where there are warnings only. `-` reads stdin.
-    With --fix, what is told is what was mended and what is left then.
+    With --fix, what is told is what was mended and what is left then. Class names (--classes) give exact token counts
+    and show wording that clashes with them.
 
     \b
     mocoop-groups validate groups.json
@@ -64,8 +61,8 @@ def validate(
     mocoop-groups validate groups.json --embed --backbone ViT-B-16 --pretrained openai
     mocoop-groups validate groups.json --fix
     """
-    _refuse_unused(embed, choice, fix, paths)
-    checking = Checking(class_names(classes), context_length, choice if embed else None)
+    _refuse_unused(embed, embedder, fix, paths)
+    checking = Checking(class_names(embedder.classes), context_length, embedder if embed else None)
     fixed = [{"source": path, "done": done} for path in paths if fix for done in _fix(path)]
     findings = [finding for path in paths for finding in _check(path, checking)]
     if as_json:
@@ -81,11 +78,9 @@ def validate(
     return _exit_code(findings, strict)
 
 
-def _refuse_unused(embed: bool, choice: EmbedderChoice, fix: bool, paths: Sequence[str]) -> None:
+def _refuse_unused(embed: bool, embedder: EmbedderOptions, fix: bool, paths: Sequence[str]) -> None:
     """Options that would do nothing, or cannot be done. Raises UsageError."""
-    from mocoop.grouping.embed import EmbedderChoice
-
-    if not embed and choice != replace(EmbedderChoice(), offline=choice.offline):
+    if not embed and named(embedder):
         raise UsageError("a way to compare meanings was named, but not --embed", "add --embed")
     if fix and "-" in paths:
         raise UsageError("--fix mends a file in its place; stdin has none", "give the file's path")
@@ -100,23 +95,21 @@ def _check(path: str, checking: Checking) -> list[Finding]:
     except GroupFileError as error:
         return list(error.findings)
     findings = check(data, source=source, class_names=checking.names, context_length=checking.context_length)
-    if checking.choice is None:
+    if checking.embedder is None:
         return findings
     if any(finding.severity == "error" for finding in findings):
         cli.say(f"{source}: meanings are not compared while there are errors")
         return findings
-    return _with_meaning(data, source, findings, checking.choice, checking.names)
+    return _with_meaning(data, source, findings, checking.embedder)
 
 
-def _with_meaning(
-    data: bytes, source: str, findings: list[Finding], choice: EmbedderChoice, names: Sequence[str] | None
-) -> list[Finding]:
+def _with_meaning(data: bytes, source: str, findings: list[Finding], embedder: EmbedderOptions) -> list[Finding]:
     from mocoop.grouping.audit import embedding_problems
     from mocoop.grouping.meaning import vectors_of
     from mocoop.groups import parse_groups, with_problems
 
     file = parse_groups(data, source=source)
-    seen = vectors_of(file, choice, names)
+    seen = vectors_of(file, choice(embedder, file.class_kind))
     for notice in seen.embedding.notices:
         cli.say(notice)
     problems = embedding_problems(file, seen.embedding, seen.means)
