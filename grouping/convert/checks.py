@@ -15,11 +15,8 @@ from mocoop.grouping.convert.listing import Listing, Section, Sentence, finding,
 from mocoop.groupschema import MAX_TEMPLATE_LENGTH
 from mocoop.templatetext import SLOT, special_problem, template_problems
 
-_SPELLINGS = re.compile(
-    r"\{ *(?:0|c|cls|class|class[ _-]?name|name|label|category|object|concept)? *\}"
-    r"|\[(?:class|class[ _-]?name)\]|<(?:class|class[ _-]?name)>|%s",
-    re.IGNORECASE,
-)
+_BRACED = re.compile(r"\{ *(?:0|c|cls|class|class[ _-]?name|name|label|category|object|concept)? *\}", re.IGNORECASE)
+_OTHER = re.compile(r"\[(?:class|class[ _-]?name)\]|<(?:class|class[ _-]?name)>|%s", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -55,13 +52,13 @@ def checked(listing: Listing, source: str) -> Checked:
 
 def with_slot(text: str) -> str:
     """A sentence with {} for its slot, where it has exactly one in a spelling that is known; else as it is."""
-    found = _SPELLINGS.findall(text)
-    return _SPELLINGS.sub(SLOT, text) if len(found) == 1 else text
+    spelling = _BRACED if _BRACED.search(text) else _OTHER
+    return spelling.sub(SLOT, text) if len(spelling.findall(text)) == 1 else text
 
 
 def has_slot(text: str) -> bool:
     """Whether there is a slot in a sentence, in any spelling that is known."""
-    return _SPELLINGS.search(text) is not None
+    return bool(_BRACED.search(text) or _OTHER.search(text))
 
 
 def _findings(sentence: Sentence, source: str) -> Iterator[Finding]:
@@ -91,7 +88,8 @@ def _without_repeats(listing: Listing, source: str) -> tuple[tuple[Section, ...]
         repeated += [one for one in sentences if first[one.text] is not one]
         if sentences and not kept:
             emptied.append(_emptied(section, sentences[0], first[sentences[0].text], source))
-        sections.append(replace(section, sentences=tuple(kept)))
+        inits = {one.text for one in sentences if one.init}
+        sections.append(replace(section, sentences=tuple(replace(one, init=one.text in inits) for one in kept)))
     if emptied:
         raise refusal(source, emptied)
     return tuple(section for section in sections if section.sentences), tuple(repeated)
