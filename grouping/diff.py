@@ -18,6 +18,7 @@ from mocoop.cli import printable
 from mocoop.findings import quote
 from mocoop.grouping.assignment import best_pairs
 from mocoop.grouping.keep import text_of, texts_of
+from mocoop.grouping.reviewed import SEEN
 
 Document = dict[str, Any]
 Group = dict[str, Any]
@@ -77,6 +78,8 @@ class Change:
         }[self.kind]()
 
     def _changed(self, show: Any) -> str:
+        if self.key == SEEN:
+            return f"reviewed templates of {self.group}: {len(self.before or ())} -> {len(self.after or ())}"
         subject = show(self.text) if self.text is not None else self.group or "the file"
         if self.key in ("locked", "reviewed"):
             return f"{subject} {'is' if self.after else 'is no longer'} {self.key}"
@@ -102,9 +105,9 @@ def differences(before: Document, after: Document) -> list[Change]:
 
 
 def one_line(changes: Sequence[Change]) -> str:
-    """All changes on one line; many alike are counted. An exclusion that a removal explains is not told."""
+    """All changes on one line; many alike are counted, and how far a review has come is left out."""
     alike: dict[str, list[Change]] = {}
-    for change in changes:
+    for change in (change for change in changes if change.key != SEEN):
         alike.setdefault(_kin(change), []).append(change)
     told = []
     for kin, items in alike.items():

@@ -197,6 +197,15 @@ def test_new_warnings_and_stale_metrics_are_said(typed, path):
     assert "G104" not in typed("add", path, "{} x.", "--to", "night").err
 
 
+def test_a_group_that_a_template_joins_is_no_longer_reviewed_and_that_is_said(typed, path):
+    document = load_groups(path).document
+    groups = [{**group, "reviewed": True} for group in document["groups"]]
+    path.write_bytes(dump_groups({**document, "groups": groups}))
+    done = typed("move", path, "hazy", "--to", "night")
+    assert done.err == f'{path}: moved "a hazy {{}}." from fog to night; night is no longer reviewed\n'
+    assert [group.reviewed for group in load_groups(path).groups] == [True, False, True]
+
+
 def test_a_changed_id_says_what_it_means_for_runs(typed, path):
     done = typed("rename", path, "night", "--id", "dark")
     assert "runs trained before know this expert as night; a new training calls it dark" in done.err

@@ -13,6 +13,7 @@ from mocoop.errors import UsageError
 from mocoop.grouping import edit
 from mocoop.grouping.diff import differences, group_pairs, likeness, one_line, rewordings
 from mocoop.grouping.keep import texts_of
+from mocoop.grouping.reviewed import mark_seen
 
 OLD = {
     "schema_version": 1,
@@ -60,6 +61,7 @@ def changed(**groups):
         (edit.annotate(OLD, "hazy", "rare"), ['note of "a hazy {}.": none -> "rare"']),
         (changed(fog={"reviewed": True}), ["fog is reviewed"]),
         (changed(fog={"x-by": ["Ada"]}), ["x-by of fog added"]),
+        (mark_seen(OLD, ["a hazy {}."]), ["reviewed templates of fog: 0 -> 1"]),
         (changed(night={"templates": ["{} at night.", "{} after dark."]}), ["templates of night in another order"]),
         ({**OLD, "groups": OLD["groups"][::-1]}, ["groups in another order: fog, night, plain"]),
         ({**OLD, "domain": "owls"}, ['domain of the file: "birds" -> "owls"']),

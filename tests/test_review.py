@@ -254,10 +254,10 @@ pytest.importorskip("pty")
 PROMPT = "quit > "
 
 
-def terminal(path, *options, **settings):
+def terminal(path, *options, columns=120, **settings):
     from pseudo_terminal import Terminal
 
-    return Terminal("review", path, "--lexical", *options, **settings)
+    return Terminal("review", path, "--lexical", *options, columns=columns, **settings)
 
 
 def texts(path, group_id):
@@ -280,6 +280,9 @@ def test_a_person_reviews_a_file_and_takes_it_up_again(path):
         assert '! almost the same as "{} in the thick fog."' in shown
         assert "0.45  {} in  mist.  (fog)" in shown
         person.type("d")
+        person.expect(
+            'removed "{} in thick fog." from fog (excluded); init of fog: "{} in thick fog." -> "{} in  mist."'
+        )
         press(person, "k")
         press(person, "m", ("to (number, id, or new:ID", "new:mist"))
         press(person, "n", ("note", "plainest"))
@@ -315,6 +318,7 @@ def test_undo_restores_the_very_bytes(path):
         person.expect(PROMPT)
         assert path.read_bytes() != GIVEN
         person.type("u")
+        person.expect("undone")
         press(person, "u")
         press(person, "u")
         person.expect("there is nothing to undo")

@@ -143,8 +143,22 @@ class _Screen:
         if after is None or after is self.session:
             self.terminal.show("there is nothing to undo" if after is None else "nothing changed")
             return False
+        self._tell(after)
         self._save(after)
         return True
+
+    def _tell(self, after: Session) -> None:
+        """Say what a decision did beyond keeping the template, such as an init that moved on."""
+        from mocoop.grouping.diff import differences, one_line
+        from mocoop.grouping.reviewed import SEEN
+
+        if after is self.session.before:
+            self.terminal.show("undone", indent=2, dim=True)
+            return
+        changes = differences(self.session.document, after.document)
+        told = [change for change in changes if change.key not in ("reviewed", SEEN)]
+        if told:
+            self.terminal.show(one_line(told), indent=2, dim=True)
 
     def _save(self, after: Session) -> None:
         from mocoop.grouping.inplace import write_bytes
@@ -174,7 +188,7 @@ class _Screen:
         from mocoop.grouping.review import move
 
         ids = group_ids_of(session.document)
-        self.terminal.show("   ".join(f"{number} {id_}" for number, id_ in enumerate(ids, start=1)), indent=2)
+        self.terminal.show("  ".join(f"{number}={id_}" for number, id_ in enumerate(ids, start=1)), indent=2)
         answer = self.terminal.line("to (number, id, or new:ID; nothing stays)? ").strip()
         if not answer:
             return session
