@@ -30,6 +30,7 @@ _READERS: dict[str, Callable[[str, str], list[Listing]]] = {
     "yaml": read_yaml,
 }
 FORMATS = tuple(_READERS)
+MOST_NAMED = 40  # lists that a message names
 _SUFFIXES = {
     ".py": "open_clip",
     ".json": "clip-benchmark",
@@ -43,7 +44,7 @@ _SUFFIXES = {
 }
 _SIGNS = (  # what a file of a format looks like where its name does not tell; text is what is left
     ("clip-benchmark", re.compile(r'\s*(?:\{\s*"|\[\s*["\[\]{])')),
-    ("yaml", re.compile(r"(?s:.*\n)?\s*(?:LASP_)?PROMPTS:")),
+    ("yaml", re.compile(r"(?s:.*\n)?[ \t]*(?:LASP_)?PROMPTS:")),
     ("open_clip", re.compile(r"(?s:.*\n)?\w+ = [(\[{]")),
     ("csv", re.compile(r'(?:[^\n]*[,;\t])?"?template"?(?:[,;\t][^\n]*)?(?:\n|$)')),
     ("markdown", re.compile(r"(?s:.*\n)?#{1,6} [^\n]*\n\s*[-*] ")),
@@ -63,7 +64,8 @@ def chosen(listings: list[Listing], name: str | None, source: str) -> Listing:
     """The one list of a file, or the one of a name. Raises UsageError that lists the names."""
     if name is None and len(listings) == 1:
         return listings[0]
-    names = ", ".join(f"{quote(one.name)[1:-1]} ({len(one.sentences)})" for one in listings)
+    names = ", ".join(f"{quote(one.name)[1:-1]} ({len(one.sentences)})" for one in listings[:MOST_NAMED])
+    names += f" and {len(listings) - MOST_NAMED:,} more" if len(listings) > MOST_NAMED else ""
     if name is None:
         raise UsageError(f"{source} holds {len(listings)} lists: {names}", "choose one with --name")
     for listing in listings:

@@ -15,7 +15,9 @@ from mocoop.grouping.convert.listing import Listing, Section, Sentence, finding,
 from mocoop.groupschema import MAX_TEMPLATE_LENGTH
 from mocoop.templatetext import SLOT, special_problem, template_problems
 
-_BRACED = re.compile(r"\{ *(?:0|c|cls|class|class[ _-]?name|name|label|category|object|concept)? *\}", re.IGNORECASE)
+_BRACED = re.compile(
+    r"\{ {0,2}(?:0|c|cls|class|class[ _-]?name|name|label|category|object|concept)? {0,2}\}", re.IGNORECASE
+)
 _OTHER = re.compile(r"\[(?:class|class[ _-]?name)\]|<(?:class|class[ _-]?name)>|%s", re.IGNORECASE)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 

@@ -17,9 +17,9 @@ from mocoop.groups import Group, GroupFile
 
 MAX_DESCRIPTION = 400  # as in the schema
 
-_HEADING = re.compile(r"#{1,6}[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*")
-_ID = re.compile(r"(.*?)[ \t]*`([a-z0-9][a-z0-9_-]*)`")
-_BULLET = re.compile(r"[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+(.*?)[ \t]*")
+_HEADING = re.compile(r"#{1,6}[ \t]+")
+_ID = re.compile(r"`([a-z0-9][a-z0-9_-]{0,63})`$")
+_BULLET = re.compile(r"[ \t]*(?:[-*+]|\d{1,3}[.)])[ \t]+")
 _CODE = re.compile(r"(`+)(?!`)(.+?)(?<!`)\1(?!`)[ \t]*(\(init\))?[ \t]*")
 _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")  # a backslash before ASCII punctuation
 
@@ -54,16 +54,23 @@ def _parts(text: str) -> tuple[list[_Part], list[int]]:
     """The headings with their bullets, and the lines with a slot that are neither."""
     parts, missed = [_Part()], []
     for number, line in enumerate(text.split("\n"), start=1):
-        heading, bullet = _HEADING.fullmatch(line), _BULLET.fullmatch(line)
+        heading, bullet = _HEADING.match(line), _BULLET.match(line)
         if heading:
-            parts.append(_Part(heading[1]))
-        elif bullet and bullet[1]:
-            parts[-1].sentences.append(_sentence(bullet[1], number, bullet.start(1) + 1))
+            parts.append(_Part(_unclosed(line[heading.end() :])))
+        elif bullet and line[bullet.end() :].strip():
+            parts[-1].sentences.append(_sentence(line[bullet.end() :].rstrip(" \t"), number, bullet.end() + 1))
         elif has_slot(line):
             missed.append(number)
         elif line.strip() and not parts[-1].sentences:
             parts[-1].prose.append(line.strip())
     return parts, missed
+
+
+def _unclosed(heading: str) -> str:
+    """A heading's words without the #s that may close it."""
+    bare = heading.strip(" \t")
+    opened = bare.rstrip("#")
+    return opened.strip(" \t") if not opened or opened[-1] in " \t" else bare
 
 
 def _sentence(text: str, line: int, column: int) -> Sentence:
@@ -76,9 +83,9 @@ def _sentence(text: str, line: int, column: int) -> Sentence:
 
 
 def _section(part: _Part, grouped: bool) -> Section:
-    named = _ID.fullmatch(part.heading)
-    title = _ESCAPE.sub(r"\1", named[1] if named else part.heading)
-    name = named[2] if named else title
+    named = _ID.search(part.heading)
+    title = _ESCAPE.sub(r"\1", part.heading[: named.start()].strip(" \t") if named else part.heading)
+    name = named[1] if named else title
     description = None if _too_long(part) else _ESCAPE.sub(r"\1", " ".join(part.prose))
     return Section(
         tuple(part.sentences), (name or "ungrouped") if grouped else None, title or None, description or None
