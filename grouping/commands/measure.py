@@ -81,8 +81,10 @@ def compare(first: str, second: str, embedder: EmbedderOptions, sizes: bool, as_
         raise UsageError("both files cannot be stdin", "give one of them by its path")
     files = load(first), load(second)
     found = comparing.compare(*files)
-    way = None if sizes else choice(embedder, files[0].class_kind)
-    silhouettes = way and _if_at_hand(embedder, lambda: comparing.silhouettes_in_one_space(files, way))
+    silhouettes = None
+    if not sizes:
+        way = choice(embedder, files[0].class_kind)
+        silhouettes = _if_at_hand(embedder, lambda: comparing.silhouettes_in_one_space(files, way))
     if as_json:
         first_silhouette, second_silhouette = silhouettes or (None, None)
         print_json(**found.as_dict(), first_silhouette=first_silhouette, second_silhouette=second_silhouette)
