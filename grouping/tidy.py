@@ -28,7 +28,8 @@ def tidied(document: Document) -> tuple[Document, list[str]]:
     groups = document.get("groups")
     if not isinstance(groups, list):
         return document, []
-    texts = [text for group in groups for item in _items(group) if (text := template_text(item)) is not None]
+    found = (template_text(item) for group in groups for item in _items(group))
+    texts = list(dict.fromkeys(text for text in found if text is not None))
     stopped = sum(text.rstrip().endswith(_STOPS) for text in texts)
     new_texts = _renamings(groups, texts, stop=2 * stopped > len(texts))
     done: list[str] = [f"{quote(old)} -> {quote(new)}" for old, new in new_texts.items()]
