@@ -1,7 +1,6 @@
-"""One group parted into several by what its templates mean.
+"""One group parted into several by what its templates mean, as `mocoop.grouping.cluster` does with a whole pool.
 
-Ward's linkage over the group's own centred vectors: no seed, and the same parts whatever the templates' order. Making
-groups of a whole pool, with its choice of a number, is `mocoop.grouping.cluster`.
+The space is the group's own: without what all its templates share. The parts do not depend on the templates' order.
 """
 
 from __future__ import annotations
@@ -18,17 +17,18 @@ if TYPE_CHECKING:
 def parts_by_meaning(texts: Sequence[str], count: int, choice: EmbedderChoice | None = None) -> list[list[str]]:
     """The texts in `count` parts, in the order they came in, the part of the first text first.
 
-    Raises UsageError for more parts than texts, and where no way to compare meanings is at hand.
+    Raises UsageError for more parts than texts that differ, and where no way to compare meanings is at hand.
     """
-    from scipy.cluster.hierarchy import cut_tree, linkage
-
     from mocoop.grouping.embed import embed
+    from mocoop.grouping.partition import partition
 
     if count > len(texts):
         raise UsageError(f"{len(texts)} templates do not make {count} groups", "ask for fewer")
     ordered = sorted(texts)
-    space = embed(ordered, choice).space
-    labels = cut_tree(linkage(space, "ward"), n_clusters=count).ravel()
+    labels = partition(embed(ordered, choice).space, count, "kmeans")
     part_of = dict(zip(ordered, map(int, labels), strict=True))
-    names = dict.fromkeys(part_of[text] for text in texts)
+    names = list(dict.fromkeys(part_of[text] for text in texts))
+    if len(names) < count:
+        hint = "ask for fewer, or part it with --templates"
+        raise UsageError(f"the templates fall in {len(names)} groups at most: the others mean the same", hint)
     return [[text for text in texts if part_of[text] == name] for name in names]

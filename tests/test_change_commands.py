@@ -10,6 +10,9 @@ import sys
 import pytest
 from grouping_cli import ROOT
 
+from mocoop.errors import UsageError
+from mocoop.grouping.embed import EmbedderChoice
+from mocoop.grouping.parting import parts_by_meaning
 from mocoop.groups import dump_groups, load_groups
 
 DOCUMENT = {
@@ -235,9 +238,10 @@ def test_the_shortest_and_the_plainest_start_an_expert(typed, path):
 
 
 def test_a_policy_for_all_leaves_locked_groups(typed, path):
+    typed("set-init", path, "fog", "hazy")
     typed("lock", path, "night")
-    typed("set-init", path, "--policy", "first")
-    assert load_groups(path).groups[1].init == "{} at night."
+    assert typed("set-init", path, "--policy", "first").code == 0
+    assert [group.init for group in load_groups(path).groups[1:]] == ["{} at night.", "{} in fog."]
     assert typed("set-init", path, "night", "--policy", "first").code == 2
 
 
@@ -271,6 +275,23 @@ def test_split_by_meaning_parts_dawn_from_snow(typed, path):
     assert typed("split", path, "mixed", "--groups", "2").code == 0
     assert (texts(path, "mixed"), texts(path, "mixed-2")) == (tuple(snow), tuple(dark))
     assert ids(path)[-2:] == ["mixed", "mixed-2"]
+
+
+def test_parts_do_not_depend_on_the_order_and_texts_that_mean_the_same_are_not_parted(tmp_path):
+    numpy = pytest.importorskip("numpy")
+    pytest.importorskip("sklearn")
+    listed = [f"{{}} number {number}." for number in range(8)]
+    angles = numpy.array([0.0, 0.8, 0.1, 0.9, 2.0, 2.2, 3.0, 3.1])
+    vectors = numpy.stack([numpy.cos(angles), numpy.sin(angles), angles], axis=1)
+    numpy.savez(tmp_path / "v.npz", vectors=vectors, templates=numpy.array(listed))
+    choice = EmbedderChoice(embedder=str(tmp_path / "v.npz"))
+    parts = parts_by_meaning(listed, 3, choice)
+    assert parts[0][0] == listed[0]
+    again = parts_by_meaning(listed[::-1], 3, choice)
+    assert sorted(map(sorted, again)) == sorted(map(sorted, parts))
+    numpy.savez(tmp_path / "v.npz", vectors=vectors[[0, 0, 0, 0, 4, 4, 4, 4]], templates=numpy.array(listed))
+    with pytest.raises(UsageError, match="fall in 2 groups at most"):
+        parts_by_meaning(listed, 3, choice)
 
 
 def test_the_medoid_is_nearest_what_the_group_says(typed, path):

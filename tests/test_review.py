@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mocoop.errors import UsageError
-from mocoop.grouping import neighbours, review
+from mocoop.grouping import edit, neighbours, review
 from mocoop.grouping.embed import EmbedderChoice, Embedding
 from mocoop.grouping.keep import kept_of, texts_of
 from mocoop.grouping.lookup import group_of, init_of
@@ -80,6 +80,8 @@ def test_meaning_finds_what_is_nearer_another_group():
     reasons = [doubt.reason for doubt in doubts_of(DOCUMENT, space)["{} in the thick fog."]]
     assert "nearer to night than to the rest of its group" in reasons
     assert "{} at night." not in doubts_of(DOCUMENT, space)
+    settled = edit.lock(DOCUMENT, "{} in the thick fog.")
+    assert "{} in the thick fog." not in doubts_of(settled, space)
 
 
 def test_wording_serves_where_no_sentence_model_is_at_hand_and_nothing_else_was_asked(monkeypatch):
@@ -346,6 +348,9 @@ def test_help_unknown_keys_and_arrows_decide_nothing(path):
         for key in ("?", "\x1b[A", "é", "x"):
             press(person, key)
             person.expect("d  drop it")
+        person.expect(PROMPT)
+        assert person.plain().count("d  drop it") == 4  # one each, however many bytes a key has
+        person.type("?")
         press(person, "m", ("to (number", ""))
         person.expect("nothing changed")
         press(person, "m", ("to (number", "3"))
@@ -407,6 +412,7 @@ def test_narrow_terminals_long_templates_and_odd_characters(path, columns):
     with terminal(path, columns=columns) as person:
         person.expect("?q > ")
         assert max(map(len, person.plain().split("\n"))) <= max(columns, 20)
+        assert "\u0600" not in person.shown  # a character that is not seen is shown as its escape
         person.resize(200)
         person.type("?")
         person.expect(PROMPT)
