@@ -33,7 +33,7 @@ class _Task:
     """What is to be grouped: templates as they stand in their file, and what of that file stays."""
 
     domain: str
-    items: tuple[Any, ...]  # JSON as read: a text, or an object with its notes
+    items: tuple[Any, ...]  # by text, so that their order asks nothing new; a text, or an object with its notes
     kept: Kept
     asked: int | None  # groups in all
 
@@ -109,7 +109,7 @@ def _task(pool: Pool, groups: int | None) -> _Task:
     kept = kept_of(pool.file)
     staying = set(kept.texts)
     items = _items(pool)
-    free = tuple(item for item in items if text_of(item) not in staying)
+    free = tuple(sorted((item for item in items if text_of(item) not in staying), key=text_of))
     task = _Task(pool.domain, free, kept, groups)
     standing = len(kept.locked) + len(kept.anchored)
     if groups is not None and free and not standing < groups <= min(MAX_GROUPS, standing + max(len(free), 1)):

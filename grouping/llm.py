@@ -149,7 +149,7 @@ class Client:
         if got.status in (401, 403):
             return _Failure(self._key_refused(got.status, said))
         if got.status == 402 or (got.status == 429 and quota):
-            hint = "the account has no credit left; waiting does not help: see its billing, or take --backend bank"
+            hint = "the account has no credit left; waiting does not help: see its billing"
             return _Failure(RemoteError(f"{host}: the quota is used up ({got.status}){said}", hint))
         if got.status == 404:
             hint = "check --model and --base-url; the address of such a server often ends in /v1"
@@ -168,7 +168,7 @@ class Client:
         if self.key.value is None:
             hint = "name the environment variable that holds its key: --key-env NAME"
             return RemoteError(f"{self.settings.host} asks for a key ({status}){said}", hint)
-        hint = f"check {self.key.variable}, and that it belongs to this server; or take --backend bank"
+        hint = f"check {self.key.variable}, and that it belongs to this server"
         return RemoteError(f"{self.settings.host} rejected the key in {self.key.variable} ({status}){said}", hint)
 
     def _redirected(self, got: Exchange) -> RemoteError:

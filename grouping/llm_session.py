@@ -58,6 +58,7 @@ class Session:
     """Questions to one model in the name of one command.
 
     `rejected` is where a reply goes that could not be used, even after a repair. `tell` hears notices; `wait` waits.
+    `instead` is what an error's hint offers beside mending what failed.
     """
 
     def __init__(
@@ -71,31 +72,31 @@ class Session:
         rejected: Path,
         tell: Tell,
         wait: Wait,
+        instead: str | None = None,
     ) -> None:
         self.settings, self.seed = settings, seed
         self.offline, self._refresh = offline, refresh
         self._cache = AnswerCache() if cache else None
-        self._rejected, self._tell, self._wait = rejected, tell, wait
+        self._rejected, self._tell, self._wait, self._instead = rejected, tell, wait, instead
         self._client: Client | None = None
         self._spent = 0
-        self.asked, self.kept = 0, 0  # answers that were asked for, and that were there
+        self.kept = 0  # answers that were there
 
     def ask(self, prompt: Prompt, check: Check[Checked]) -> Answer[Checked]:
         """A checked answer. `check` raises OutOfRules for one that will not do. Raises RemoteError."""
-        key = key_of(prompt, self.settings, self.seed)
         found = self.known(prompt, check)
         if found is not None:
             self.kept += 1
             return found
-        if self.offline:
-            hint = "run it once without --offline, with the same options, or take --backend bank"
-            raise RemoteError(f"offline, and no answer of {self.settings.model} is kept for {prompt.title}", hint)
-        reply, answer, value = self._answer(prompt, check)
-        entry = Entry(answer, reply.model, reply.tokens_in, reply.tokens_out, **reply.sent)
-        self._keep(key, entry, prompt)
-        self.asked += 1
-        self._progress(prompt)
-        return Answer(value, entry, prompt)
+        try:
+            answer = self._asked(prompt, check)
+        except RemoteError as error:
+            failed = error
+        else:
+            self._progress(prompt)
+            return answer
+        offered = [hint for hint in (failed.hint, self._instead) if hint]
+        raise RemoteError(failed.message, "; or ".join(offered) or None)
 
     def known(self, prompt: Prompt, check: Check[Checked]) -> Answer[Checked] | None:
         """A kept answer that passes the check, or None; nothing is sent."""
@@ -114,8 +115,9 @@ class Session:
         tokens_in = sum(answer.entry.tokens_in or 0 for answer in answers)
         tokens_out = sum(answer.entry.tokens_out or 0 for answer in answers)
         kept = f", {self.kept} of them kept from before" if self.kept else ""
+        number = f"{len(answers)} answer{'s' if len(answers) != 1 else ''}"
         who = f"{self.settings.model} at {self.settings.host}"
-        return f"{who}: {len(answers)} answers{kept}; tokens {tokens_in:,} in, {tokens_out:,} out"
+        return f"{who}: {number}{kept}; tokens {tokens_in:,} in, {tokens_out:,} out"
 
     def facts(self, answers: Sequence[Answer[Any]]) -> dict[str, Any]:
         """What provenance tells of all calls together: nothing that depends on the cache or on the form of answers."""
@@ -129,6 +131,15 @@ class Session:
             "temperature": next((a.entry.temperature for a in answers), None),
         }
 
+    def _asked(self, prompt: Prompt, check: Check[Checked]) -> Answer[Checked]:
+        if self.offline:
+            hint = "run it once without --offline, with the same options"
+            raise RemoteError(f"offline, and no answer of {self.settings.model} is kept for {prompt.title}", hint)
+        reply, answer, value = self._answer(prompt, check)
+        entry = Entry(answer, reply.model, reply.tokens_in, reply.tokens_out, **reply.sent)
+        self._keep(key_of(prompt, self.settings, self.seed), entry, prompt)
+        return Answer(value, entry, prompt)
+
     def _answer(self, prompt: Prompt, check: Check[Checked]) -> tuple[Reply, dict[str, Any], Checked]:
         try:
             return self._once(prompt, prompt.messages, check)
@@ -140,7 +151,7 @@ class Session:
             return self._once(again, repair_messages(again, bad.problems[:MOST_PROBLEMS]), check)
         except UnusableReply as worse:
             message, raw = f"{prompt.title}: {worse.message}, twice", worse.raw
-            hint = "try another --model, or --backend bank; finished answers are kept"
+            hint = "try another --model; finished answers are kept"
         except RemoteError as failed:
             message, raw, hint = failed.message, bad.raw, failed.hint or ""
         raise RemoteError(message, f"{self._keep_aside(raw)}; {hint}")

@@ -128,7 +128,7 @@ def key_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Key:
     variable = settings.key_env or OPENAI_KEY
     value = environ.get(variable, "").strip(" ")
     if not value:
-        hint = f"set {variable}, or name a server that needs none (--base-url URL), or take --backend bank"
+        hint = f"set {variable}, or name a server that needs none (--base-url URL)"
         raise RemoteError(f"there is no key for {settings.host}: {variable} is not set", hint)
     if not value.isascii() or not value.isprintable() or " " in value:
         hint = f"set {variable} again: one line of plain characters, without spaces or quotes"

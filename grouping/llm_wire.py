@@ -95,7 +95,7 @@ def _openai() -> Any:
     try:
         import openai
     except ImportError:
-        hint = "pip install openai, or take --backend bank"
+        hint = "pip install openai"
         raise RemoteError("the openai package, which asks language models, is not installed", hint) from None
     import logging
 

@@ -83,6 +83,7 @@ def test_the_file_says_how_it_was_grouped(opened: Any) -> None:
 def test_the_same_again_asks_nothing_and_is_the_same(opened: Any, server: LlmServer) -> None:
     first, again = (group_by_model(pool(*TEXTS), opened()).document for _ in range(2))
     assert first == again
+    assert group_by_model(pool(*reversed(TEXTS)), opened()).document == first
     assert len(server.asked) == 1
 
 
@@ -281,4 +282,4 @@ def test_templates_are_data_and_no_instructions(opened: Any, server: LlmServer) 
     group_by_model(pool(attack, *TEXTS), opened())
     system, user = server.asked[0].body["messages"]
     assert "ignore all rules" not in system["content"]
-    assert json.loads(user["content"].split("\n", 1)[1])["templates"]["1"] == attack
+    assert attack in json.loads(user["content"].split("\n", 1)[1])["templates"].values()

@@ -92,7 +92,7 @@ def generate(
         "include_general": general,
         "kept": _kept(earlier, out, force, fresh),
     }
-    session = open_session(model, seed=seed, offline=offline, out=out)
+    session = open_session(model, seed=seed, offline=offline, out=out, instead="take --backend bank")
     made = _made(domain, _backend(backend, session), wanted, session, dry_run=dry_run)
     if made is None:
         return

@@ -21,7 +21,6 @@ from mocoop.grouping.commands.shared import TEXT_FILE
 
 if TYPE_CHECKING:
     from mocoop.grouping.llm_session import Session
-
     from mocoop.grouping.llm_settings import Settings
 
 _SETTINGS = ("model", "base_url", "key_env", "structured", "temperature", "timeout", "total_timeout", "max_tokens")
@@ -70,8 +69,12 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return functools.reduce(lambda made, option: option(made), reversed(_OPTIONS), with_choice)
 
 
-def open_session(model: ModelChoice, *, seed: int, offline: bool, out: Path | None) -> Session:
+def open_session(
+    model: ModelChoice, *, seed: int, offline: bool, out: Path | None, instead: str | None = None
+) -> Session:
     """A session with the model, nothing sent yet; a reply that cannot be used is kept beside `out`.
+
+    `instead` is offered where the model fails, as the end of a hint.
 
     Raises UsageError or ConfigError for the settings. A key that is missing shows when something is to be sent.
     """
@@ -86,6 +89,7 @@ def open_session(model: ModelChoice, *, seed: int, offline: bool, out: Path | No
         rejected=rejected_path(out),
         tell=cli.say,
         wait=countdown,
+        instead=instead,
     )
 
 
