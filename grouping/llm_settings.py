@@ -30,6 +30,7 @@ LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _SECRETS = ("key", "api_key", "apikey", "token", "password", "secret")
 _REDACTED = "[key]"
+_SECRET = 8  # characters of the shortest secret; "none" and "EMPTY" are words that local servers are given
 _START = 12  # characters of a key that are its start, and no longer a hint which key it is
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
@@ -91,7 +92,7 @@ class Key:
 
     def redact(self, text: str) -> str:
         """A text without the key: as it is, as a URL, JSON, HTML or base64 spell it, and cut off after its start."""
-        if not self.value:
+        if not self.value or len(self.value) < _SECRET:
             return text
         quoted = json.dumps(self.value)[1:-1]
         encoded = base64.b64encode(self.value.encode()).decode()

@@ -164,3 +164,8 @@ def test_a_key_is_taken_out_in_every_spelling(form: str) -> None:
 def test_a_key_is_not_in_its_own_print() -> None:
     assert KEY not in repr(Key(KEY, "K"))
     assert Key(None).redact("as it is") == "as it is"
+
+
+def test_a_placeholder_for_a_key_is_no_secret() -> None:
+    assert Key("none", "K").redact("none of it") == "none of it"
+    assert Key("12345678", "K").redact("is 12345678") == "is [key]"
