@@ -82,6 +82,11 @@ def test_the_schema_and_the_code_agree(content: dict[str, Any], tmp_path: Path) 
             resolve({}, file)
 
 
+def test_the_schema_is_printed_and_its_place_told(typed: Typed) -> None:
+    assert json.loads(typed("schema", "llm").out) == schema()
+    assert json.loads(Path(typed("schema", "llm", "--path").out.strip()).read_text()) == schema()
+
+
 def test_the_schema_has_every_setting_with_its_default() -> None:
     properties = schema()["properties"]
     assert set(properties) == {*NAMES, "$schema"}

@@ -138,22 +138,22 @@ def paper(name: str | None, out: Path | None, force: bool, as_json: bool) -> Non
 
 
 @click.command()
+@click.argument("name", type=click.Choice(["groups", "llm"]), default="groups")
 @click.option("--path", "only_path", is_flag=True, help="Only say where it is, for an editor's settings.")
-def schema(only_path: bool) -> None:
-    """Print the JSON Schema of group files, which editors use for completion.
+def schema(name: str, only_path: bool) -> None:
+    """Print the JSON Schema of group files, or of a language model's settings (llm), for completion in editors.
 
     \b
     mocoop-groups schema > groups.schema.json
-    mocoop-groups schema --path
+    mocoop-groups schema llm --path
     """
     from importlib.resources import files
 
-    from mocoop.groups import schema_bytes
-
+    file = files("mocoop.schemas").joinpath(f"{name}.v1.json")
     if only_path:
-        click.echo(str(files("mocoop.schemas").joinpath("groups.v1.json")))
+        click.echo(str(file))
     else:
-        click.echo(schema_bytes(), nl=False)
+        click.echo(file.read_bytes(), nl=False)
 
 
 def _aspect_named(bank: Bank, name: str) -> Aspect:
