@@ -17,8 +17,7 @@ from typing import Any
 from mocoop.cli import printable
 from mocoop.findings import quote
 from mocoop.grouping.assignment import best_pairs
-from mocoop.grouping.keep import text_of, texts_of
-from mocoop.grouping.reviewed import SEEN
+from mocoop.grouping.keep import SEEN, text_of, texts_of
 
 Document = dict[str, Any]
 Group = dict[str, Any]

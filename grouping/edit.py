@@ -13,7 +13,7 @@ from typing import Any
 
 from mocoop.errors import UsageError
 from mocoop.findings import quote
-from mocoop.grouping.keep import text_of, texts_of, with_templates
+from mocoop.grouping.keep import SEEN, text_of, texts_of, with_templates
 from mocoop.grouping.lookup import (
     Document,
     Group,
@@ -28,7 +28,7 @@ from mocoop.grouping.lookup import (
     replaced,
     with_key,
 )
-from mocoop.grouping.reviewed import SEEN, seen, with_seen
+from mocoop.grouping.reviewed import seen, with_seen
 from mocoop.templatetext import special_problem, template_problems
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")

@@ -17,6 +17,8 @@ from mocoop.templatetext import folded
 
 Group = dict[str, Any]
 
+SEEN = "x-reviewed-templates"  # of a group that is not reviewed as a whole: the templates that are
+
 
 @dataclass(frozen=True)
 class Kept:
@@ -131,7 +133,11 @@ def with_templates(group: Group, templates: list[Any]) -> Group:
 
 def _locked_part(group: Group) -> Group | None:
     locked = [item for item in group["templates"] if isinstance(item, dict) and item.get("locked")]
-    return with_templates(group, locked) if locked else None
+    if not locked:
+        return None
+    part = with_templates(group, locked)
+    # what joins it has not been reviewed, and it has
+    return {**part, "reviewed": False, SEEN: list(texts_of(part))} if part.get("reviewed") else part
 
 
 def _joined(anchor: Group, new: Group, per_group: int | None) -> Group:

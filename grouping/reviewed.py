@@ -8,10 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from mocoop.grouping.keep import texts_of
+from mocoop.grouping.keep import SEEN, texts_of
 from mocoop.grouping.lookup import Document, Group, replaced, with_key
-
-SEEN = "x-reviewed-templates"  # of a group that is not reviewed as a whole: the templates that are
 
 
 def seen(group: Group) -> set[str]:

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from mocoop.errors import UsageError
 from mocoop.grouping import edit
-from mocoop.grouping.keep import kept_of, text_of, texts_of
+from mocoop.grouping.keep import SEEN, kept_of, text_of, texts_of
 from mocoop.grouping.lookup import find, group_of, init_of
-from mocoop.grouping.reviewed import SEEN, mark_seen, seen
+from mocoop.grouping.reviewed import mark_seen, seen
 from mocoop.groups import dump_groups, parse_groups
 
 BIRDS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mocoop.grouping.keep import Kept, kept_of, with_templates
+from mocoop.grouping.keep import SEEN, Kept, kept_of, with_templates
 from mocoop.groups import dump_groups, parse_groups
 
 LOCKED = {
@@ -61,6 +61,14 @@ def test_locked_templates_come_first_in_the_group_of_their_id():
     assert snow["templates"] == [{"text": "{} on ice.", "locked": True}, "{} covered in snow."]
     assert snow["title"] == "Winter"
     assert snow["init"] == "{} on ice."  # its old init was not locked, and is gone
+
+
+def test_what_joins_a_reviewed_group_is_not_reviewed():
+    reviewed = [{**g, "reviewed": True} for g in EARLIER["groups"]]
+    woven = kept(groups=reviewed).weave([group("snow", "{} covered in snow.")])
+    snow = next(g for g in woven if g["id"] == "snow")
+    assert snow["reviewed"] is False
+    assert snow[SEEN] == ["{} on ice."]
 
 
 @pytest.mark.parametrize("spelling", ["a bad photo of a {}.", "A bad photo of the {}", "a  bad photo of a {}"])

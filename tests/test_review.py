@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from mocoop.errors import UsageError
 from mocoop.grouping import edit, neighbours, review
 from mocoop.grouping.embed import EmbedderChoice, Embedding
-from mocoop.grouping.keep import kept_of, texts_of
+from mocoop.grouping.keep import SEEN, kept_of, texts_of
 from mocoop.grouping.lookup import group_of, init_of
 from mocoop.grouping.neighbours import LEXICAL, Neighbours, doubts_of, neighbours_of
-from mocoop.grouping.reviewed import SEEN, seen
+from mocoop.grouping.reviewed import seen
 from mocoop.groups import dump_groups, load_groups, parse_groups
 
 DOCUMENT = {

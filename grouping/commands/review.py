@@ -150,7 +150,7 @@ class _Screen:
     def _tell(self, after: Session) -> None:
         """Say what a decision did beyond keeping the template, such as an init that moved on."""
         from mocoop.grouping.diff import differences, one_line
-        from mocoop.grouping.reviewed import SEEN
+        from mocoop.grouping.keep import SEEN
 
         if after is self.session.before:
             self.terminal.show("undone", indent=2, dim=True)
