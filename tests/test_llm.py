@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import email.utils
+import gzip
 import json
 import time
+import tracemalloc
 from collections.abc import Iterator
 from typing import Any
 
@@ -220,3 +222,20 @@ def test_a_text_in_parts_is_joined(server: LlmServer) -> None:
     parts = [{"type": "text", "text": '{"aspects"'}, {"type": "text", "text": ": [1]}"}]
     server.mode = llm_server.says(parts)
     assert chat(client(server)) == {"aspects": [1]}
+
+
+def test_a_packed_answer_is_unpacked_and_a_bomb_is_not(server: LlmServer) -> None:
+    packed = gzip.compress(json.dumps(llm_server.completion('{"a": 1}')).encode())
+    server.modes = [llm_server.sends(200, packed, {"content-encoding": "gzip"})]
+    assert chat(client(server)) == {"a": 1}
+    bomb = gzip.compress(b" " * (128 << 20), 9)
+    server.mode = llm_server.sends(200, bomb, {"content-encoding": "gzip"})
+    tracemalloc.start()
+    with pytest.raises(RemoteError, match="sent more than 4 MiB"):
+        chat(client(server))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 90 << 20
+    server.mode = llm_server.sends(200, b"not gzip", {"content-encoding": "gzip"})
+    with pytest.raises(RemoteError, match="could not be unpacked"):
+        chat(client(server))
