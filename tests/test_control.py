@@ -143,6 +143,12 @@ def test_waffle_keeps_plain_templates_the_sizes_and_the_amount_of_words():
     assert len(made(long, "waffle").groups[0].texts[0].partition("which has ")[2].split()) == 6
 
 
+def test_waffle_never_says_the_same_twice():
+    words = [f"{a}{b}" for a in "abcdefghijklmn" for b in "opqrstuvwxyz"]
+    control = made(file_of([f"a {word} {{}}." for word in words]), "waffle", 1)
+    assert len({folded(text) for text in control.groups[0].texts}) == len(words)
+
+
 def test_waffle_says_no_article_where_classes_take_none():
     assert made(PAPER["ucf101"], "waffle").class_kind == "activity"
     texts = [t for g in made(PAPER["ucf101"], "waffle").groups for t in g.templates if t.origin == "control"]

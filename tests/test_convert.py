@@ -279,6 +279,20 @@ def test_the_column_counts_characters():
         read('T = ["\u00e9\u00e9 {}", "no slot"]', "t.py")
 
 
+# JSON
+
+
+def test_json_of_single_texts_and_of_class_names():
+    assert texts_of(read('{"Pets": "a {}, a pet.", "Food": "a {}, a food."}', "t.json")[0]) == [
+        "a {}, a pet.",
+        "a {}, a food.",
+    ]
+    with pytest.raises(GroupFileError, match="G030 no text in it has a slot"):
+        read('{"tench": ["A tench is a fish."], "goldfish": ["A goldfish is gold."]}', "t.json")
+    file, _ = read('{"pets": ["a {c}."], "cars": ["my {c}."]}', "t.json", name="cars")
+    assert (file.domain, texts_of(file)) == ("cars", ["my {}."])
+
+
 # tables
 
 

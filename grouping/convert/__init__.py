@@ -67,7 +67,9 @@ def chosen(listings: list[Listing], name: str | None, source: str) -> Listing:
     names = ", ".join(f"{quote(one.name)[1:-1]} ({len(one.sentences)})" for one in listings[:MOST_NAMED])
     names += f" and {len(listings) - MOST_NAMED:,} more" if len(listings) > MOST_NAMED else ""
     if name is None:
-        raise UsageError(f"{source} holds {len(listings)} lists: {names}", "choose one with --name")
+        raise UsageError(
+            f"{source} holds {len(listings)} lists: {names}", "choose one: mocoop-groups import FILE --name NAME"
+        )
     for listing in listings:
         if listing.name == name:
             return listing

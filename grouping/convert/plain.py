@@ -2,7 +2,7 @@
 
 In a text blank lines and lines that start with # are skipped, and a list's marks ("- ", "* ", "1. ") are taken off. A
 line in double quotes is read as JSON text, so that any template can be written, one that starts with # too. JSON is a
-list of texts, or an object of such lists (CLIP_benchmark's form).
+list of texts, an object of such lists (CLIP_benchmark's form), or an object of texts.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from mocoop import strictjson
+from mocoop.grouping.convert.checks import has_slot
 from mocoop.grouping.convert.listing import Listing, Sentence, finding, flat, refusal, refuse
 from mocoop.groups import MAX_BYTES
 from mocoop.strictjson import Lines, Path, pointer
@@ -53,16 +54,22 @@ def read_json(text: str, source: str) -> list[Listing]:
             source,
             [finding(_FAULT_CODES[f.kind], f.message, f.hint, source, f.line, f.column) for f in parsed.faults],
         )
-    lists = list(_lists(parsed.value))
     places = _places(parsed.text)
-    wrong = [path for _, path, items in lists for path in _not_text(path, items)]
-    if wrong or not lists:
+    lists = list(_lists(parsed.value))
+    wrong = [path for _, items in lists for path, item in items if not isinstance(item, str)]
+    if wrong:
         hint = 'a list of templates is written ["a photo of a {}.", ...]'
-        found = [
-            finding("G022", f"not a text at {pointer(path) or '/'}", hint, source, *places[path]) for path in wrong
-        ]
-        raise refusal(source, found) if found else refuse("G022", "there is no list of templates in it", hint, source)
-    return [flat(_sentences(path, items, places), name, domain=name or None) for name, path, items in lists]
+        raise refusal(source, [finding("G022", f"{pointer(at)} is no text", hint, source, *places[at]) for at in wrong])
+    if not lists:
+        hint = 'write ["a photo of a {}.", ...], or {"name": [...]}'
+        raise refuse("G022", "there is no list of templates in it", hint, source)
+    if len(lists) > 1 and not any(has_slot(text) for _, items in lists for _, text in items):
+        hint = "templates have {} for the class name; texts about single classes are read by no expert"
+        raise refuse("G030", "no text in it has a slot for a class name", hint, source)
+    return [
+        flat([Sentence(text, *places[path]) for path, text in items], name, domain=name or None)
+        for name, items in lists
+    ]
 
 
 def _unquoted(line: str) -> str:
@@ -76,24 +83,17 @@ def _unquoted(line: str) -> str:
         return line
 
 
-def _lists(value: Any) -> Iterator[tuple[str, Path, list[Any]]]:
-    """Name, path and items of each list; an object may hold lists, and texts as lists of one."""
+def _lists(value: Any) -> Iterator[tuple[str, list[tuple[Path, Any]]]]:
+    """Name of each list, and its items with their paths; an object of single texts, as CoOp has one, is one list."""
     if isinstance(value, list):
-        yield "", (), value
+        yield "", [((index,), item) for index, item in enumerate(value)]
     elif isinstance(value, dict):
+        single: list[tuple[Path, Any]] = [((key,), item) for key, item in value.items() if isinstance(item, str)]
+        if any(has_slot(text) for _, text in single):
+            yield "", single
         for key, held in value.items():
             if isinstance(held, list):
-                yield key, (key,), held
-
-
-def _sentences(path: Path, items: list[str], places: dict[Path, tuple[int, int]]) -> Iterator[Sentence]:
-    for index, text in enumerate(items):
-        line, column = places.get((*path, index), (1, 1))
-        yield Sentence(text, line, column)
-
-
-def _not_text(path: Path, items: list[Any]) -> Iterator[Path]:
-    return ((*path, index) for index, item in enumerate(items) if not isinstance(item, str))
+                yield key, [((key, index), item) for index, item in enumerate(held)]
 
 
 def _places(text: str) -> dict[Path, tuple[int, int]]:

@@ -73,6 +73,7 @@ def _lost(file: GroupFile, file_format: str) -> Iterator[str]:
     if file_format not in GROUPED:
         yield f"{file_format} is a flat list: {len(file.groups)} groups, their titles and inits are not in it"
     if file_format == "yaml":
+        yield f"DATASET.NAME is {quote(file.domain)}: write there the data set's name in that code, where it is another"
         for group in file.groups:
             if group.init != group.texts[0]:
                 yield f"group {group.id}: {quote(group.init)} now stands first, since there the first starts the expert"
