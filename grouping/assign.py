@@ -180,7 +180,7 @@ def _groups(task: _Task, named: Sequence[Named]) -> list[Group]:
     """The file's groups: those with locked templates first, then the model's; locked ones at their old place."""
     joined = {group.id: group for group in named if group.id in task.ids}
     anchored = [
-        {**group, "templates": [*group["templates"], *_members(task, joined.get(group["id"]))]}
+        _without_metrics(group) | {"templates": [*group["templates"], *_members(task, joined.get(group["id"]))]}
         for group in task.kept.anchored
     ]
     taken = {*task.ids, *(group["id"] for _, group in task.kept.locked)}
@@ -193,6 +193,11 @@ def _groups(task: _Task, named: Sequence[Named]) -> list[Group]:
             hint = f"ask for more --groups, or try another --model; a group holds at most {MAX_TEMPLATES} templates"
             raise RemoteError(f"the model put {len(group['templates'])} templates into the group {group['id']}", hint)
     return groups
+
+
+def _without_metrics(group: Group) -> Group:
+    """A group without what was measured of other members."""
+    return {key: value for key, value in group.items() if key != "metrics"}
 
 
 def _members(task: _Task, group: Named | None) -> list[Any]:

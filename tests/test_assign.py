@@ -171,13 +171,19 @@ def test_a_number_of_groups_is_asked_for_and_fewer_are_told(opened: Any, server:
 
 
 def document() -> dict[str, Any]:
+    locked = {"text": TEXTS[1], "locked": True}
     noted = {"text": TEXTS[2], "origin": "manual", "note": "mine", "x-mark": 1}
     return {
         "schema_version": 1,
         "domain": "cats",
         "x-ours": {"kept": True},
         "groups": [
-            {"id": "first", "templates": [TEXTS[0], {"text": TEXTS[1], "locked": True}], "title": "First"},
+            {
+                "id": "first",
+                "templates": [TEXTS[0], {"text": TEXTS[1], "locked": True}],
+                "title": "First",
+                "metrics": {},
+            },
             {"id": "weather", "locked": True, "reviewed": True, "x-n": 1, "templates": [TEXTS[3], TEXTS[4]]},
             {"id": "third", "templates": [noted, *TEXTS[5:]]},
         ],
@@ -196,6 +202,7 @@ def test_what_is_locked_stays_and_notes_come_along(opened: Any, server: LlmServe
     first = next(group for group in made["groups"] if group["id"] == "first")
     assert first["templates"] == [{"text": TEXTS[1], "locked": True}]
     assert first["title"] == "First"
+    assert "metrics" not in first
     assert before.document["groups"][2]["templates"][0] in [t for g in made["groups"] for t in g["templates"]]
     assert [group["id"] for group in made["groups"]] == ["first", "weather", "night_pictures", "drawings", "weather_2"]
     assert made["x-ours"] == {"kept": True}

@@ -10,6 +10,7 @@ from typing import NoReturn
 import click
 
 from mocoop import cli
+from mocoop.grouping.commands.answers import cache
 from mocoop.grouping.commands.audit import validate
 from mocoop.grouping.commands.change import add, lock, merge, move, remove, rename, set_init, split
 from mocoop.grouping.commands.cluster import cluster
@@ -21,6 +22,7 @@ from mocoop.grouping.commands.exchange import export, import_
 from mocoop.grouping.commands.generate import generate
 from mocoop.grouping.commands.look import bank, domains, paper, schema, show
 from mocoop.grouping.commands.measure import compare, stats
+from mocoop.grouping.commands.plot import plot
 from mocoop.grouping.commands.review import review
 
 
@@ -37,13 +39,13 @@ def groups() -> None:
     """
 
 
-for command in (generate, cluster, validate, stats, compare, show, domains, bank, paper, schema):
+for command in (generate, cluster, validate, stats, compare, plot, show, domains, bank, paper, schema):
     groups.add_command(command)
 
 for command in (review, edit, add, remove, rename, move, merge, split, set_init, lock, diff):
     groups.add_command(command)
 
-for command in (control, import_, export, doctor):
+for command in (control, import_, export, cache, doctor):
     groups.add_command(command)
 
 
