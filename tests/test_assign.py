@@ -180,7 +180,7 @@ def document() -> dict[str, Any]:
         "groups": [
             {
                 "id": "first",
-                "templates": [TEXTS[0], {"text": TEXTS[1], "locked": True}],
+                "templates": [TEXTS[0], locked],
                 "title": "First",
                 "metrics": {},
             },
