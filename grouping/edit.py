@@ -61,7 +61,7 @@ def remove(document: Document, words: Sequence[str], reason: str | None = None) 
         if not group["templates"]:
             hint = f"remove the whole group with --group {id_}, or add another template first"
             raise UsageError(f"that would leave the group {id_} without a template", hint)
-    return _excluding(replaced(document, left), taken, reason)
+    return exclude(replaced(document, left), taken, reason)
 
 
 def remove_group(document: Document, group_id: str, reason: str | None = None) -> Document:
@@ -70,7 +70,7 @@ def remove_group(document: Document, group_id: str, reason: str | None = None) -
     _check_unlocked(group, texts_of(group))
     if len(document["groups"]) == 1:
         raise UsageError(f"{group_id} is the only group", "a group file needs one; add another first")
-    return _excluding(replaced(document, {group_id: None}), texts_of(group), reason)
+    return exclude(replaced(document, {group_id: None}), texts_of(group), reason)
 
 
 def rename(
@@ -224,7 +224,10 @@ def replace_members(document: Document, group_id: str, items: Sequence[Any], ini
 
 def exclude(document: Document, texts: Iterable[str], reason: str | None = None) -> Document:
     """Texts put on the list of those that do not come back; the groups stay as they are."""
-    return _excluding(document, texts, reason)
+    why = {"reason": reason} if reason else {}
+    gone = {text: {"text": text, **why, "by": "person"} for text in texts}
+    kept = [entry for entry in document.get("excluded", []) if entry["text"] not in gone]
+    return with_key(document, "excluded", [*kept, *gone.values()]) if gone else document
 
 
 # ---- parts of the above
@@ -353,13 +356,6 @@ def _with_notes(group: Group, gone: Group) -> Group:
 def _neighbour_renamed(group: Group, old: str, new: str) -> Group:
     metrics = group.get("metrics", {})
     return {**group, "metrics": {**metrics, "nearest_group": new}} if metrics.get("nearest_group") == old else group
-
-
-def _excluding(document: Document, texts: Iterable[str], reason: str | None) -> Document:
-    why = {"reason": reason} if reason else {}
-    gone = {text: {"text": text, **why, "by": "person"} for text in texts}
-    kept = [entry for entry in document.get("excluded", []) if entry["text"] not in gone]
-    return with_key(document, "excluded", [*kept, *gone.values()]) if gone else document
 
 
 def _readmitted(document: Document, texts: Iterable[str]) -> Document:

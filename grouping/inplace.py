@@ -76,10 +76,11 @@ def _folder_locked(folder: str) -> Iterator[None]:
     """Keep other writers of this module out; where folders cannot be locked, the comparison alone must do."""
     try:
         import fcntl
-    except ImportError:  # Windows
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):  # Windows, or a folder that may be written and not read
         yield
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
         with suppress(OSError):  # some network file systems have no locks
             fcntl.flock(handle, fcntl.LOCK_EX)

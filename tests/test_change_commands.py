@@ -156,6 +156,20 @@ def test_what_cannot_be_done_exits_2_with_a_hint_and_writes_nothing(typed, path,
     assert path.read_bytes() == before
 
 
+def test_what_a_person_removed_does_not_come_back_on_regeneration_until_they_add_it(typed, tmp_path):
+    made, cloudy = tmp_path / "made.json", "{} seen through thin clouds."
+    anew = ("generate", "--domain", "satellite imagery", "--backend", "bank", "-o", made, "--force")
+    typed(*anew)
+    assert cloudy in texts(made, "overhead_cloud")
+    assert typed("remove", made, "THIN clouds").code == 0
+    assert typed(*anew).code == 0
+    assert cloudy not in texts(made, "overhead_cloud")
+    assert typed("add", made, cloudy, "--to", "overhead_cloud").code == 0
+    assert "excluded" not in load_groups(made).document
+    typed(*anew)
+    assert cloudy in texts(made, "overhead_cloud")
+
+
 def test_a_locked_group_refuses_until_it_is_unlocked(typed, path):
     assert typed("lock", path, "night").code == 0
     done = typed("add", path, "{} x.", "--to", "night")

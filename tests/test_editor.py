@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import stat
 import sys
@@ -365,3 +366,21 @@ def test_ctrl_c_in_the_editor_is_the_editors(path, tmp_path, monkeypatch):
         terminal.type("\n")
         assert terminal.ended() == 0
     assert load_groups(path).groups[1].init == "{} by night."
+
+
+@pytest.mark.skipif(shutil.which("vi") is None, reason="no vi here")
+def test_a_person_mends_a_wrong_edit_in_vi(path, monkeypatch):
+    from pseudo_terminal import Terminal
+
+    monkeypatch.delenv("VISUAL", raising=False)
+    monkeypatch.setenv("EDITOR", "vi -n -u NONE")
+    with Terminal("edit", path, "--group", "night") as terminal:
+        terminal.expect("{} after dark.")
+        terminal.type(":%s/{} after/before/\r:wq\r")
+        terminal.expect("night:5:1: G030")
+        terminal.expect("(q)uit and keep the edit aside?")
+        terminal.type("r\n")
+        terminal.expect("before dark.")
+        terminal.type("I{} \x1b:wq\r")  # the cursor is on the line that was wrong
+        assert terminal.ended() == 0
+    assert load_groups(path).groups[1].texts == ("{} before dark.", "{} at night.")

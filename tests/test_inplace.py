@@ -64,6 +64,20 @@ def test_a_link_is_written_through_and_the_mode_is_kept(path, tmp_path):
     assert len(load_groups(path).groups[0].templates) == 2
 
 
+def test_a_folder_that_cannot_be_locked_is_written_all_the_same(path, monkeypatch):
+    opened = open_groups(path)
+
+    def closed(folder, flags, real=os.open):
+        if os.path.isdir(folder):
+            raise PermissionError(13, "Permission denied")
+        return real(folder, flags)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "open", closed)
+        write_document(opened, add(opened.document, ["{} one."], "a"))
+    assert len(load_groups(path).groups[0].templates) == 2
+
+
 def _add_until_done(path, name, count):
     for number in range(count):
         while True:

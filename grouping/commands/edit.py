@@ -32,6 +32,7 @@ def edit(path: str, group_id: str | None, resume: bool) -> None:
     mocoop-groups edit groups.json --group low_detail
     """
     from mocoop.grouping.editor import Abandoned, edit_text, line_of
+    from mocoop.grouping.terminal import has_terminal
 
     if path == "-":
         raise UsageError("stdin cannot be edited in place", "give the file a name")
@@ -43,7 +44,7 @@ def edit(path: str, group_id: str | None, resume: bool) -> None:
     if trouble:
         _show(trouble)
     line = line_of(trouble) if trouble else 1
-    terminal = _has_terminal()
+    terminal = has_terminal()
     try:
         told = edit_text(text, work.name, work.save, _ask, before=work.text, line=line, terminal=terminal)
     except Abandoned as given_up:
@@ -117,10 +118,6 @@ def _one_group(path: str, group_id: str) -> _Work:
     )
 
 
-def _has_terminal() -> bool:
-    return sys.stdin is not None and sys.stdin.isatty() and cli.on_terminal()
-
-
 def _show(error: MoCoOpError) -> None:
     for line in error.message.split("\n"):
         cli.say(line)
@@ -130,7 +127,9 @@ def _show(error: MoCoOpError) -> None:
 
 def _ask(error: MoCoOpError) -> bool:
     """Show what is wrong, and whether the person wants the editor again; without a terminal, not."""
-    if not _has_terminal():
+    from mocoop.grouping.terminal import has_terminal
+
+    if not has_terminal():
         return False
     _show(error)
     while True:
