@@ -65,6 +65,7 @@ HOSTILE = {
     "yaml/tag.yaml": "LASP_PROMPTS: !!python/object/apply:os.system ['touch RAN']",
     "yaml/tag2.yaml": "LASP_PROMPTS: ['a {}', !!python/name:os.system x]",
     "yaml/deep.yaml": "[" * DEEP,
+    "yaml/deeper.yaml": "[" * 100,
     "yaml/deepmap.yaml": "{a: " * 5_000,
     "yaml/deepblock.yaml": "\n".join(" " * n + "- - a:" for n in range(0, 400, 4)),
     "yaml/twice.yaml": "LASP_PROMPTS: ['a {}']\nLASP_PROMPTS: ['b {}']",
@@ -108,10 +109,32 @@ def test_a_hostile_file_is_refused_soon_and_without_being_run(name, tmp_path, mo
     start = time.monotonic()
     with pytest.raises(GroupFileError) as caught:
         brought_in(HOSTILE[name].encode(), name)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 20  # what is not linear takes minutes
     assert caught.value.findings
     assert len(str(caught.value)) < 10_000
     assert not Path("RAN").exists()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("yaml/laughs.yaml", "G022 an alias or anchor"),
+        ("yaml/itself.yaml", "G022 an alias or anchor"),
+        ("yaml/tag.yaml", "G022 the tag"),
+        ("yaml/tag2.yaml", "G022 the tag"),
+        ("yaml/deep.yaml", "nesting"),
+        ("yaml/deeper.yaml", "G005 nested more than 20 deep"),
+        ("yaml/twice.yaml", "2:1: G105 the key"),
+        ("yaml/documents.yaml", "G022 not one YAML document"),
+        ("python/dots.py", "G005 the Python is nested too deep"),
+        ("python/run.py", "1:6: G022 an item that is computed"),
+        ("json/deep.json", "G005"),
+        ("json/keys.json", "G105"),
+    ],
+)
+def test_the_reason_is_told(name, said):
+    with pytest.raises(GroupFileError, match=said):
+        brought_in(HOSTILE[name].encode(), name)
 
 
 @pytest.mark.parametrize(
