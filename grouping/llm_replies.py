@@ -19,6 +19,7 @@ from mocoop.grouping.llm_settings import Key
 from mocoop.grouping.llm_wire import MAX_BODY
 
 MAX_RAW = 64 * 1024  # characters of a reply that are kept for a person to read
+MAX_PIECES = 1000  # balanced braces in an answer; talk about templates holds a few dozen
 MAX_SAID = 200  # characters of a server's message that are shown
 
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
@@ -91,7 +92,9 @@ def server_message(body: bytes, key: Key) -> str:
 def object_in(text: str, raw: str) -> dict[str, Any]:
     """The one JSON object in a text: alone, in a fence or among words. Raises UnusableReply for none or several."""
     found, fault = [], None
-    for piece in _objects(_THOUGHT.sub("", text, count=1)):
+    for number, piece in enumerate(_objects(_THOUGHT.sub("", text, count=1))):
+        if number >= MAX_PIECES:
+            raise UnusableReply("the answer is a heap of braces", raw, ["answer with one JSON object only"])
         parsed = strictjson.parse(piece.encode("utf-8", "replace"), max_bytes=MAX_BODY)
         if parsed.readable and isinstance(parsed.value, dict) and not parsed.faults:
             found.append(parsed.value)
