@@ -59,7 +59,7 @@ class BaseNewResult:
 
 def plot_losses(history: Sequence[StepLog], path: Path, title: str = "Training") -> Path:
     """The loss terms and the accuracy of each batch over the steps, faint, with their means over epochs, strong."""
-    with _figure(path, 9.0, 3.6) as figure:
+    with drawing(path, 9.0, 3.6) as figure:
         losses, accuracy = figure.subplots(1, 2)
         terms = (
             ("class loss", BLUE, "-", [log.class_loss for log in history]),
@@ -89,7 +89,7 @@ def plot_expert_use(
     if len(use) != len(rows) or any(len(row) != len(group_ids) for row in use):
         raise ValueError(f"expert use is not {len(rows)} rows of {len(group_ids)} experts")
     width, height = 3.2 + 0.62 * len(group_ids), 1.8 + 0.26 * len(rows)
-    with _figure(path, width, height) as figure:
+    with drawing(path, width, height) as figure:
         axes = figure.subplots()
         percent = [[100 * share for share in row] for row in use]
         image = axes.imshow(percent, cmap="cividis", vmin=0, vmax=100, aspect="auto")
@@ -107,7 +107,7 @@ def plot_expert_use(
 
 def plot_base_new(results: Sequence[BaseNewResult], path: Path, title: str = "Base and new classes") -> Path:
     """Base, new and H of each method as bars with their numbers, and a line for the deviation over seeds."""
-    with _figure(path, 8.0, 1.6 + 0.72 * len(results)) as figure:
+    with drawing(path, 8.0, 1.6 + 0.72 * len(results)) as figure:
         axes = figure.subplots()
         series = (
             ("base", BLUE, "", [(r.base, r.base_sd) for r in results]),
@@ -189,7 +189,7 @@ def _bars(
 
 
 @contextmanager
-def _figure(path: Path, width: float, height: float) -> Iterator[Figure]:
+def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
     """An empty figure of so many inches, written to `path` when the body is done. Raises UsageError, StorageError."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
