@@ -120,6 +120,21 @@ def test_the_supertype_starts_the_plain_group(make: Any, out: Path) -> None:
     assert load_groups(out).groups[0].init == "a photo of {}, a kind of land use."
 
 
+@pytest.mark.parametrize("backend", ["llm", "bank"])
+def test_flat_writes_a_pool_that_cluster_reads(backend: str, typed: Typed, server: LlmServer, tmp_path: Path) -> None:
+    command = ("generate", "--domain", DOMAIN, "--backend", backend, "--base-url", server.url, *SMALL)
+    flat = typed(*command, "--flat")
+    grouped = parse_groups(typed(*command).out.encode())
+    assert flat.out.splitlines() == [text for group in grouped.groups for text in group.texts]
+    pool, out = tmp_path / "pool.txt", tmp_path / "out.json"
+    assert f"next: mocoop-groups cluster {pool}" in typed(*command, "--flat", "-o", pool).err
+    assert pool.read_text() == flat.out
+    assert typed(*command, "--flat", "-o", pool).code == 2
+    done = typed("cluster", pool, "--method", "llm", "--base-url", server.url, "-o", out)
+    assert done.code == 0, done.err
+    assert sorted(t for group in load_groups(out).groups for t in group.texts) == sorted(flat.out.splitlines())
+
+
 # ---- class names
 
 

@@ -48,6 +48,7 @@ if TYPE_CHECKING:
               help="Draws the class names shown; sent to the model, which may ignore it.")  # fmt: skip
 @click.option("--offline", is_flag=True, help="Send nothing: kept answers of the model, or the bank.")
 @click.option("--dry-run", is_flag=True, help="Print what would be sent, and send nothing.")
+@click.option("--flat", is_flag=True, help="Write the templates alone, one a line: a pool for `cluster`.")
 @model_options
 @out_option
 @force_option
@@ -66,6 +67,7 @@ def generate(
     seed: int,
     offline: bool,
     dry_run: bool,
+    flat: bool,
     model: ModelChoice,
     out: Path | None,
     force: bool,
@@ -98,9 +100,27 @@ def generate(
         return
     for notice in made.notices:
         cli.say(notice)
+    if flat:
+        _deliver_flat(made.document, out)
+        return
     deliver(made.document, out, force)
     if made.document["provenance"]["steps"][-1]["backend"] == "llm" and out is not None and str(out) != "-":
         cli.say(f"no person has read these templates: mocoop-groups review {cli.command_path(out)}")
+
+
+def _deliver_flat(document: dict[str, Any], out: Path | None) -> None:
+    """The templates one a line, to stdout or a file; that the file may be overwritten has been checked."""
+    from mocoop import files
+    from mocoop.grouping.keep import texts_of
+
+    texts = [text for group in document["groups"] for text in texts_of(group)]
+    data = "".join(f"{text}\n" for text in texts).encode()
+    if out is None or str(out) == "-":
+        click.echo(data, nl=False)
+        return
+    files.atomic_write(out, data)
+    path = cli.command_path(out)
+    cli.say(f"{path}: {len(texts)} templates   next: mocoop-groups cluster {path} -o groups.json")
 
 
 def _made(domain: str, who: str, wanted: dict[str, Any], session: Session, *, dry_run: bool) -> Generated | None:
