@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
+from grouping_cli import ROOT
 
 from mocoop.grouping.commands import exchange
 from mocoop.grouping.convert import FORMATS
@@ -112,6 +115,29 @@ def test_a_broken_group_file_is_not_exported(typed, written, tmp_path):
 def test_the_choices_are_those_of_the_library():
     assert set(exchange.FORMATS) == set(FORMATS)
     assert set(exchange.KINDS) == set(KINDS)
+
+
+def test_they_work_where_everything_heavy_is_absent(written, tmp_path):
+    heavy = ("torch", "open_clip", "openai", "sentence_transformers", "sklearn", "scipy", "numpy", "matplotlib")
+    source, groups = written("t.csv", "group,template\na,x {}.\na,y {}.\nb,z {}.\n"), tmp_path / "groups.json"
+    for arguments in (
+        ["import", str(source), "-o", str(groups)],
+        ["export", str(groups), "--to", "yaml"],
+        ["control", str(groups), "--kind", "random"],
+        ["doctor"],
+    ):
+        code = (
+            f"import sys; sys.modules.update(dict.fromkeys({heavy!r})); sys.argv = {['mocoop-groups', *arguments]!r}; "
+        )
+        code += "from mocoop.grouping.commands import main; main()"
+        done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+def test_without_pyyaml_that_is_said(typed, written, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    done = typed("import", written("t.yaml", "a: ['x {}']"))
+    assert (done.code, "pip install PyYAML" in done.err) == (2, True)
 
 
 def test_names_that_move_the_cursor_are_made_printable(typed, written):

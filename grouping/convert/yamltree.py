@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+from mocoop.errors import UsageError
 from mocoop.findings import quote
 from mocoop.grouping.convert.listing import refuse
 
@@ -56,9 +57,14 @@ class _Open:
 
 
 def read_tree(text: str, source: str) -> Node:
-    """The root of a YAML text. Raises GroupFileError with the place of what cannot be read or is refused."""
-    import yaml
+    """The root of a YAML text.
 
+    Raises GroupFileError with the place of what cannot be read or is refused, UsageError where PyYAML is absent.
+    """
+    try:
+        import yaml
+    except ImportError:
+        raise UsageError("YAML is read with PyYAML, which is not installed", "pip install PyYAML") from None
     if len(text) > MAX_CHARACTERS:
         raise refuse("G002", f"longer than {MAX_CHARACTERS:,} characters", "this is no list of templates", source)
     root = _Open(Node(1, 1, items=[]))
