@@ -30,6 +30,7 @@ KINDS = ("map", "heatmap", "dendrogram")
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, BLACK, "#56B4E9")  # Okabe and Ito's
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">")  # 7 and 10 share no factor: 70 looks
 _NAMED = 20  # groups; more are named in the legend only
+_SHIFTS = [sign * step for step in range(0, 60, 6) for sign in (1, -1)]  # of an id from its group's middle, in points
 
 
 @dataclass(frozen=True)
@@ -102,21 +103,24 @@ def _group_points(axes: Axes, picture: Picture, places: Array, index: int, size:
 
 
 def _name_groups(axes: Axes, figure: Figure, picture: Picture, places: Array) -> None:
-    """Each group's id near its middle, where no other id stands; one without room is in the legend only."""
+    """Each group's id near its middle, where neither points nor ids stand; one without room is in the legend only."""
     from matplotlib.patheffects import withStroke
 
     figure.draw_without_rendering()  # fixes the scale, so that places on the paper are known
-    taken: list[tuple[float, float, float, float]] = []
+    point = figure.dpi / 72
+    dots = axes.transData.transform(places)
+    taken: list[tuple[float, ...]] = [(x - 4 * point, y - 4 * point, x + 4 * point, y + 4 * point) for x, y in dots]
     for index, name in enumerate(picture.names):
-        own = places[picture.labels == index]
-        x, y = axes.transData.transform(own.mean(axis=0))
-        wide, high = 5.2 * len(name) * figure.dpi / 72, 11.0 * figure.dpi / 72
-        for step in (0, 1, -1, 2, -2, 3, -3, 4, -4):
-            box = (x - wide / 2, y + (step - 0.5) * high, x + wide / 2, y + (step + 0.5) * high)
+        middle = dots[picture.labels == index].mean(axis=0)
+        wide, high = 6.0 * len(name) * point, 11.0 * point
+        for shift in _SHIFTS:
+            x, y = middle[0], middle[1] + shift * point
+            box = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
             if not any(_overlap(box, other) for other in taken):
                 taken.append(box)
-                axes.annotate(name, own.mean(axis=0), xytext=(0, step * 11.0), textcoords="offset points",
-                              ha="center", va="center", fontsize=8, color=look(index)[0], weight="bold", zorder=4,
+                axes.annotate(name, places[picture.labels == index].mean(axis=0), xytext=(0, shift),
+                              textcoords="offset points", ha="center", va="center", fontsize=8, weight="bold",
+                              color=look(index)[0], zorder=4,
                               path_effects=[withStroke(linewidth=3, foreground="white")])  # fmt: skip
                 break
 
