@@ -9,6 +9,7 @@ from typing import Any
 
 import llm_server
 import pytest
+from grouping_cli import Typed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from llm_server import LlmServer, Slow, answers
@@ -19,7 +20,7 @@ from mocoop.grouping.assign import group_by_model, plan
 from mocoop.grouping.llm_session import Session
 from mocoop.grouping.llm_settings import Settings
 from mocoop.grouping.pool import Pool, pool_of
-from mocoop.groups import GroupFile, Template, dump_groups, parse_groups
+from mocoop.groups import GroupFile, Template, dump_groups, load_groups, parse_groups
 
 TEXTS = tuple(f"a number {n} photo of a {{}}." for n in range(10))
 
@@ -276,6 +277,27 @@ def test_the_plan_is_what_is_sent(opened: Any, server: LlmServer) -> None:
         group_by_model(pool(*texts), session)
         planned = [prompt.messages[1]["content"] for prompt, _ in plan(pool(*texts), session)]
         assert planned == [asked.body["messages"][1]["content"] for asked in server.asked]
+
+
+def test_the_command_groups_shows_its_plan_and_replays_offline(typed: Typed, server: LlmServer, tmp_path: Path) -> None:
+    source, out = tmp_path / "pool.txt", tmp_path / "out.json"
+    source.write_text("\n".join(TEXTS))
+    command = ("cluster", source, "--method", "llm", "--base-url", server.url, "-o", out)
+    planned = typed(*command, "--dry-run")
+    assert planned.code == 0
+    assert "1 call, nothing sent" in planned.err
+    assert (server.asked, out.exists()) == ([], False)
+    refused = typed(*command, "--offline")
+    assert refused.code == 5
+    assert "or take --method kmeans" in refused.err
+    assert typed(*command).code == 0
+    assert server.asked[0].body["messages"][1]["content"] in planned.out
+    first = out.read_bytes()
+    assert held(load_groups(out)) == sorted(TEXTS)
+    assert typed(*command, "--offline", "--force").code == 0
+    assert out.read_bytes() == first
+    assert len(server.asked) == 1
+    assert typed("cluster", source, "--dry-run").code == 2
 
 
 def test_a_group_too_large_for_a_file_is_refused(opened: Any, server: LlmServer, monkeypatch: Any) -> None:

@@ -12,7 +12,7 @@ import click
 from mocoop import cli
 from mocoop.errors import UsageError
 from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder_options
-from mocoop.grouping.commands.model import ModelChoice, model_options, open_session
+from mocoop.grouping.commands.model import ModelChoice, model_options, open_session, show_plan
 from mocoop.grouping.commands.shared import FILE, deliver, force_option, group_count, out_option, print_json
 
 if TYPE_CHECKING:
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
               help="How many groups, locked ones included; auto takes the most stable number.")  # fmt: skip
 @click.option("--min-size", default=1, show_default=True, help="Dissolve smaller groups into their neighbours.")
 @click.option("--restarts", default=20, show_default=True, help="Of k-means, and runs compared for stability.")
-@click.option("--seed", default=0, show_default=True)
+@click.option("--seed", default=0, show_default=True, help="Of k-means' starts; sent to a model, which may ignore it.")
 @click.option("--domain", help="What the images are of; the file's own, or its name, if left out.")
 @click.option("--class-kind", help="What the classes are: object, scene, activity, texture, finding or mixed.")
+@click.option("--dry-run", is_flag=True, help="With --method llm: print what would be sent, and send nothing.")
 @embedder_options
 @model_options
 @out_option
@@ -46,6 +47,7 @@ def cluster(
     seed: int,
     domain: str | None,
     class_kind: str | None,
+    dry_run: bool,
     embedder: EmbedderOptions,
     model: ModelChoice,
     out: Path | None,
@@ -64,14 +66,20 @@ def cluster(
     from mocoop.grouping.cluster import Clustering
     from mocoop.grouping.pool import read_pool
 
-    to_file = _checked_out(out, force, as_json)
+    if dry_run and method != "llm":
+        raise UsageError("--dry-run is for --method llm", "the other methods send nothing")
+    to_file = not dry_run and _checked_out(out, force, as_json)
     how = Clustering(group_count(count), method, seed, restarts, min_size, class_kind)
     templates = read_pool(pool, domain=domain)
     for notice in _pool_notices(templates):
         cli.say(notice)
     if method == "llm":
-        document = _by_model(templates, how, open_session(model, seed=seed, offline=embedder.offline, out=out))
-        figures = []
+        offered = "take --method kmeans"
+        session = open_session(model, seed=seed, offline=embedder.offline, out=out, instead=offered)
+        if dry_run:
+            _show_questions(templates, how, session)
+            return
+        document, figures = _by_model(templates, how, session), []
     else:
         done = _by_vectors(templates, how, embedder)
         document, figures = done.document, [asdict(one) for one in done.tried]
@@ -96,6 +104,12 @@ def _checked_out(out: Path | None, force: bool, as_json: bool) -> bool:
 def _pool_notices(pool: Pool) -> list[str]:
     repeated = [f"{pool.repeated} templates that stood there twice are taken once"] if pool.repeated else []
     return [*pool.notices, *repeated]
+
+
+def _show_questions(pool: Pool, how: Clustering, session: Session) -> None:
+    from mocoop.grouping.assign import plan
+
+    show_plan(plan(pool, session, groups=how.groups), session)
 
 
 def _by_model(pool: Pool, how: Clustering, session: Session) -> dict[str, Any]:

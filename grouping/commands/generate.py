@@ -10,7 +10,7 @@ import click
 
 from mocoop import cli
 from mocoop.errors import GroupFileError, RemoteError, UsageError
-from mocoop.grouping.commands.model import ModelChoice, model_options, open_session
+from mocoop.grouping.commands.model import ModelChoice, model_options, open_session, show_plan
 from mocoop.grouping.commands.shared import (
     FILE,
     TEXT_FILE,
@@ -24,7 +24,6 @@ from mocoop.grouping.commands.shared import (
 
 if TYPE_CHECKING:
     from mocoop.grouping.generate import Generated
-    from mocoop.grouping.generate_llm import Wanted
     from mocoop.grouping.keep import Kept
     from mocoop.grouping.llm_session import Session
 
@@ -126,7 +125,7 @@ def _deliver_flat(document: dict[str, Any], out: Path | None) -> None:
 def _made(domain: str, who: str, wanted: dict[str, Any], session: Session, *, dry_run: bool) -> Generated | None:
     """The file that was made, or None where only the questions were printed."""
     from mocoop.grouping.generate import generate_from_bank
-    from mocoop.grouping.generate_llm import generate_from_model, wanted_of
+    from mocoop.grouping.generate_llm import generate_from_model, plan, wanted_of
 
     if who == "bank":
         if dry_run:
@@ -135,7 +134,7 @@ def _made(domain: str, who: str, wanted: dict[str, Any], session: Session, *, dr
         return generate_from_bank(domain, **wanted)
     asked = wanted_of(domain, seed=session.seed or 0, **wanted)
     if dry_run:
-        _show_plan(asked, session)
+        show_plan(plan(asked, session), session)
         return None
     try:
         return generate_from_model(asked, session)
@@ -185,23 +184,3 @@ def _kept(earlier: str | None, out: Path | None, force: bool, fresh: bool) -> Ke
     if kept.notice():
         cli.say(f"{cli.command_path(out)} is overwritten; what is locked or was taken out there counts (--fresh: not)")
     return kept
-
-
-def _show_plan(wanted: Wanted, session: Session) -> None:
-    """The questions on stdout; their number and size on stderr."""
-    from mocoop.grouping.generate_llm import plan
-
-    prompts = plan(wanted, session)
-    for prompt, times in prompts:
-        click.echo(f"==== {prompt.id}, {times} time{'s' if times > 1 else ''}, sha256 {prompt.sha256}")
-        for message in prompt.messages:
-            click.echo(f"-- {message['role']}")
-            click.echo("\n".join(map(cli.printable, message["content"].split("\n"))))
-    calls = sum(times for _, times in prompts)
-    tokens_in = sum(prompt.estimated_tokens * times for prompt, times in prompts)
-    ceiling = sum(prompt.most_tokens * times for prompt, times in prompts)
-    limit = session.settings.max_tokens
-    cli.say(f"{session.settings.model} at {session.settings.host}: {calls} calls, nothing sent")
-    cli.say(f"input ~{tokens_in:,} tokens; output at most {min(ceiling, limit):,} tokens (--max-tokens {limit:,})")
-    if ceiling > limit:
-        cli.say(f"all calls may take {ceiling:,} tokens, more than --max-tokens: the last ones might not be asked")

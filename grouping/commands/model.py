@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from mocoop import cli
 from mocoop.grouping.commands.shared import TEXT_FILE
 
 if TYPE_CHECKING:
+    from mocoop.grouping.llm_prompts import Prompt
     from mocoop.grouping.llm_session import Session
     from mocoop.grouping.llm_settings import Settings
 
@@ -91,6 +92,24 @@ def open_session(
         wait=countdown,
         instead=instead,
     )
+
+
+def show_plan(prompts: Sequence[tuple[Prompt, int]], session: Session) -> None:
+    """The questions that would be asked on stdout; their number and size on stderr."""
+    for prompt, times in prompts:
+        click.echo(f"==== {prompt.id}, {times} time{'s' if times > 1 else ''}, sha256 {prompt.sha256}")
+        for message in prompt.messages:
+            click.echo(f"-- {message['role']}")
+            click.echo("\n".join(map(cli.printable, message["content"].split("\n"))))
+    calls = sum(times for _, times in prompts)
+    tokens_in = sum(prompt.estimated_tokens * times for prompt, times in prompts)
+    ceiling = sum(prompt.most_tokens * times for prompt, times in prompts)
+    limit = session.settings.max_tokens
+    number = f"{calls} call{'s' if calls != 1 else ''}"
+    cli.say(f"{session.settings.model} at {session.settings.host}: {number}, nothing sent")
+    cli.say(f"input ~{tokens_in:,} tokens; output at most {min(ceiling, limit):,} tokens (--max-tokens {limit:,})")
+    if ceiling > limit:
+        cli.say(f"all calls may take {ceiling:,} tokens, more than --max-tokens: the last ones might not be asked")
 
 
 def rejected_path(out: Path | None) -> Path:
