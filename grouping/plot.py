@@ -87,9 +87,9 @@ def _map(picture: Picture, path: Path) -> None:
         axes.set_xlabel(f"first main axis, {shares[0]:.0%} of the variance")
         axes.set_ylabel(f"second main axis, {shares[1]:.0%}")
         axes.margins(0.08)
+        figure.legend(loc="outside right upper", ncols=columns, fontsize=8)
         if count <= _NAMED:
             _name_groups(axes, figure, picture, places)
-        figure.legend(loc="outside right upper", ncols=columns, fontsize=8)
 
 
 def _group_points(axes: Axes, picture: Picture, places: Array, index: int, size: float, name: str) -> None:
@@ -112,7 +112,7 @@ def _name_groups(axes: Axes, figure: Figure, picture: Picture, places: Array) ->
     taken: list[tuple[float, ...]] = [(x - 4 * point, y - 4 * point, x + 4 * point, y + 4 * point) for x, y in dots]
     for index, name in enumerate(picture.names):
         middle = dots[picture.labels == index].mean(axis=0)
-        wide, high = 6.0 * len(name) * point, 11.0 * point
+        wide, high = 6.2 * len(name) * point, 11.0 * point
         for shift in _SHIFTS:
             x, y = middle[0], middle[1] + shift * point
             box = (x - wide / 2, y - high / 2, x + wide / 2, y + high / 2)
