@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from mocoop.findings import Problem, quote
 from mocoop.grouping import measures
+from mocoop.grouping.embed import unit
 
 if TYPE_CHECKING:
     from mocoop.grouping.embed import Embedding
@@ -36,7 +37,7 @@ def embedding_problems(file: GroupFile, embedding: Embedding, means: Array | Non
     return [
         *_twins(file, embedding),
         *_misfits(file, embedding, labels),
-        *_alike(file, embedding, measures.unit_rows(means)),
+        *_alike(file, embedding, unit(means)),
     ]
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from mocoop.grouping.embed import unit
 from mocoop.templatetext import folded
 
 if TYPE_CHECKING:
@@ -29,14 +30,6 @@ class Twin(NamedTuple):
     later: int
     earlier: int
     value: float
-
-
-def unit_rows(vectors: Array) -> Array:
-    """Rows of length 1; a row that is zero but for rounding becomes zero."""
-    import numpy as np
-
-    lengths = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    return np.where(lengths > 1e-9, vectors / np.maximum(lengths, 1e-9), 0.0)
 
 
 def group_sums(vectors: Array, labels: Labels) -> Array:
@@ -72,14 +65,14 @@ def cohesion(space: Array, labels: Labels) -> Array:
     """The mean cosine of each group's templates to the group's mean (G,)."""
     import numpy as np
 
-    means = unit_rows(group_sums(space, labels))
+    means = unit(group_sums(space, labels))
     to_own = (space * means[labels]).sum(axis=1)
     return np.bincount(labels, weights=to_own) / np.bincount(labels)
 
 
 def mean_cosines(vectors: Array, labels: Labels) -> Array:
     """Cosines between the groups' means (G, G)."""
-    means = unit_rows(group_sums(vectors, labels))
+    means = unit(group_sums(vectors, labels))
     cosines: Array = means @ means.T
     return cosines
 
@@ -92,9 +85,9 @@ def fit(space: Array, labels: Labels) -> tuple[Array, Array]:
     import numpy as np
 
     sums = group_sums(space, labels)
-    rest = unit_rows(sums[labels] - space)
+    rest = unit(sums[labels] - space)
     own = np.where(np.bincount(labels)[labels] > 1, (rest * space).sum(axis=1), np.nan)
-    others = space @ unit_rows(sums).T
+    others = space @ unit(sums).T
     others[np.arange(len(labels)), labels] = -np.inf
     return own, others
 

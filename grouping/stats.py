@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 from mocoop.grouping import measures
 from mocoop.grouping.audit import TWINS, group_labels, template_texts
+from mocoop.grouping.embed import unit
 
 if TYPE_CHECKING:
     from mocoop.grouping.meaning import Meaning
@@ -189,8 +190,8 @@ def separation(cosines: Array) -> float:
 
 
 def _cosines(means: Array) -> Array:
-    unit = measures.unit_rows(means)
-    table: Array = unit @ unit.T
+    rows = unit(means)
+    table: Array = rows @ rows.T
     return table
 
 
