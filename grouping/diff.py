@@ -130,24 +130,31 @@ def group_pairs(before: Sequence[Group], after: Sequence[Group]) -> list[tuple[G
 
 def likeness(one: str, other: str) -> float:
     """How much two texts share of their letter pairs, 0 to 1, the same both ways."""
-    first, second = _letter_pairs(one), _letter_pairs(other)
-    total = sum(first.values()) + sum(second.values())
-    return 2 * sum((first & second).values()) / total if total else 1.0
+    return _shared(_letter_pairs(one), _letter_pairs(other))
 
 
 def rewordings(gone: Sequence[str], came: Sequence[str]) -> dict[str, str]:
     """Which new text is which old one reworded: the likest pairs first, each text once."""
-    scored = [(likeness(a, b), -i, -j, a, b) for i, a in enumerate(gone) for j, b in enumerate(came)]
+    old, new = list(map(_letter_pairs, gone)), list(map(_letter_pairs, came))
+    scored = [(_shared(a, b), -i, -j) for i, a in enumerate(old) for j, b in enumerate(new)]
     pairs: dict[str, str] = {}
-    for score, _, _, old, new in sorted(scored, reverse=True):
-        if score >= ALIKE and old not in pairs and new not in pairs.values():
-            pairs[old] = new
+    taken: set[int] = set()
+    for score, i, j in sorted(scored, reverse=True):
+        if score >= ALIKE and gone[-i] not in pairs and j not in taken:
+            pairs[gone[-i]] = came[-j]
+            taken.add(j)
     return pairs
 
 
 def _letter_pairs(text: str) -> Counter[str]:
     bare = f" {unicodedata.normalize('NFKC', text).casefold()} "
     return Counter(bare[place : place + 2] for place in range(len(bare) - 1))
+
+
+def _shared(one: Counter[str], other: Counter[str]) -> float:
+    """Twice what both hold, of what each holds; every text holds some, for it has its slot."""
+    both = sum(min(count, other[pair]) for pair, count in one.items() if pair in other)
+    return 2 * both / (one.total() + other.total())
 
 
 def _homes(groups: Iterable[Group]) -> dict[str, str]:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mocoop.errors import UsageError
@@ -53,14 +55,17 @@ class Neighbours:
 
     def nearest(self, text: str, among: set[str], most: int = 3) -> list[Near]:
         """The texts most alike among those that are still there; of equals, the earlier one."""
-        if text not in self.texts:
+        place = self._places.get(text)
+        if place is None:
             return []
-        similarities = self.rows @ self.rows[self.texts.index(text)]
-        order = sorted(range(len(self.texts)), key=lambda place: (-round(float(similarities[place]), 6), place))
-        others = (place for place in order if self.texts[place] != text and self.texts[place] in among)
-        return [
-            Near(self.texts[place], float(similarities[place])) for place, _ in zip(others, range(most), strict=False)
-        ]
+        similarities = self.rows @ self.rows[place]
+        order = map(int, (-similarities.round(6)).argsort(kind="stable"))
+        others = (other for other in order if other != place and self.texts[other] in among)
+        return [Near(self.texts[other], float(similarities[other])) for other in islice(others, most)]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {text: place for place, text in enumerate(self.texts)}
 
 
 def neighbours_of(document: Document, choice: EmbedderChoice | None) -> Neighbours:
@@ -89,8 +94,9 @@ def doubts_of(document: Document, neighbours: Neighbours) -> dict[str, list[Doub
     """The doubts about each template that has any: almost the same as another, misplaced, or with a warning."""
     found: dict[str, list[Doubt]] = {}
     homes = {text: group["id"] for group in document["groups"] for text in texts_of(group)}
+    there = set(homes)
     for text, group_id in homes.items():
-        doubts = _almost_same(text, group_id, homes, neighbours)
+        doubts = _almost_same(text, group_id, homes, there, neighbours)
         if doubts:
             found[text] = doubts
     for text, doubt in [*_misplaced(document, homes, neighbours), *_warned(document)]:
@@ -98,12 +104,14 @@ def doubts_of(document: Document, neighbours: Neighbours) -> dict[str, list[Doub
     return found
 
 
-def _almost_same(text: str, group_id: str, homes: dict[str, str], neighbours: Neighbours) -> list[Doubt]:
+def _almost_same(
+    text: str, group_id: str, homes: dict[str, str], there: set[str], neighbours: Neighbours
+) -> list[Doubt]:
     from mocoop.grouping.audit import SAME_LETTERS, TWINS
 
     for space in filter(None, (neighbours, neighbours.spelling)):
         least = SAME_LETTERS if space.kind == LETTERS else TWINS[space.kind]
-        near = space.nearest(text, set(homes), most=1)
+        near = space.nearest(text, there, most=1)
         if near and near[0].similarity >= least:
             other = near[0].text
             apart = homes[other] != group_id
