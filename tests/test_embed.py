@@ -226,6 +226,8 @@ def test_it_works_with_no_network_at_all():
         "socket.socket.connect = socket.getaddrinfo = no\n"
         "from mocoop.grouping.embed import embed\n"
         "assert embed(['a {}.', 'the {} at night.']).name == 'all-MiniLM-L6-v2'\n"
+        "import os, huggingface_hub.constants\n"
+        "assert os.environ['HF_HUB_OFFLINE'] == '1' and huggingface_hub.constants.HF_HUB_OFFLINE\n"
     )
     environment = {key: value for key, value in os.environ.items() if not key.startswith("HF_")}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False)
