@@ -13,7 +13,7 @@ from typing import Any
 
 from mocoop.errors import UsageError
 from mocoop.findings import quote
-from mocoop.grouping.keep import SEEN, text_of, texts_of, with_templates
+from mocoop.grouping.keep import text_of, texts_of, with_templates
 from mocoop.grouping.lookup import (
     Document,
     Group,
@@ -348,7 +348,7 @@ def _nameless(document: Document, group: Group, new: str) -> Group:
 
 def _with_notes(group: Group, gone: Group) -> Group:
     for key, value in gone.items():
-        if key.startswith(("x-", "_comment")) and key != SEEN and group.get(key) != value:
+        if key.startswith(("x-", "_comment")) and group.get(key) != value:
             group = {**group, f"{key}-{gone['id']}" if key in group else key: value}
     return group
 

@@ -17,7 +17,7 @@ from mocoop.templatetext import folded
 
 Group = dict[str, Any]
 
-SEEN = "x-reviewed-templates"  # of a group that is not reviewed as a whole: the templates that are
+SEEN = "reviewed_templates"  # of a group that is not reviewed as a whole: the templates that are
 
 
 @dataclass(frozen=True)

@@ -192,12 +192,7 @@ def groups_prompt(domain: str, texts: Sequence[str], wanted: str, existing: Sequ
         title=f"groups of {len(texts)} templates",
         name="groups",
         system=_with_form(_GROUPS, schema),
-        data={
-            "task": f"make {wanted} groups",
-            "domain": domain,
-            **({"groups_that_exist": list(existing)} if existing else {}),
-            "templates": _numbered(texts, 1),
-        },
+        data=_pool_data(f"make {wanted} groups", domain, _numbered(texts, 1), existing),
         schema=schema,
         most_tokens=1500 + 12 * len(texts),
     )
@@ -211,12 +206,7 @@ def names_prompt(domain: str, texts: Sequence[str], wanted: str, existing: Seque
         title=f"names for the groups of {len(texts)} templates",
         name="group_names",
         system=_with_form(_NAMES, schema),
-        data={
-            "task": f"name {wanted} groups",
-            "domain": domain,
-            **({"groups_that_exist": list(existing)} if existing else {}),
-            "templates": list(texts),
-        },
+        data=_pool_data(f"name {wanted} groups", domain, list(texts), existing),
         schema=schema,
         most_tokens=4000,
     )
@@ -279,6 +269,11 @@ def _sketch(schema: Mapping[str, Any]) -> str:
         return [shown(part["items"])] if part["type"] == "array" else part["type"]
 
     return json.dumps(shown(schema))
+
+
+def _pool_data(task: str, domain: str, templates: Any, existing: Sequence[Mapping[str, str]]) -> dict[str, Any]:
+    exist = {"groups_that_exist": list(existing)} if existing else {}
+    return {"task": task, "domain": domain, **exist, "templates": templates}
 
 
 def _numbered(texts: Sequence[str], first: int) -> dict[str, str]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from mocoop.errors import UsageError
 from mocoop.findings import quote
-from mocoop.grouping.keep import text_of, texts_of
+from mocoop.grouping.keep import SEEN, text_of, texts_of
 from mocoop.groupschema import nearest
 
 Document = dict[str, Any]
@@ -20,7 +20,7 @@ Group = dict[str, Any]
 MOST_LISTED = 8  # templates that a message names
 
 # Where a key that was not there goes: before the first one there that stands after it here.
-_GROUP_KEYS = ("id", "title", "description", "rationale", "init", "locked", "reviewed", "templates")
+_GROUP_KEYS = ("id", "title", "description", "rationale", "init", "locked", "reviewed", SEEN, "templates")
 KEY_ORDER = (*_GROUP_KEYS, "groups", "excluded", "metrics", "provenance")
 
 

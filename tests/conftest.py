@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import llm_server
 import pytest
 from grouping_cli import Typed
 from hypothesis import HealthCheck, settings
@@ -53,3 +55,22 @@ def test_data() -> Path:
 def typed(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Typed:
     """`typed("validate", path)` runs `mocoop-groups validate PATH` and returns its exit code and output."""
     return Typed(monkeypatch, capfd)
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Callable[[str, bytes | str], Path]:
+    """`written("pool.txt", text)` puts a file into the test's folder and returns its path."""
+
+    def write(name: str, content: bytes | str) -> Path:
+        path = tmp_path / name
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
+        return path
+
+    return write
+
+
+@pytest.fixture
+def server() -> Iterator[llm_server.LlmServer]:
+    """A server on the loopback that speaks a language model's API."""
+    with llm_server.running() as running:
+        yield running

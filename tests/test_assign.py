@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,12 +23,6 @@ from mocoop.grouping.pool import Pool, pool_of
 from mocoop.groups import GroupFile, Template, dump_groups, load_groups, parse_groups
 
 TEXTS = tuple(f"a number {n} photo of a {{}}." for n in range(10))
-
-
-@pytest.fixture
-def server() -> Iterator[LlmServer]:
-    with llm_server.running() as running:
-        yield running
 
 
 @pytest.fixture

@@ -18,16 +18,6 @@ from mocoop.groups import load_groups
 BAD = "a photo of a {}.\nno slot here\ntwo {} {}\n"
 
 
-@pytest.fixture
-def written(tmp_path):
-    def write(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write
-
-
 def test_a_flat_list_comes_in_and_the_next_command_is_named(typed, written, tmp_path):
     out = tmp_path / "pool.json"
     done = typed("import", written("my_maps.txt", "- a map of {c}.\n- an old map of {c}.\n"), "-o", out)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,12 +17,6 @@ from mocoop.groups import GroupFile, load_groups, parse_groups
 
 DOMAIN = "satellite imagery"
 SMALL = ("--groups", "3", "--per-group", "3")
-
-
-@pytest.fixture
-def server() -> Iterator[LlmServer]:
-    with llm_server.running() as running:
-        yield running
 
 
 @pytest.fixture

@@ -44,16 +44,6 @@ BAD = b"""{
 """
 
 
-@pytest.fixture
-def put(tmp_path: Path) -> Any:
-    def write(name: str, content: bytes | str) -> Path:
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write
-
-
 # ---- generate
 
 
@@ -85,8 +75,8 @@ def test_generate_prints_any_domain_whatever_the_locale_can_show() -> None:
     assert b"no profile matches 'caf\xe9 \\U0001f950'" in done.stderr
 
 
-def test_options_reach_the_generator(typed: Typed, put: Any) -> None:
-    classes = put("classes.txt", "\ufeffcloud\n\n  river \n")
+def test_options_reach_the_generator(typed: Typed, written: Any) -> None:
+    classes = written("classes.txt", "\ufeffcloud\n\n  river \n")
     done = typed(
         "generate", "--domain", "x", "--groups", "4", "--per-group", "3", "--class-kind", "scene", "--profile",
         "satellite", "--profile", "food", "--supertype", "land cover", "--no-general", "--classes", classes,
@@ -106,8 +96,8 @@ def test_options_reach_the_generator(typed: Typed, put: Any) -> None:
     assert any("contain a class name" in notice for notice in expected.notices)
 
 
-def test_nothing_is_overwritten_without_force(typed: Typed, put: Any) -> None:
-    path = put("groups.json", "precious")
+def test_nothing_is_overwritten_without_force(typed: Typed, written: Any) -> None:
+    path = written("groups.json", "precious")
     for command in (["generate", "--domain", "birds"], ["paper", "eurosat"]):
         done = typed(*command, "-o", path)
         assert done.code == 2
@@ -176,8 +166,8 @@ def test_a_bad_class_file_is_one_line_and_a_hint(
     assert lines[1].startswith("  hint: ")
 
 
-def test_validate_checks_against_the_classes(typed: Typed, put: Any) -> None:
-    classes = put("classes.txt", "cloud\nan extremely long class name " + "of many words " * 12)
+def test_validate_checks_against_the_classes(typed: Typed, written: Any) -> None:
+    classes = written("classes.txt", "cloud\nan extremely long class name " + "of many words " * 12)
     assert typed("validate", "-", stdin=GOOD).code == 0
     done = typed("validate", "-", "--classes", classes, "--context-length", "40", stdin=GOOD)
     assert done.code == 3
@@ -194,16 +184,16 @@ def test_validate_checks_against_the_classes(typed: Typed, put: Any) -> None:
     [(GOOD, 0, 0), (WARNED, 0, 1), (BAD, 3, 3), (b"", 3, 3)],
     ids=["good", "warned", "bad", "empty"],
 )
-def test_exit_codes_of_validate(content: bytes, usual: int, strict: int, typed: Typed, put: Any) -> None:
-    path = put("groups.json", content)
+def test_exit_codes_of_validate(content: bytes, usual: int, strict: int, typed: Typed, written: Any) -> None:
+    path = written("groups.json", content)
     assert typed("validate", path).code == usual
     assert typed("validate", "--strict", path).code == strict
     assert typed("validate", "--strict", "--json", path).code == strict
     assert typed("validate", "-", stdin=content).code == usual
 
 
-def test_a_finding_has_its_place_its_rule_and_how_to_mend_it(typed: Typed, put: Any) -> None:
-    path = put("groups.json", BAD)
+def test_a_finding_has_its_place_its_rule_and_how_to_mend_it(typed: Typed, written: Any) -> None:
+    path = written("groups.json", BAD)
     done = typed("validate", path)
     assert done.out.splitlines() == [
         f"warning: {path}:4:13: G112 there is one group only: one expert, and nothing for the router to choose "
@@ -216,8 +206,8 @@ def test_a_finding_has_its_place_its_rule_and_how_to_mend_it(typed: Typed, put: 
     assert done.err == "1 file checked: 1 error, 2 warnings\n"
 
 
-def test_findings_as_json(typed: Typed, put: Any) -> None:
-    path = put("groups.json", BAD)
+def test_findings_as_json(typed: Typed, written: Any) -> None:
+    path = written("groups.json", BAD)
     done = typed("validate", "--json", path)
     report = json.loads(done.out)
     assert report["format"] == 1
@@ -233,8 +223,8 @@ def test_findings_as_json(typed: Typed, put: Any) -> None:
     assert json.loads(typed("validate", "--json", "-", stdin=GOOD).out) == {"format": 1, "findings": []}
 
 
-def test_several_files_are_all_checked_whatever_is_wrong_with_one(typed: Typed, put: Any, tmp_path: Path) -> None:
-    paths = [put("a.json", BAD), tmp_path / "none.json", tmp_path, put("b.json", WARNED), "-"]
+def test_several_files_are_all_checked_whatever_is_wrong_with_one(typed: Typed, written: Any, tmp_path: Path) -> None:
+    paths = [written("a.json", BAD), tmp_path / "none.json", tmp_path, written("b.json", WARNED), "-"]
     done = typed("validate", *paths, stdin=b"[")
     assert done.code == 3
     sources = [line.split(": ")[1].split(":")[0] for line in done.out.splitlines() if line.startswith("error")]
@@ -255,7 +245,7 @@ def test_stdin_is_read_no_further_than_a_group_file_can_be(typed: Typed) -> None
 
 
 @pytest.mark.parametrize("content", [BAD, b"[" * 100_000, b"\xff\xfe", b'{"schema_version": 1'])
-def test_a_bad_file_is_refused_without_heavy_imports(content: bytes, put: Any) -> None:
+def test_a_bad_file_is_refused_without_heavy_imports(content: bytes, written: Any) -> None:
     code = f"""
 import sys
 from mocoop.grouping.commands import main
@@ -265,7 +255,7 @@ except SystemExit as end:
     print(end.code, [name for name in {HEAVY!r} if name in sys.modules])
 """
     for command in ("validate", "show"):
-        arguments = [sys.executable, "-c", code, command, str(put("bad.json", content))]
+        arguments = [sys.executable, "-c", code, command, str(written("bad.json", content))]
         done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True, timeout=60, check=True)
         assert done.stdout.splitlines()[-1] == "3 []", done.stderr
 
@@ -273,8 +263,8 @@ except SystemExit as end:
 # ---- show and the lists
 
 
-def test_show_lists_the_groups(typed: Typed, put: Any) -> None:
-    table = typed("show", put("groups.json", GOOD)).table
+def test_show_lists_the_groups(typed: Typed, written: Any) -> None:
+    table = typed("show", written("groups.json", GOOD)).table
     assert table[0] == ["group", "title", "templates", "longest (tokens)", "init", "reviewed"]
     assert table[1] == ["satellite_view", "Satellite view", "6", "9", "a satellite image of {}.", "no"]
     assert len(table) == 9
@@ -307,8 +297,8 @@ def test_show_does_without_open_clips_table(typed: Typed, monkeypatch: pytest.Mo
     assert "pip install open_clip_torch" in done.err
 
 
-def test_show_refuses_a_bad_file_with_all_its_errors(typed: Typed, put: Any) -> None:
-    path = put("bad.json", BAD.replace(b"birds", b"", 1))
+def test_show_refuses_a_bad_file_with_all_its_errors(typed: Typed, written: Any) -> None:
+    path = written("bad.json", BAD.replace(b"birds", b"", 1))
     done = typed("show", path)
     assert (done.code, done.out) == (3, "")
     assert "G024" in done.err

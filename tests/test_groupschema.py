@@ -214,3 +214,13 @@ def test_template_of_another_type(item: Any) -> None:
     assert problem.code == "G022"
     assert problem.path == ("groups", 0, "templates", 0)
     assert 'text, or an object with the key "text"' in problem.hint
+
+
+def test_reviewed_templates_are_a_list_of_texts():
+    def problems(value):
+        group = {"id": "plain", "reviewed_templates": value, "templates": ["a photo of a {}.", "the {}."]}
+        return shape_problems({"schema_version": 1, "domain": "birds", "groups": [group]})
+
+    assert not problems(["the {}."])
+    assert [problem.code for problem in problems("the {}.")] == ["G022"]
+    assert [problem.code for problem in problems([1])] == ["G022"]

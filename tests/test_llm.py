@@ -7,7 +7,6 @@ import gzip
 import json
 import time
 import tracemalloc
-from collections.abc import Iterator
 from typing import Any
 
 import llm_server
@@ -22,12 +21,6 @@ from mocoop.grouping.llm_replies import UnusableReply, object_in
 from mocoop.grouping.llm_settings import Key, Settings
 
 PROMPT = aspects_prompt(Context("cats", "object"), 3)
-
-
-@pytest.fixture
-def server() -> Iterator[LlmServer]:
-    with llm_server.running() as running:
-        yield running
 
 
 class Told(list[str]):

@@ -17,16 +17,6 @@ from mocoop.grouping.pool import MOST_TEMPLATES, pool_of, read_pool
 from mocoop.groups import MAX_BYTES, load_groups
 
 
-@pytest.fixture
-def written(tmp_path):
-    def write(name, content):
-        path = tmp_path / name
-        path.write_bytes(content if isinstance(content, bytes) else content.encode())
-        return path
-
-    return write
-
-
 def test_a_text_gives_a_template_a_line(written):
     text = "# our own\n\na photo of a {}.\n  {} seen from above \n\n# a blurry {}.\na Photo of a {}.\n"
     pool = read_pool(written("satellite_images.txt", text))

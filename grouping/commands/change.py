@@ -5,6 +5,7 @@ Each names a pure change of `mocoop.grouping.edit`; how it is told and written i
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import click
@@ -38,10 +39,8 @@ def add(writing: Writing, texts: tuple[str, ...], to: str | None, new: str | Non
     from mocoop.grouping import edit
 
     target, title = _target(to, new, title)
-    if new:
-        writing.apply("add", lambda document: edit.add_group(document, texts, target, title))
-    else:
-        writing.apply("add", lambda document: edit.add(document, texts, target))
+    made = partial(edit.add_group, title=title) if new else edit.add
+    writing.apply("add", lambda document: made(document, texts, target))
 
 
 @click.command()
@@ -111,10 +110,8 @@ def move(writing: Writing, texts: tuple[str, ...], to: str | None, new: str | No
     from mocoop.grouping import edit
 
     target, title = _target(to, new, title)
-    if new:
-        writing.apply("move", lambda document: edit.move_to_new(document, texts, target, title))
-    else:
-        writing.apply("move", lambda document: edit.move(document, texts, target))
+    made = partial(edit.move_to_new, title=title) if new else edit.move
+    writing.apply("move", lambda document: made(document, texts, target))
 
 
 @click.command()

@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -31,12 +31,6 @@ from mocoop.grouping.llm_settings import Key
 SENTINEL = 'sk-proj-Zq8+Vw/3:SENTINEL"7f4e9b1c2d_end'
 DOMAIN = "satellite imagery"
 SMALL = ("--groups", "3", "--per-group", "3")
-
-
-@pytest.fixture
-def server() -> Iterator[LlmServer]:
-    with llm_server.running() as running:
-        yield running
 
 
 @pytest.fixture(autouse=True)
