@@ -47,11 +47,11 @@ kinds of draws, at the true number of groups:
 
 "+" puts readings side by side, each centred. "N directions" are the N leading principal ones for N groups. "Graph" is
 spectral clustering of the neighbour graph: as good, and harder to explain. "Toned down": see
-`mocoop.grouping.sentencespace`; learned each time from the aspects of the 35 that were not drawn. The goal sets were
-looked at twice: with the four readings alone (0.51 and 0.40; reworded 0.64 and 0.34), which was then the best of the
-table, and with the default. Nothing was chosen by what they gave. On fresh draws (--development) toning down gives 0.72
-for 0.70 and 0.56 for 0.50 on draws of all 35, but 0.68 for 0.70 and 0.57 for 0.61 on those of the general ones, which
-leave few of their like to learn from.
+`mocoop.grouping.clustering.sentencespace`; learned each time from the aspects of the 35 that were not drawn. The goal
+sets were looked at twice: with the four readings alone (0.51 and 0.40; reworded 0.64 and 0.34), which was then the best
+of the table, and with the default. Nothing was chosen by what they gave. On fresh draws (--development) toning down
+gives 0.72 for 0.70 and 0.56 for 0.50 on draws of all 35, but 0.68 for 0.70 and 0.57 for 0.61 on those of the general
+ones, which leave few of their like to learn from.
 """
 
 from __future__ import annotations
@@ -68,14 +68,14 @@ from sentence_transformers import SentenceTransformer
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score
 
-from mocoop.grouping import partition
 from mocoop.grouping.bank import load_bank
-from mocoop.grouping.cluster import Clustering, cluster_pool
+from mocoop.grouping.clustering import partition
+from mocoop.grouping.clustering.cluster import Clustering, cluster_pool
+from mocoop.grouping.clustering.embed import EmbedderChoice, centred, embed, encoded, sentence_folder
+from mocoop.grouping.clustering.sentencespace import learned_tones, sentence_space
 from mocoop.grouping.domains import profile_named
-from mocoop.grouping.embed import EmbedderChoice, centred, embed, encoded, sentence_folder
 from mocoop.grouping.keep import texts_of
 from mocoop.grouping.pool import Pool
-from mocoop.grouping.sentencespace import learned_tones, sentence_space
 from mocoop.groups import Template
 from mocoop.templatetext import fill
 

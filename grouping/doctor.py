@@ -18,8 +18,8 @@ from pathlib import Path
 from mocoop import __version__, tokens
 from mocoop.errors import RemoteError, UsageError
 from mocoop.files import cache_root
-from mocoop.grouping.editor import find_editor
-from mocoop.grouping.llm_settings import OPENAI_KEY, Settings, key_of
+from mocoop.grouping.editing.editor import find_editor
+from mocoop.grouping.llm.settings import OPENAI_KEY, Settings, key_of
 
 OK, MISSING, OFF = "ok", "missing", "-"
 MOST_FILES = 100_000  # counted in a cache; beyond that it is "more than"
@@ -111,7 +111,7 @@ def _key(variable: str, *, asked: bool) -> Check:
 
 
 def _server(settings: Settings) -> Check:
-    from mocoop.grouping.doctor_ping import Unanswered, ask_models
+    from mocoop.grouping.llm.ping import Unanswered, ask_models
 
     serves = "generate --backend llm, cluster --method llm"
     try:
@@ -127,7 +127,7 @@ def _server(settings: Settings) -> Check:
 
 
 def _sentence_model() -> Check:
-    from mocoop.grouping.embed import SENTENCE_MODEL, SENTENCE_PACKAGE, sentence_folder
+    from mocoop.grouping.clustering.embed import SENTENCE_MODEL, SENTENCE_PACKAGE, sentence_folder
 
     serves, name = "cluster, validate --embed (the default way)", SENTENCE_MODEL.rpartition("/")[2]
     folder = sentence_folder()

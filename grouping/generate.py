@@ -18,7 +18,7 @@ from mocoop.errors import UsageError
 from mocoop.grouping.bank import Aspect, Bank, load_bank
 from mocoop.grouping.domains import Match, match_domain, match_profiles, nearest_word
 from mocoop.grouping.keep import Kept, texts_of
-from mocoop.grouping.sift import class_words, names_a_class, words_of
+from mocoop.grouping.llm.sift import class_words, names_a_class, words_of
 from mocoop.grouprules import MANY_GROUPS, PLAIN_WORDS
 from mocoop.groups import check, dump_groups
 from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATES

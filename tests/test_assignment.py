@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mocoop.grouping.assignment import best_pairs
+from mocoop.grouping.editing.assignment import best_pairs
 
 sizes = st.integers(1, 5)
 tables = st.tuples(sizes, sizes).flatmap(

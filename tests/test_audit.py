@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from mocoop.findings import RULES, Problem
-from mocoop.grouping import audit
-from mocoop.grouping.embed import Embedding, centred
+from mocoop.grouping.clustering.embed import Embedding, centred
+from mocoop.grouping.measuring import audit
 from mocoop.groups import GroupFile, parse_groups, with_problems
 
 

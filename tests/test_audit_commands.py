@@ -12,7 +12,7 @@ import pytest
 from grouping_cli import Typed
 
 from mocoop.findings import RULES
-from mocoop.grouping import embed as embedding
+from mocoop.grouping.clustering import embed as embedding
 from mocoop.groups import dump_groups, load_groups
 
 TEXTS = ["a photo of {}.", "an image of {}.", "{} in the dark.", "{} by moonlight.", "a chart with {}."]

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mocoop.grouping.bank import load_bank
-from mocoop.grouping.embed import centred, embed
+from mocoop.grouping.clustering.embed import centred, embed
 from mocoop.groups import dump_groups, parse_groups
 
 PATH = Path(__file__).parent.parent / "benchmarks" / "grouping.py"

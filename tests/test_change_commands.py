@@ -11,8 +11,8 @@ import pytest
 from grouping_cli import ROOT
 
 from mocoop.errors import UsageError
-from mocoop.grouping.embed import EmbedderChoice
-from mocoop.grouping.parting import parts_by_meaning
+from mocoop.grouping.clustering.embed import EmbedderChoice
+from mocoop.grouping.clustering.parting import parts_by_meaning
 from mocoop.groups import dump_groups, load_groups
 
 DOCUMENT = {

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mocoop.errors import UsageError
-from mocoop.grouping.cluster import Clustering, cluster_pool, with_class_kind
-from mocoop.grouping.embed import Embedding, centred, unit
+from mocoop.grouping.clustering.cluster import Clustering, cluster_pool, with_class_kind
+from mocoop.grouping.clustering.embed import Embedding, centred, unit
 from mocoop.grouping.keep import texts_of
 from mocoop.grouping.pool import Pool, pool_of
 from mocoop.groups import Template, dump_groups, parse_groups

@@ -10,7 +10,7 @@ import pytest
 from grouping_cli import Typed
 
 from mocoop.grouping.commands.model import countdown, rejected_path
-from mocoop.grouping.llm_settings import NAMES, Settings
+from mocoop.grouping.llm.settings import NAMES, Settings
 
 
 @pytest.mark.parametrize("command", ["generate", "cluster"])

@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
-from mocoop.grouping.compare import adjusted_rand, compare, mutual_information
+from mocoop.grouping.measuring.compare import adjusted_rand, compare, mutual_information
 from mocoop.groups import GroupFile, parse_groups
 
 LABELS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=30)

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mocoop.errors import UsageError
-from mocoop.grouping import edit
-from mocoop.grouping.diff import differences, group_pairs, likeness, one_line, rewordings
+from mocoop.grouping.editing import edit
+from mocoop.grouping.editing.diff import differences, group_pairs, likeness, one_line, rewordings
+from mocoop.grouping.editing.reviewed import mark_seen
 from mocoop.grouping.keep import texts_of
-from mocoop.grouping.reviewed import mark_seen
 
 OLD = {
     "schema_version": 1,

@@ -15,8 +15,8 @@ from grouping_cli import ROOT, process
 
 from mocoop.grouping import doctor
 from mocoop.grouping.doctor import examine, tilde
-from mocoop.grouping.doctor_ping import Unanswered, ask_models
-from mocoop.grouping.llm_settings import Settings
+from mocoop.grouping.llm.ping import Unanswered, ask_models
+from mocoop.grouping.llm.settings import Settings
 
 SECRET = "sk-sentinel-93847561-very-secret"
 
@@ -200,7 +200,7 @@ def test_weights_in_the_caches_are_found(monkeypatch, tmp_path):
 
 
 def test_the_sentence_model_is_found_in_its_package_or_the_hub_cache(monkeypatch):
-    from mocoop.grouping import embed
+    from mocoop.grouping.clustering import embed
 
     assert "all-MiniLM-L6-v2 from a package" in found()["sentence model"].found
     monkeypatch.setattr(embed, "sentence_folder", lambda: "/x/hub/models--a/snapshots/1")

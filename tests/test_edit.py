@@ -10,10 +10,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from mocoop.errors import UsageError
-from mocoop.grouping import edit
+from mocoop.grouping.editing import edit
+from mocoop.grouping.editing.lookup import find, group_of, init_of
+from mocoop.grouping.editing.reviewed import mark_seen, seen
 from mocoop.grouping.keep import SEEN, kept_of, text_of, texts_of
-from mocoop.grouping.lookup import find, group_of, init_of
-from mocoop.grouping.reviewed import mark_seen, seen
 from mocoop.groups import dump_groups, parse_groups
 
 BIRDS = {

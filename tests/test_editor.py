@@ -12,9 +12,9 @@ import sys
 import pytest
 
 from mocoop.errors import GroupFileError, StorageError, UsageError
-from mocoop.grouping.editor import at_line, find_editor
-from mocoop.grouping.grouplines import lines_of, with_lines
-from mocoop.grouping.lookup import group_of
+from mocoop.grouping.editing.editor import at_line, find_editor
+from mocoop.grouping.editing.grouplines import lines_of, with_lines
+from mocoop.grouping.editing.lookup import group_of
 from mocoop.groups import dump_groups, load_groups
 
 DOCUMENT = {

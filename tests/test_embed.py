@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from mocoop.errors import BackboneError, DataError, MoCoOpError, UsageError
-from mocoop.grouping import embed as module
-from mocoop.grouping.embed import EmbedderChoice, centred, embed, resolve, slot_names, unit
-from mocoop.grouping.nouns import NOUNS, neutral_nouns
+from mocoop.grouping.clustering import embed as module
+from mocoop.grouping.clustering.embed import EmbedderChoice, centred, embed, resolve, slot_names, unit
+from mocoop.grouping.clustering.nouns import NOUNS, neutral_nouns
 
 TEXTS = ["a pencil sketch of a {}.", "an ink drawing of a {}.", "a photo of the {} at night.", "the {} after dark."]
 SENTENCE = EmbedderChoice()
@@ -224,7 +224,7 @@ def test_it_works_with_no_network_at_all():
         "import socket\n"
         "def no(*_, **__): raise AssertionError('network')\n"
         "socket.socket.connect = socket.getaddrinfo = no\n"
-        "from mocoop.grouping.embed import embed\n"
+        "from mocoop.grouping.clustering.embed import embed\n"
         "assert embed(['a {}.', 'the {} at night.']).name == 'all-MiniLM-L6-v2'\n"
         "import os, huggingface_hub.constants\n"
         "assert os.environ['HF_HUB_OFFLINE'] == '1' and huggingface_hub.constants.HF_HUB_OFFLINE\n"

@@ -15,10 +15,10 @@ from grouping_cli import Typed
 from PIL import Image
 
 from mocoop.errors import UsageError
-from mocoop.grouping import layout
-from mocoop.grouping.embed import Embedding, centred
-from mocoop.grouping.plot import KINDS, Picture, draw, look
-from mocoop.grouping.plot_page import page
+from mocoop.grouping.clustering.embed import Embedding, centred
+from mocoop.grouping.measuring import layout
+from mocoop.grouping.measuring.plot import KINDS, Picture, draw, look
+from mocoop.grouping.measuring.plot_page import page
 from mocoop.groups import dump_groups, parse_groups
 
 NASTY = "<script>alert(1)</script> \"'&{} $x_1$ </style> <img src=x onerror=alert(2)>"

@@ -9,8 +9,8 @@ import stat
 import pytest
 
 from mocoop.errors import GroupFileError, StorageError
-from mocoop.grouping.edit import add
-from mocoop.grouping.inplace import open_groups, write_bytes, write_document
+from mocoop.grouping.editing.edit import add
+from mocoop.grouping.editing.inplace import open_groups, write_bytes, write_document
 from mocoop.groups import load_groups
 
 GROUPS = b'{"schema_version": 1, "domain": "birds",\n    "groups": [{"id": "a", "templates": ["a photo of a {}."]}]}'

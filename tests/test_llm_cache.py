@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mocoop.errors import UsageError
-from mocoop.grouping.llm_cache import AnswerCache, Entry, key_of
-from mocoop.grouping.llm_prompts import Context, aspects_prompt
-from mocoop.grouping.llm_settings import Settings
+from mocoop.grouping.llm.cache import AnswerCache, Entry, key_of
+from mocoop.grouping.llm.prompts import Context, aspects_prompt
+from mocoop.grouping.llm.settings import Settings
 
 PROMPT = aspects_prompt(Context("cats", "object"), 3)
 ENTRY = Entry({"aspects": [{"title": "Käse"}]}, "served", 10, 20, 0, None)

@@ -13,7 +13,7 @@ from grouping_cli import Typed
 from jsonschema import Draft202012Validator
 
 from mocoop.errors import ConfigError, RemoteError, UsageError
-from mocoop.grouping.llm_settings import NAMES, Key, Settings, key_of, reachable, resolve, warnings
+from mocoop.grouping.llm.settings import NAMES, Key, Settings, key_of, reachable, resolve, warnings
 
 KEY = 'sk-proj-0123"456/789abcdef'
 

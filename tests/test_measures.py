@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import silhouette_samples
 
-from mocoop.grouping import measures
-from mocoop.grouping.embed import centred
+from mocoop.grouping.clustering.embed import centred
+from mocoop.grouping.measuring import measures
 from mocoop.templatetext import folded
 
 

@@ -5,7 +5,7 @@ import json
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mocoop.grouping.naming import distinctive_words, names_of, words
+from mocoop.grouping.clustering.naming import distinctive_words, names_of, words
 from mocoop.groups import parse_groups
 
 

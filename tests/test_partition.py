@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from mocoop.grouping.embed import unit
-from mocoop.grouping.partition import (
+from mocoop.grouping.clustering.embed import unit
+from mocoop.grouping.clustering.partition import (
     METHODS,
     Tried,
     choose,
@@ -41,7 +41,7 @@ def test_groups_are_looked_for_in_the_leading_directions(method, monkeypatch):
     """Far more directions of noise than groups: the whole space would hide them."""
     space, truth = clumps((12, 12, 12), width=80, spread=0.25)
     assert adjusted_rand_score(truth, partition(space, 3, method)) > 0.8
-    monkeypatch.setattr("mocoop.grouping.partition.leading", lambda rows, _: rows)
+    monkeypatch.setattr("mocoop.grouping.clustering.partition.leading", lambda rows, _: rows)
     assert adjusted_rand_score(truth, partition(space, 3, method)) < 0.75
 
 

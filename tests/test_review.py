@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mocoop.errors import UsageError
-from mocoop.grouping import edit, neighbours, review
-from mocoop.grouping.embed import EmbedderChoice, Embedding
+from mocoop.grouping.clustering.embed import EmbedderChoice, Embedding
+from mocoop.grouping.editing import edit, neighbours, review
+from mocoop.grouping.editing.lookup import group_of, init_of
+from mocoop.grouping.editing.neighbours import LEXICAL, Neighbours, doubts_of, neighbours_of
+from mocoop.grouping.editing.reviewed import seen
 from mocoop.grouping.keep import SEEN, kept_of, texts_of
-from mocoop.grouping.lookup import group_of, init_of
-from mocoop.grouping.neighbours import LEXICAL, Neighbours, doubts_of, neighbours_of
-from mocoop.grouping.reviewed import seen
 from mocoop.groups import dump_groups, load_groups, parse_groups
 
 DOCUMENT = {
@@ -90,7 +90,7 @@ def test_wording_serves_where_no_sentence_model_is_at_hand_and_nothing_else_was_
     def no_way(*_):
         raise UsageError("no sentence model is at hand")
 
-    monkeypatch.setattr("mocoop.grouping.embed.embed", no_way)
+    monkeypatch.setattr("mocoop.grouping.clustering.embed.embed", no_way)
     assert neighbours_of(DOCUMENT, EmbedderChoice()).name == LEXICAL
     with pytest.raises(UsageError):
         neighbours_of(DOCUMENT, EmbedderChoice(embedder="sentence"))

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from mocoop.grouping.bank import load_bank
-from mocoop.grouping.embed import unit
-from mocoop.grouping.sentencespace import (
+from mocoop.grouping.clustering.embed import unit
+from mocoop.grouping.clustering.sentencespace import (
     SHRINKAGE,
     learned_tones,
     measured_aspects,

@@ -13,9 +13,9 @@ from group_strategies import group_documents
 from hypothesis import given, settings
 from sklearn.metrics import silhouette_score
 
-from mocoop.grouping import stats
-from mocoop.grouping.embed import Embedding, centred
-from mocoop.grouping.meaning import Meaning
+from mocoop.grouping.clustering.embed import Embedding, centred
+from mocoop.grouping.measuring import stats
+from mocoop.grouping.measuring.meaning import Meaning
 from mocoop.groups import GroupFile, dump_groups, parse_groups
 
 SIZES = (4, 1, 3)

@@ -26,7 +26,7 @@ def cache(key: str | None, clear: bool, as_json: bool) -> None:
     mocoop-groups cache
     mocoop-groups cache --show 3f2a
     """
-    from mocoop.grouping.llm_cache import AnswerCache
+    from mocoop.grouping.llm.cache import AnswerCache
 
     answers = AnswerCache()
     if key is not None and clear:

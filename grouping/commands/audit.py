@@ -104,8 +104,8 @@ def _check(path: str, checking: Checking) -> list[Finding]:
 
 
 def _with_meaning(data: bytes, source: str, findings: list[Finding], embedder: EmbedderOptions) -> list[Finding]:
-    from mocoop.grouping.audit import embedding_problems
-    from mocoop.grouping.meaning import vectors_of
+    from mocoop.grouping.measuring.audit import embedding_problems
+    from mocoop.grouping.measuring.meaning import vectors_of
     from mocoop.groups import parse_groups, with_problems
 
     file = parse_groups(data, source=source)
@@ -118,7 +118,7 @@ def _with_meaning(data: bytes, source: str, findings: list[Finding], embedder: E
 
 def _fix(path: str) -> list[str]:
     """Mend a file in its place; what was done. A file that stays wrong is not written."""
-    from mocoop.grouping.inplace import write_bytes
+    from mocoop.grouping.editing.inplace import write_bytes
     from mocoop.grouping.provenance import now, with_step
     from mocoop.grouping.tidy import tidied
     from mocoop.groups import MAX_BYTES, dump_groups, parse_groups, read_groups

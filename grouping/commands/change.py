@@ -1,6 +1,6 @@
 """The commands that change a group file in place: add, remove, rename, move, merge, split, set-init, lock.
 
-Each names a pure change of `mocoop.grouping.edit`; how it is told and written is in `changing`.
+Each names a pure change of `mocoop.grouping.editing.edit`; how it is told and written is in `changing`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def add(writing: Writing, texts: tuple[str, ...], to: str | None, new: str | Non
     mocoop-groups add groups.json "a blurry view of {}." --to low_detail
     mocoop-groups add groups.json "{} in fog." "{} in mist." --new fog --title "Fog and mist"
     """
-    from mocoop.grouping import edit
+    from mocoop.grouping.editing import edit
 
     target, title = _target(to, new, title)
     made = partial(edit.add_group, title=title) if new else edit.add
@@ -57,7 +57,7 @@ def remove(writing: Writing, texts: tuple[str, ...], group_id: str | None, reaso
     mocoop-groups remove groups.json "at night" --reason "all pictures are taken by day"
     mocoop-groups remove groups.json --group overhead_night
     """
-    from mocoop.grouping import edit
+    from mocoop.grouping.editing import edit
 
     if bool(texts) == bool(group_id):
         raise UsageError("name templates, or a group with --group", "one of the two")
@@ -82,7 +82,7 @@ def rename(writing: Writing, group_id: str, new_id: str | None, title: str | Non
     mocoop-groups rename groups.json low_detail --title "Blurred or far away"
     mocoop-groups rename groups.json low_detail --id blurred
     """
-    from mocoop.grouping import edit
+    from mocoop.grouping.editing import edit
 
     if (new_id, title, description) == (None, None, None):
         raise UsageError("nothing to rename is given", "use --title, --description or --id")
@@ -107,7 +107,7 @@ def move(writing: Writing, texts: tuple[str, ...], to: str | None, new: str | No
     mocoop-groups move groups.json "a hazy {}." --to low_detail
     mocoop-groups move groups.json "at dusk" "at dawn" --new twilight --title "Twilight"
     """
-    from mocoop.grouping import edit
+    from mocoop.grouping.editing import edit
 
     target, title = _target(to, new, title)
     made = partial(edit.move_to_new, title=title) if new else edit.move
@@ -126,7 +126,7 @@ def merge(writing: Writing, group_ids: tuple[str, ...], into: str, title: str | 
     mocoop-groups merge groups.json dusk night --into night
     mocoop-groups merge groups.json dusk night --into low_light --title "Little light"
     """
-    from mocoop.grouping import edit
+    from mocoop.grouping.editing import edit
 
     writing.apply("merge", lambda document: edit.merge(document, group_ids, into, title))
 
@@ -154,7 +154,7 @@ def split(
     mocoop-groups split groups.json weather --templates "in fog" --templates "in mist" --new fog
     mocoop-groups split groups.json weather --groups 2
     """
-    from mocoop.grouping import edit
+    from mocoop.grouping.editing import edit
 
     if bool(words) == bool(count) or bool(words) != bool(new):
         raise UsageError("say how to part the group", "--templates TEXT ... --new ID, or --groups N")
@@ -180,7 +180,7 @@ def set_init(
     mocoop-groups set-init groups.json plain "a photo of a {}."
     mocoop-groups set-init groups.json --policy shortest
     """
-    from mocoop.grouping import edit
+    from mocoop.grouping.editing import edit
 
     if (text is None) == (policy is None) or (group_id is None and policy is None):
         raise UsageError("name the group and its template, or give --policy", "one of the two")
@@ -201,7 +201,7 @@ def lock(writing: Writing, targets: tuple[str, ...], off: bool) -> None:
     mocoop-groups lock groups.json plain_scene
     mocoop-groups lock groups.json "a photo of a {}." --off
     """
-    from mocoop.grouping import edit
+    from mocoop.grouping.editing import edit
 
     def change(document: dict[str, Any]) -> dict[str, Any]:
         for target in targets:
@@ -223,8 +223,8 @@ def _target(to: str | None, new: str | None, title: str | None) -> tuple[str, st
 def _init_by_policy(
     document: dict[str, Any], policy: str, group_id: str | None, embedder: EmbedderOptions
 ) -> dict[str, Any]:
-    from mocoop.grouping import edit, lookup
-    from mocoop.grouping.initpolicy import chosen_inits
+    from mocoop.grouping.editing import edit, lookup
+    from mocoop.grouping.editing.initpolicy import chosen_inits
     from mocoop.grouping.keep import texts_of
 
     groups = [lookup.group_of(document, group_id)] if group_id else document["groups"]
@@ -237,9 +237,9 @@ def _init_by_policy(
 
 
 def _split_by_meaning(document: dict[str, Any], group_id: str, count: int, embedder: EmbedderOptions) -> dict[str, Any]:
-    from mocoop.grouping import edit, lookup
+    from mocoop.grouping.clustering.parting import parts_by_meaning
+    from mocoop.grouping.editing import edit, lookup
     from mocoop.grouping.keep import texts_of
-    from mocoop.grouping.parting import parts_by_meaning
 
     texts = texts_of(lookup.group_of(document, group_id))
     parts = parts_by_meaning(texts, count, choice(embedder, document.get("class_kind", "object")))

@@ -1,7 +1,7 @@
 """What the commands that change a group file share: their options, and the one way from a change to the file.
 
-The changes are in `mocoop.grouping.edit`. A command gives one here; it is checked, told on one line, noted in the
-provenance with its time, and written where it belongs.
+The changes are in `mocoop.grouping.editing.edit`. A command gives one here; it is checked, told on one line, noted in
+the provenance with its time, and written where it belongs.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from mocoop.grouping.commands.shared import FILE, OUT, print_json, stdin_or
 
 if TYPE_CHECKING:
     from mocoop.findings import Finding
-    from mocoop.grouping.inplace import Opened
+    from mocoop.grouping.editing.inplace import Opened
     from mocoop.groups import GroupFile
 
     Document = dict[str, Any]
@@ -42,8 +42,8 @@ class Writing:
 
         Raises GroupFileError for a file that is wrong or would be, UsageError, StorageError.
         """
-        from mocoop.grouping.byhand import stamped
-        from mocoop.grouping.diff import differences, one_line
+        from mocoop.grouping.editing.byhand import stamped
+        from mocoop.grouping.editing.diff import differences, one_line
         from mocoop.grouping.provenance import now
         from mocoop.groups import dump_groups, parse_groups
 
@@ -62,7 +62,7 @@ class Writing:
 
     def opened(self) -> Opened:
         """The file to change, from stdin where it is -. Raises GroupFileError."""
-        from mocoop.grouping.inplace import Opened, open_groups
+        from mocoop.grouping.editing.inplace import Opened, open_groups
         from mocoop.groups import parse_groups
 
         given = stdin_or(self.path)
@@ -75,7 +75,7 @@ class Writing:
             cli.say(f"{finding.severity}: {finding.code} {finding.message} ({finding.hint})")
 
     def _write(self, opened: Opened, document: Document) -> None:
-        from mocoop.grouping.inplace import write_document
+        from mocoop.grouping.editing.inplace import write_document
         from mocoop.groups import dump_groups, save_groups
 
         if self.out is None and self.path != "-":

@@ -16,8 +16,8 @@ from mocoop.grouping.commands.model import ModelChoice, model_options, open_sess
 from mocoop.grouping.commands.shared import FILE, deliver, force_option, group_count, out_option, print_json
 
 if TYPE_CHECKING:
-    from mocoop.grouping.cluster import Clustered, Clustering
-    from mocoop.grouping.llm_session import Session
+    from mocoop.grouping.clustering.cluster import Clustered, Clustering
+    from mocoop.grouping.llm.session import Session
     from mocoop.grouping.pool import Pool
 
 
@@ -63,7 +63,7 @@ def cluster(
     mocoop-groups cluster templates.txt -o groups.json
     mocoop-groups cluster groups.json --groups 6 --backbone ViT-B-16 --pretrained openai -o regrouped.json
     """
-    from mocoop.grouping.cluster import Clustering
+    from mocoop.grouping.clustering.cluster import Clustering
     from mocoop.grouping.pool import read_pool
 
     if dry_run and method != "llm":
@@ -107,14 +107,14 @@ def _pool_notices(pool: Pool) -> list[str]:
 
 
 def _show_questions(pool: Pool, how: Clustering, session: Session) -> None:
-    from mocoop.grouping.assign import plan
+    from mocoop.grouping.llm.assign import plan
 
     show_plan(plan(pool, session, groups=how.groups), session)
 
 
 def _by_model(pool: Pool, how: Clustering, session: Session) -> dict[str, Any]:
-    from mocoop.grouping.assign import group_by_model
-    from mocoop.grouping.cluster import with_class_kind
+    from mocoop.grouping.clustering.cluster import with_class_kind
+    from mocoop.grouping.llm.assign import group_by_model
 
     made = group_by_model(pool, session, groups=how.groups)
     for notice in made.notices:
@@ -123,8 +123,8 @@ def _by_model(pool: Pool, how: Clustering, session: Session) -> dict[str, Any]:
 
 
 def _by_vectors(pool: Pool, how: Clustering, embedder: EmbedderOptions) -> Clustered:
-    from mocoop.grouping.cluster import cluster_pool
-    from mocoop.grouping.embed import embed
+    from mocoop.grouping.clustering.cluster import cluster_pool
+    from mocoop.grouping.clustering.embed import embed
 
     kind = how.class_kind or (pool.file.class_kind if pool.file else "object")
     embedding = embed(pool.texts, choice(embedder, kind, how.seed))

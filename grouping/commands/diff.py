@@ -12,7 +12,7 @@ from mocoop.errors import UsageError
 from mocoop.grouping.commands.shared import FILE, json_option, load, print_json
 
 if TYPE_CHECKING:
-    from mocoop.grouping.diff import Change
+    from mocoop.grouping.editing.diff import Change
 
 _COLOURS = {"added": "green", "group-added": "green", "readmitted": "green", "removed": "red", "group-removed": "red",
             "excluded": "red", "moved": "cyan", "reworded": "yellow"}  # fmt: skip
@@ -32,7 +32,7 @@ def diff(before: str, after: str, exit_code: bool, as_json: bool) -> int:
     mocoop-groups diff groups.json edited.json
     git show HEAD:groups.json | mocoop-groups diff - groups.json --exit-code
     """
-    from mocoop.grouping.diff import differences
+    from mocoop.grouping.editing.diff import differences
 
     if before == after == "-":
         raise UsageError("only one of the two can be stdin", "give the other as a file")

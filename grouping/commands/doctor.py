@@ -26,7 +26,7 @@ def doctor(base_url: str | None, ping: bool, key_env: str | None, as_json: bool)
     mocoop-groups doctor --base-url http://localhost:11434/v1
     """
     from mocoop.grouping.doctor import MISSING, examine
-    from mocoop.grouping.llm_settings import resolve
+    from mocoop.grouping.llm.settings import resolve
 
     settings = resolve({"base_url": base_url, "key_env": key_env})
     checks = examine(server=settings if base_url or ping else None, key_env=settings.key_env)

@@ -31,8 +31,8 @@ def edit(path: str, group_id: str | None, resume: bool) -> None:
     mocoop-groups edit groups.json
     mocoop-groups edit groups.json --group low_detail
     """
-    from mocoop.grouping.editor import Abandoned, edit_text, line_of
-    from mocoop.grouping.terminal import has_terminal
+    from mocoop.grouping.editing.editor import Abandoned, edit_text, line_of
+    from mocoop.grouping.editing.terminal import has_terminal
 
     if path == "-":
         raise UsageError("stdin cannot be edited in place", "give the file a name")
@@ -87,8 +87,8 @@ class _Work:
 
 
 def _whole_file(path: str) -> _Work:
-    from mocoop.grouping.byhand import edited_file
-    from mocoop.grouping.inplace import read_raw, write_bytes
+    from mocoop.grouping.editing.byhand import edited_file
+    from mocoop.grouping.editing.inplace import read_raw, write_bytes
     from mocoop.grouping.provenance import now
 
     data = read_raw(path)
@@ -102,10 +102,10 @@ def _whole_file(path: str) -> _Work:
 
 
 def _one_group(path: str, group_id: str) -> _Work:
-    from mocoop.grouping.byhand import edited_group
-    from mocoop.grouping.edit import open_group
-    from mocoop.grouping.grouplines import lines_of
-    from mocoop.grouping.inplace import open_groups, write_bytes
+    from mocoop.grouping.editing.byhand import edited_group
+    from mocoop.grouping.editing.edit import open_group
+    from mocoop.grouping.editing.grouplines import lines_of
+    from mocoop.grouping.editing.inplace import open_groups, write_bytes
     from mocoop.grouping.provenance import now
 
     opened = open_groups(path)
@@ -127,7 +127,7 @@ def _show(error: MoCoOpError) -> None:
 
 def _ask(error: MoCoOpError) -> bool:
     """Show what is wrong, and whether the person wants the editor again; without a terminal, not."""
-    from mocoop.grouping.terminal import has_terminal
+    from mocoop.grouping.editing.terminal import has_terminal
 
     if not has_terminal():
         return False
@@ -149,7 +149,7 @@ def _parting(path: str, reason: MoCoOpError | KeyboardInterrupt, shown: bool) ->
 
 
 def _kept_edit(kept: Path) -> bytes:
-    from mocoop.grouping.inplace import read_raw
+    from mocoop.grouping.editing.inplace import read_raw
 
     if not kept.exists():
         raise UsageError(f"there is no refused edit at {kept}", "leave --resume out")

@@ -1,7 +1,7 @@
 """Options of the commands that turn templates into vectors.
 
 A command takes `@embedder_options` and gets one `embedder: EmbedderOptions` argument; `choice` makes of it what
-`mocoop.grouping.embed.embed` takes. Nothing heavy is imported here.
+`mocoop.grouping.clustering.embed.embed` takes. Nothing heavy is imported here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import click
 from mocoop.grouping.commands.shared import TEXT_FILE, class_names
 
 if TYPE_CHECKING:
-    from mocoop.grouping.embed import EmbedderChoice
+    from mocoop.grouping.clustering.embed import EmbedderChoice
 
 _FIELDS = ("embedder", "sentence_model", "backbone", "pretrained", "classes", "offline")
 _OPTIONS = (
@@ -59,7 +59,7 @@ def embedder_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def choice(options: EmbedderOptions, class_kind: str, seed: int = 0) -> EmbedderChoice:
     """The options as `embed` takes them. Raises DataError for class names that cannot be read."""
-    from mocoop.grouping.embed import EmbedderChoice
+    from mocoop.grouping.clustering.embed import EmbedderChoice
 
     return EmbedderChoice(
         embedder=options.embedder,

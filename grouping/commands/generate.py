@@ -25,7 +25,7 @@ from mocoop.grouping.commands.shared import (
 if TYPE_CHECKING:
     from mocoop.grouping.generate import Generated
     from mocoop.grouping.keep import Kept
-    from mocoop.grouping.llm_session import Session
+    from mocoop.grouping.llm.session import Session
 
 
 @click.command()
@@ -125,7 +125,7 @@ def _deliver_flat(document: dict[str, Any], out: Path | None) -> None:
 def _made(domain: str, who: str, wanted: dict[str, Any], session: Session, *, dry_run: bool) -> Generated | None:
     """The file that was made, or None where only the questions were printed."""
     from mocoop.grouping.generate import generate_from_bank
-    from mocoop.grouping.generate_llm import generate_from_model, plan, wanted_of
+    from mocoop.grouping.llm.generate import generate_from_model, plan, wanted_of
 
     if who == "bank":
         if dry_run:
@@ -147,7 +147,7 @@ def _made(domain: str, who: str, wanted: dict[str, Any], session: Session, *, dr
 
 def _backend(asked: str, session: Session) -> str:
     """bank, llm, or auto for a model that the bank may stand in for; says so where it was not typed."""
-    from mocoop.grouping.llm_settings import reachable
+    from mocoop.grouping.llm.settings import reachable
 
     if asked != "auto":
         return asked

@@ -14,9 +14,9 @@ from mocoop.grouping.commands.shared import FILE, json_option, load, print_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from mocoop.grouping.compare import Comparison
-    from mocoop.grouping.meaning import Meaning
-    from mocoop.grouping.stats import FileStats, GroupStats
+    from mocoop.grouping.measuring.compare import Comparison
+    from mocoop.grouping.measuring.meaning import Meaning
+    from mocoop.grouping.measuring.stats import FileStats, GroupStats
     from mocoop.groups import GroupFile
 
 Made = TypeVar("Made")
@@ -41,7 +41,7 @@ def stats(path: str, embedder: EmbedderOptions, sizes: bool, write: bool, as_jso
     mocoop-groups stats groups.json --backbone ViT-B-16 --pretrained openai --classes classes.txt --write
     """
     from mocoop import tokens
-    from mocoop.grouping.stats import statistics
+    from mocoop.grouping.measuring.stats import statistics
 
     if write and (sizes or path == "-"):
         raise UsageError("--write needs a file and the figures of meaning", "leave out --sizes, and name a file")
@@ -75,7 +75,7 @@ def compare(first: str, second: str, embedder: EmbedderOptions, sizes: bool, as_
     mocoop-groups compare groups.json clustered.json
     mocoop-groups compare llm.json bank.json --json
     """
-    from mocoop.grouping import compare as comparing
+    from mocoop.grouping.measuring import compare as comparing
 
     if first == second == "-":
         raise UsageError("both files cannot be stdin", "give one of them by its path")
@@ -111,7 +111,7 @@ def _if_at_hand(embedder: EmbedderOptions, make: Callable[[], Made], *, needed: 
 
 def _meaning(file: GroupFile, embedder: EmbedderOptions) -> Meaning:
     """The file's vectors; what a person should know of them is said."""
-    from mocoop.grouping.meaning import vectors_of
+    from mocoop.grouping.measuring.meaning import vectors_of
 
     meaning = vectors_of(file, choice(embedder, file.class_kind))
     for notice in meaning.embedding.notices:
@@ -121,8 +121,8 @@ def _meaning(file: GroupFile, embedder: EmbedderOptions) -> Meaning:
 
 def _store(path: str, found: FileStats) -> None:
     """Put the figures in the file, unless they stand there already. Raises StorageError."""
-    from mocoop.grouping.inplace import open_groups, write_document
-    from mocoop.grouping.stats import with_metrics
+    from mocoop.grouping.editing.inplace import open_groups, write_document
+    from mocoop.grouping.measuring.stats import with_metrics
 
     opened = open_groups(path)
     document = with_metrics(opened.document, found, opened.file.templates_sha256)

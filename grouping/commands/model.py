@@ -1,7 +1,7 @@
 """Options of the commands that ask a language model, and what a person sees while it is asked.
 
 A command takes `@model_options`, gets one `model` argument, and opens a session with it. Where a wait is long, a
-terminal shows it counting down. How a model is asked is in `mocoop.grouping.llm_session`.
+terminal shows it counting down. How a model is asked is in `mocoop.grouping.llm.session`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from mocoop import cli
 from mocoop.grouping.commands.shared import TEXT_FILE
 
 if TYPE_CHECKING:
-    from mocoop.grouping.llm_prompts import Prompt
-    from mocoop.grouping.llm_session import Session
-    from mocoop.grouping.llm_settings import Settings
+    from mocoop.grouping.llm.prompts import Prompt
+    from mocoop.grouping.llm.session import Session
+    from mocoop.grouping.llm.settings import Settings
 
 _SETTINGS = ("model", "base_url", "key_env", "structured", "temperature", "timeout", "total_timeout", "max_tokens")
 _FORMATS = click.Choice(["auto", "schema", "object", "text"])
@@ -54,7 +54,7 @@ class ModelChoice:
 
     def settings(self) -> Settings:
         """The settings that come of it. Raises UsageError or ConfigError."""
-        from mocoop.grouping.llm_settings import resolve
+        from mocoop.grouping.llm.settings import resolve
 
         return resolve(self.options, self.config)
 
@@ -79,7 +79,7 @@ def open_session(
 
     Raises UsageError or ConfigError for the settings. A key that is missing shows when something is to be sent.
     """
-    from mocoop.grouping.llm_session import Session
+    from mocoop.grouping.llm.session import Session
 
     return Session(
         model.settings(),

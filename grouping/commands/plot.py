@@ -14,7 +14,7 @@ from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder
 from mocoop.grouping.commands.shared import FILE, load
 
 if TYPE_CHECKING:
-    from mocoop.grouping.plot import Picture
+    from mocoop.grouping.measuring.plot import Picture
 
 KINDS = click.Choice(["map", "heatmap", "dendrogram"])
 OUT = click.Path(dir_okay=False, writable=False, path_type=Path)
@@ -37,9 +37,9 @@ def plot(path: str, out: Path, kind: str, embedder: EmbedderOptions, force: bool
     mocoop-groups plot groups.json -o map.html
     mocoop-groups plot groups.json -o heat.svg --kind heatmap --backbone ViT-B-16 --pretrained openai
     """
-    from mocoop.grouping.audit import template_texts
-    from mocoop.grouping.embed import embed
-    from mocoop.grouping.plot import Picture
+    from mocoop.grouping.clustering.embed import embed
+    from mocoop.grouping.measuring.audit import template_texts
+    from mocoop.grouping.measuring.plot import Picture
 
     _refuse(out, force)
     file = load(path)
@@ -61,8 +61,8 @@ def _refuse(out: Path, force: bool) -> None:
 
 def _write(picture: Picture, kind: str, out: Path) -> None:
     from mocoop.files import atomic_write
-    from mocoop.grouping.plot import draw
-    from mocoop.grouping.plot_page import page
+    from mocoop.grouping.measuring.plot import draw
+    from mocoop.grouping.measuring.plot_page import page
 
     if out.suffix.lower() == ".html":
         atomic_write(out, page(picture, kind))

@@ -16,10 +16,10 @@ from mocoop.grouping.commands.shared import FILE, print_json
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mocoop.grouping.inplace import Opened
-    from mocoop.grouping.neighbours import Doubt, Neighbours
-    from mocoop.grouping.review import Session
-    from mocoop.grouping.terminal import Terminal
+    from mocoop.grouping.editing.inplace import Opened
+    from mocoop.grouping.editing.neighbours import Doubt, Neighbours
+    from mocoop.grouping.editing.review import Session
+    from mocoop.grouping.editing.terminal import Terminal
 
 _WIDE_PROMPT = "keep drop move edit init note skip undo group ?=help quit > "
 _NARROW_PROMPT = "kdmeinsug?q > "
@@ -57,11 +57,11 @@ def review(path: str, only: str, again: bool, lexical: bool, as_json: bool, embe
     mocoop-groups review groups.json
     mocoop-groups review groups.json --only near-duplicates
     """
-    from mocoop.grouping.inplace import open_groups
-    from mocoop.grouping.neighbours import doubts_of, neighbours_of
+    from mocoop.grouping.editing.inplace import open_groups
+    from mocoop.grouping.editing.neighbours import doubts_of, neighbours_of
+    from mocoop.grouping.editing.review import queue_of, start
+    from mocoop.grouping.editing.terminal import Terminal, has_terminal
     from mocoop.grouping.provenance import now
-    from mocoop.grouping.review import queue_of, start
-    from mocoop.grouping.terminal import Terminal, has_terminal
 
     if path == "-" or not (as_json or has_terminal()):
         raise UsageError("review needs a terminal and a file", _WITHOUT_TERMINAL)
@@ -82,9 +82,9 @@ def review(path: str, only: str, again: bool, lexical: bool, as_json: bool, embe
 def _entry(
     document: dict[str, Any], text: str, doubts: Mapping[str, Sequence[Doubt]], neighbours: Neighbours
 ) -> dict[str, Any]:
+    from mocoop.grouping.editing.lookup import home
+    from mocoop.grouping.editing.reviewed import seen
     from mocoop.grouping.keep import texts_of
-    from mocoop.grouping.lookup import home
-    from mocoop.grouping.reviewed import seen
 
     homes = {other: group["id"] for group in document["groups"] for other in texts_of(group)}
     near = neighbours.nearest(text, set(homes))
@@ -149,7 +149,7 @@ class _Screen:
 
     def _tell(self, after: Session) -> None:
         """Say what a decision did beyond keeping the template, such as an init that moved on."""
-        from mocoop.grouping.diff import differences, one_line
+        from mocoop.grouping.editing.diff import differences, one_line
         from mocoop.grouping.keep import SEEN
 
         if after is self.session.before:
@@ -161,14 +161,14 @@ class _Screen:
             self.terminal.show(one_line(told), indent=2, dim=True)
 
     def _save(self, after: Session) -> None:
-        from mocoop.grouping.inplace import write_bytes
+        from mocoop.grouping.editing.inplace import write_bytes
 
         if after.data != self.opened.data:
             self.opened = write_bytes(self.opened.path, after.data, before=self.opened.data)
         self.session = after
 
     def _actions(self) -> dict[str, Callable[[Session], Session | None]]:
-        from mocoop.grouping import review
+        from mocoop.grouping.editing import review
 
         return {
             "k": review.keep,
@@ -184,8 +184,8 @@ class _Screen:
         }
 
     def _moved(self, session: Session) -> Session:
-        from mocoop.grouping.lookup import group_ids_of
-        from mocoop.grouping.review import move
+        from mocoop.grouping.editing.lookup import group_ids_of
+        from mocoop.grouping.editing.review import move
 
         ids = group_ids_of(session.document)
         self.terminal.show("  ".join(f"{number}={id_}" for number, id_ in enumerate(ids, start=1)), indent=2)
@@ -198,13 +198,13 @@ class _Screen:
         return session if to == session.group["id"] else move(session, to)
 
     def _reworded(self, session: Session) -> Session:
-        from mocoop.grouping.review import reword
+        from mocoop.grouping.editing.review import reword
 
         answer = self.terminal.line("words: ", session.text).strip()
         return reword(session, answer) if answer else session
 
     def _annotated(self, session: Session) -> Session:
-        from mocoop.grouping.review import annotate
+        from mocoop.grouping.editing.review import annotate
 
         return annotate(session, self.terminal.line("note (nothing takes it away): ", self._note()).strip())
 
@@ -216,8 +216,8 @@ class _Screen:
 
     def _card(self) -> None:
         """The template, its group, why it is doubtful, and what is nearest to it."""
+        from mocoop.grouping.editing.lookup import init_of
         from mocoop.grouping.keep import texts_of
-        from mocoop.grouping.lookup import init_of
 
         session, show = self.session, self.terminal.show
         group, text = session.group, session.text
@@ -242,7 +242,7 @@ class _Screen:
             self.terminal.show(f"{key}  {meaning}", indent=2)
 
     def _farewell(self) -> None:
-        from mocoop.grouping.review import reviewed_counts
+        from mocoop.grouping.editing.review import reviewed_counts
 
         reviewed, total = reviewed_counts(self.session.document)
         told = f"{self.session.summary}; {reviewed} of {total} templates reviewed"

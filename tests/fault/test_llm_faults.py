@@ -23,10 +23,12 @@ from hypothesis import strategies as st
 from llm_server import LlmServer, Mode, completion, error, good_answer, says, sends, texts
 
 from mocoop.errors import MoCoOpError
-from mocoop.grouping import llm, llm_answers, llm_wire
-from mocoop.grouping.llm_replies import object_in, read_reply
-from mocoop.grouping.llm_session import OutOfRules
-from mocoop.grouping.llm_settings import Key
+from mocoop.grouping.llm import answers as llm_answers
+from mocoop.grouping.llm import ask as llm
+from mocoop.grouping.llm import wire as llm_wire
+from mocoop.grouping.llm.replies import object_in, read_reply
+from mocoop.grouping.llm.session import OutOfRules
+from mocoop.grouping.llm.settings import Key
 
 SENTINEL = 'sk-proj-Zq8+Vw/3:SENTINEL"7f4e9b1c2d_end'
 DOMAIN = "satellite imagery"
@@ -288,7 +290,7 @@ def test_a_key_that_cannot_be_sent_is_refused_by_its_name(
     value: str, typed: Typed, server: LlmServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "environ", {**os.environ, "TEST_KEY": value})
-    monkeypatch.setattr("mocoop.grouping.llm_settings.key_of.__defaults__", (os.environ,))
+    monkeypatch.setattr("mocoop.grouping.llm.settings.key_of.__defaults__", (os.environ,))
     done = typed("generate", "--domain", DOMAIN, "--base-url", server.url, "--key-env", "TEST_KEY")
     assert done.code == 5
     assert "the key in TEST_KEY holds a character that no key has" in done.err

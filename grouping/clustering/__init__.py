@@ -1,0 +1,1 @@
+"""Templates grouped by meaning: `embed` makes vectors, `partition` groups them, `cluster` writes the file."""

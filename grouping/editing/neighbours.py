@@ -1,0 +1,156 @@
+"""Which templates of a file are most alike, and which stand doubtful where they are: what a review looks at first.
+
+By meaning where a sentence model (or what was asked for) is at hand, else by wording; the name says which. Only meaning
+tells that a template is nearer another group: the wording of a group says little about it. T templates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from mocoop.errors import UsageError
+from mocoop.findings import RULES, WARNING, Finding
+from mocoop.grouping.editing.lookup import Document, is_locked
+from mocoop.grouping.keep import text_of, texts_of
+from mocoop.groups import dump_groups, parse_groups
+
+if TYPE_CHECKING:
+    from mocoop.grouping.clustering.embed import EmbedderChoice, Embedding
+
+LEXICAL = "wording (not meaning)"
+LETTERS = "letters"
+
+_PER_TEMPLATE = {"G113", "G114", "G115", "G116", "G117", "G118", "G119"}  # G104 is seen here by its letters
+
+
+class Near(NamedTuple):
+    """Another template and how alike it is, up to 1."""
+
+    text: str
+    similarity: float
+
+
+class Doubt(NamedTuple):
+    """Why a template should be looked at; the larger the weight, the sooner."""
+
+    reason: str
+    weight: float
+    other: str | None = None  # the template it is almost the same as
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The templates of a file in a space. Texts that came later have no place in it, and no neighbours."""
+
+    name: str
+    kind: str
+    texts: tuple[str, ...]
+    rows: Any  # (T, D), of length 1
+    embedding: Embedding | None = None
+    spelling: Neighbours | None = None  # the same by letters: a slip of the keyboard looks like another word to meaning
+
+    def nearest(self, text: str, among: set[str], most: int = 3) -> list[Near]:
+        """The texts most alike among those that are still there; of equals, the earlier one."""
+        place = self._places.get(text)
+        if place is None:
+            return []
+        similarities = self.rows @ self.rows[place]
+        order = map(int, (-similarities.round(6)).argsort(kind="stable"))
+        others = (other for other in order if other != place and self.texts[other] in among)
+        return [Near(self.texts[other], float(similarities[other])) for other in islice(others, most)]
+
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {text: place for place, text in enumerate(self.texts)}
+
+
+def neighbours_of(document: Document, choice: EmbedderChoice | None) -> Neighbours:
+    """The space in which a file's templates are compared; None for the choice is by wording.
+
+    With the embedder auto, wording serves where no other way is at hand. Raises UsageError, BackboneError, DataError
+    for a way that was asked for and cannot be taken.
+    """
+    from mocoop.grouping.measuring.measures import letter_rows
+
+    texts = tuple(text for group in document["groups"] for text in texts_of(group))
+    letters = Neighbours(LEXICAL, LETTERS, texts, letter_rows(texts))
+    if choice is not None:
+        from mocoop.grouping.clustering.embed import embed
+
+        try:
+            embedding = embed(texts, choice)
+            return Neighbours(embedding.name, embedding.kind, texts, embedding.vectors, embedding, letters)
+        except UsageError:
+            if choice.embedder != "auto" or choice.backbone or choice.sentence_model:
+                raise
+    return letters
+
+
+def doubts_of(document: Document, neighbours: Neighbours) -> dict[str, list[Doubt]]:
+    """The doubts about each template that has any: almost the same as another, misplaced, or with a warning."""
+    found: dict[str, list[Doubt]] = {}
+    homes = {text: group["id"] for group in document["groups"] for text in texts_of(group)}
+    there = set(homes)
+    for text, group_id in homes.items():
+        doubts = _almost_same(text, group_id, homes, there, neighbours)
+        if doubts:
+            found[text] = doubts
+    for text, doubt in [*_misplaced(document, homes, neighbours), *_warned(document)]:
+        found.setdefault(text, []).append(doubt)
+    return found
+
+
+def _almost_same(
+    text: str, group_id: str, homes: dict[str, str], there: set[str], neighbours: Neighbours
+) -> list[Doubt]:
+    from mocoop.grouping.measuring.audit import SAME_LETTERS, TWINS
+
+    for space in filter(None, (neighbours, neighbours.spelling)):
+        least = SAME_LETTERS if space.kind == LETTERS else TWINS[space.kind]
+        near = space.nearest(text, there, most=1)
+        if near and near[0].similarity >= least:
+            other = near[0].text
+            apart = homes[other] != group_id
+            where = f" in {homes[other]}" if apart else ""
+            return [Doubt(f'almost the same as "{other}"{where}', 3.0 if apart else 2.0, other)]
+    return []
+
+
+def _misplaced(document: Document, homes: dict[str, str], neighbours: Neighbours) -> list[tuple[str, Doubt]]:
+    """Templates nearer the mean of another group than the rest of their own; a lock has settled it."""
+    if neighbours.embedding is None or neighbours.kind == "tfidf" or len(document["groups"]) < 2:
+        return []
+    import numpy as np
+
+    from mocoop.grouping.measuring.audit import NEARER
+    from mocoop.grouping.measuring.measures import fit
+
+    ids = [group["id"] for group in document["groups"]]
+    labels = np.array([ids.index(homes[text]) for text in neighbours.texts])
+    own, others = fit(neighbours.embedding.space, labels)
+    locked = {text_of(i) for g in document["groups"] for i in g["templates"] if g.get("locked") or is_locked(i)}
+    found = []
+    for place, text in enumerate(neighbours.texts):
+        best = int(others[place].argmax())
+        margin = float(others[place][best] - own[place])  # NaN in a group of one, which has no rest
+        if margin > NEARER and text not in locked:
+            found.append((text, Doubt(f"nearer to {ids[best]} than to the rest of its group", 1.0 + min(margin, 1.0))))
+    return found
+
+
+def _warned(document: Document) -> list[tuple[str, Doubt]]:
+    """Templates that a check warns of."""
+    findings = parse_groups(dump_groups(document)).findings
+    warned = [finding for finding in findings if finding.severity == WARNING and finding.code in _PER_TEMPLATE]
+    return [(text, Doubt(f"{f.code}: {RULES[f.code].meaning}", 0.5)) for f in warned if (text := _text_at(document, f))]
+
+
+def _text_at(document: Document, finding: Finding) -> str | None:
+    steps: Sequence[str] = finding.pointer.split("/")[1:]
+    if len(steps) < 4 or steps[0] != "groups" or steps[2] != "templates":
+        return None
+    return texts_of(document["groups"][int(steps[1])])[int(steps[3])]

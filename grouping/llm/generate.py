@@ -1,0 +1,270 @@
+"""Group files from a language model: aspects of the domain first, then templates for each aspect.
+
+Grouping is by construction, as in the bank. One group of plain wording comes from the bank. Each question is an answer
+of its own in the cache, so the same call gives the same bytes again, offline too. How the model is asked is in
+`session`, what it is told in `prompts`.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from mocoop.grouping.bank import load_bank
+from mocoop.grouping.domains import match_domain, match_profiles
+from mocoop.grouping.generate import (
+    PER_GROUP,
+    Generated,
+    check_numbers,
+    clean_domain,
+    generate_from_bank,
+    number_notices,
+    slug,
+    supertype_sentence,
+)
+from mocoop.grouping.keep import Kept, texts_of
+from mocoop.grouping.llm.answers import Aspect, one_line, read_aspects, read_templates
+from mocoop.grouping.llm.prompts import Context, Prompt, aspects_prompt, templates_prompt
+from mocoop.grouping.llm.session import Answer, Session
+from mocoop.grouping.llm.sift import Sifted, diverse
+from mocoop.grouping.provenance import with_step
+from mocoop.templatetext import folded
+
+SAMPLE = 12  # class names that the model is shown
+SPARE = 1.5  # templates asked for, for one that is kept
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a person asked for, checked and completed by the domain's profile."""
+
+    context: Context
+    count: int
+    asked_count: int | None
+    per_group: int
+    class_names: tuple[str, ...]
+    general: tuple[dict[str, Any], ...]  # plain groups from the bank, none or one
+    opening: str | None  # starts the first group where no plain one does
+    kept: Kept
+
+    @property
+    def anchors(self) -> tuple[Aspect, ...]:
+        """Groups of the earlier file that stay for their locked templates, and get new ones beside them."""
+        words = ("title", "rationale", "description")
+        return tuple(Aspect(group["id"], *(group.get(word, "") for word in words)) for group in self.kept.anchored)
+
+    @property
+    def new(self) -> int:
+        """How many aspects the model is asked for."""
+        return max(self.count - len(self.general) - len(self.kept.locked) - len(self.kept.anchored), 0)
+
+    @property
+    def asked_each(self) -> int:
+        """How many templates are asked for an aspect."""
+        return int(self.per_group * SPARE + 0.5)
+
+    @property
+    def known(self) -> tuple[str, ...]:
+        """Titles of the groups that are there before the model is asked."""
+        groups = (*self.general, *(group for _, group in self.kept.locked), *self.kept.anchored)
+        return tuple(group.get("title") or group["id"] for group in groups)
+
+
+def wanted_of(
+    domain: str,
+    *,
+    seed: int = 0,
+    groups: int | None = None,
+    per_group: int = PER_GROUP,
+    class_kind: str | None = None,
+    profiles: Sequence[str] = (),
+    supertype: str | None = None,
+    class_names: Sequence[str] = (),
+    include_general: bool = True,
+    kept: Kept | None = None,
+) -> Wanted:
+    """What is to be made; arguments and errors are those of `generate_from_bank`.
+
+    `seed` draws the class names that the model is shown; `kept` is what must stay of an earlier file.
+    """
+    domain, kept = clean_domain(domain), kept or Kept()
+    check_numbers(groups, per_group, class_kind)
+    match = match_profiles(profiles) if profiles else match_domain(domain)
+    kind = class_kind or match.class_kind
+    opening = None if supertype is None else supertype_sentence(supertype, kind, class_names)
+    general = []
+    if include_general:
+        plain = generate_from_bank(
+            domain,
+            groups=1,
+            per_group=per_group,
+            class_kind=kind,
+            profiles=profiles,
+            supertype=supertype,
+            class_names=class_names,
+            kept=Kept(excluded=kept.excluded, present=kept.present),
+        )
+        locked = {group["id"] for _, group in kept.locked}
+        general = [_from_bank(group) for group in plain.document["groups"] if group["id"] not in locked]
+    return Wanted(
+        context=Context(domain, kind, _sample(class_names, seed)),
+        count=groups or match.suggested_groups,
+        asked_count=groups,
+        per_group=per_group,
+        class_names=tuple(class_names),
+        general=tuple(general),
+        opening=None if include_general else opening,
+        kept=kept,
+    )
+
+
+def generate_from_model(wanted: Wanted, session: Session) -> Generated:
+    """Groups written by a model. Raises RemoteError; answers that were finished before stay in the cache."""
+    asked = []
+    if wanted.new:
+        asked.append(session.ask(_aspects(wanted), partial(read_aspects, count=wanted.new)))
+    aspects = _distinct([*wanted.anchors, *(asked[0].value if asked else ())], wanted)
+    check = partial(read_templates, count=wanted.per_group, class_names=wanted.class_names)
+    written = [session.ask(prompt, check) for prompt in _template_prompts(wanted, aspects)]
+    groups, dropped = _groups(wanted, aspects, [answer.value for answer in written])
+    woven = wanted.kept.weave([*wanted.general, *groups], count=wanted.count, per_group=wanted.per_group)
+    document = _document(wanted, woven, [*asked, *written], aspects, session)
+    told = session.told([*asked, *written])
+    notices = [*_notices(wanted, aspects, woven, dropped, [answer.value for answer in written]), told]
+    return Generated(document, tuple(notices))
+
+
+def plan(wanted: Wanted, session: Session) -> list[tuple[Prompt, int]]:
+    """The questions that would be asked, and how often each; a kept answer tells the aspects already."""
+    if not wanted.new:
+        return [(prompt, 1) for prompt in _template_prompts(wanted, wanted.anchors)]
+    first = _aspects(wanted)
+    known = session.known(first, partial(read_aspects, count=wanted.new))
+    if known:
+        aspects = _distinct([*wanted.anchors, *known.value], wanted)
+        return [(first, 1), *((prompt, 1) for prompt in _template_prompts(wanted, aspects))]
+    unknown = Aspect("aspect", "<an aspect the model names>", "<its description>", "<the images it fits>")
+    prompts = _template_prompts(wanted, [*wanted.anchors, unknown])
+    return [(first, 1), *((prompt, 1) for prompt in prompts[:-1]), (prompts[-1], wanted.new)]
+
+
+def _aspects(wanted: Wanted) -> Prompt:
+    return aspects_prompt(wanted.context, wanted.new, known=wanted.known)
+
+
+def _template_prompts(wanted: Wanted, aspects: Sequence[Aspect]) -> list[Prompt]:
+    titles = list(dict.fromkeys([*wanted.known, *(aspect.title for aspect in aspects)]))
+    return [
+        templates_prompt(
+            wanted.context,
+            aspect.title,
+            aspect.description,
+            aspect.fits_when,
+            wanted.asked_each,
+            [title for title in titles if title != aspect.title],
+        )
+        for aspect in aspects
+    ]
+
+
+def _distinct(aspects: Sequence[Aspect], wanted: Wanted) -> list[Aspect]:
+    """The aspects with ids that no other group has: an expert of a trained run is known by it."""
+    taken = {group["id"] for group in (*wanted.general, *(group for _, group in wanted.kept.locked))}
+    distinct = []
+    for aspect in aspects:
+        numbers = (f"{aspect.id[:60]}_{number}" for number in range(2, 1000))
+        free = aspect.id if aspect.id not in taken else next(name for name in numbers if name not in taken)
+        taken.add(free)
+        distinct.append(Aspect(free, aspect.title, aspect.description, aspect.fits_when))
+    return distinct
+
+
+def _groups(
+    wanted: Wanted, aspects: Sequence[Aspect], written: Sequence[Sifted]
+) -> tuple[list[dict[str, Any]], Counter[str]]:
+    """One group an aspect, no two templates of the file alike, and what was dropped on the way."""
+    seen = {folded(text) for group in wanted.general for text in texts_of(group)}
+    groups: list[dict[str, Any]] = []
+    dropped = Counter[str]()
+    for aspect, sifted in zip(aspects, written, strict=True):
+        dropped.update(sifted.dropped)
+        allowed = [text for text in sifted.texts if wanted.kept.allows(text)]
+        fresh = [text for text in allowed if folded(text) not in seen]
+        dropped["kept or taken out earlier"] += len(sifted.texts) - len(allowed)
+        dropped["in another group already"] += len(allowed) - len(fresh)
+        seen.update(map(folded, fresh))
+        picked = diverse(fresh, wanted.per_group)
+        if picked:
+            opening = wanted.opening if not groups else None
+            groups.append(_group(aspect, picked, opening, wanted.per_group))
+    return groups, dropped
+
+
+def _group(aspect: Aspect, texts: Sequence[str], opening: str | None, per_group: int) -> dict[str, Any]:
+    first = [{"text": opening, "origin": "bank"}] if opening and opening not in texts else []
+    templates = [*first, *({"text": text, "origin": "llm"} for text in texts)][:per_group]
+    words = {"title": aspect.title, "description": aspect.fits_when, "rationale": aspect.description}
+    return {
+        "id": aspect.id,
+        **{name: text for name, text in words.items() if text},
+        "init": templates[0]["text"],
+        "reviewed": False,
+        "templates": templates,
+    }
+
+
+def _from_bank(group: dict[str, Any]) -> dict[str, Any]:
+    return {**group, "templates": [{"text": text, "origin": "bank"} for text in texts_of(group)]}
+
+
+def _sample(class_names: Sequence[str], seed: int) -> tuple[str, ...]:
+    """Some of the class names, in their order, the same for the same seed."""
+    names = [name for name in (one_line(name, 60) for name in class_names) if name]
+    if len(names) <= SAMPLE:
+        return tuple(names)
+    chosen = sorted(random.Random(seed).sample(range(len(names)), SAMPLE))
+    return tuple(names[index] for index in chosen)
+
+
+def _document(
+    wanted: Wanted, groups: list[dict[str, Any]], answers: list[Answer[Any]], aspects: list[Aspect], session: Session
+) -> dict[str, Any]:
+    document = {
+        "schema_version": 1,
+        "name": slug(wanted.context.domain),
+        "domain": wanted.context.domain,
+        "class_kind": wanted.context.class_kind,
+        "groups": groups,
+    }
+    bank = {"bank": load_bank().name, "bank_version": load_bank().version} if wanted.general else {}
+    named = [None] * (len(answers) - len(aspects)) + [aspect.id for aspect in aspects]
+    calls = [
+        {**answer.facts, **({"group": group} if group else {})} for answer, group in zip(answers, named, strict=True)
+    ]
+    facts = {**session.facts(answers), "n_groups": len(groups), **bank, "calls": calls}
+    return wanted.kept.carry(with_step(document, "generate", **facts))
+
+
+def _notices(
+    wanted: Wanted,
+    aspects: Sequence[Aspect],
+    groups: Sequence[dict[str, Any]],
+    dropped: Counter[str],
+    written: Sequence[Sifted],
+) -> Iterator[str]:
+    lacking = wanted.new + len(wanted.anchors) - len(aspects)
+    if lacking > 0:
+        yield f"the model named {len(aspects)} aspects, {lacking} fewer than asked for"
+    repaired = sum(sifted.repaired for sifted in written)
+    if repaired:
+        yield f"the slot was written in another way and mended in {repaired} template{'s' if repaired > 1 else ''}"
+    lost = [f"{number} {reason}" for reason, number in sorted(dropped.items()) if number]
+    if lost:
+        yield f"dropped: {', '.join(lost)}"
+    if wanted.kept.notice():
+        yield str(wanted.kept.notice())
+    yield from number_notices(None, len(groups))

@@ -1,0 +1,1 @@
+"""What vectors say of a group file: `audit` warns, `stats` and `compare` count, `plot` draws."""

@@ -1,0 +1,117 @@
+"""What vectors say against a grouping: twins, templates in the wrong group, groups alike (G107 to G109).
+
+Everything here is worth a look and nothing is an error: a model's likeness is not a person's. So nothing is mended
+either. The figures are `measures`' and the vectors `embed`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from mocoop.findings import Problem, quote
+from mocoop.grouping.clustering.embed import unit
+from mocoop.grouping.measuring import measures
+
+if TYPE_CHECKING:
+    from mocoop.grouping.clustering.embed import Embedding
+    from mocoop.grouping.measuring.measures import Array, Labels
+    from mocoop.groups import Group, GroupFile
+    from mocoop.strictjson import Path
+
+TWINS = {"backbone": 0.97, "sentence": 0.92, "tfidf": 0.95, "vectors": 0.97}  # cosine from which two say the same
+SAME_LETTERS = 0.90  # of the letter pairs; slips of the keyboard lie above, "at sunset" and "at sunrise" below
+NEARER = 0.05  # by how much another group must be nearer than the own: closer calls say nothing
+SAME_MEANS = 0.98
+
+
+def embedding_problems(file: GroupFile, embedding: Embedding, means: Array | None = None) -> list[Problem]:
+    """G107 to G109 of a file. `embedding` holds its templates in order, as `template_texts` lists them.
+
+    `means` (G, D) are the groups' means as the router has them, where a backbone gave the vectors; else they are
+    those of the vectors.
+    """
+    labels = group_labels(file)
+    if means is None:
+        means = measures.group_sums(embedding.vectors, labels)
+    return [
+        *_twins(file, embedding),
+        *_misfits(file, embedding, labels),
+        *_alike(file, embedding, unit(means)),
+    ]
+
+
+def template_texts(file: GroupFile) -> list[str]:
+    """All templates of a file, in order."""
+    return [text for group in file.groups for text in group.texts]
+
+
+def group_labels(file: GroupFile) -> Labels:
+    """The index of the group of each template (T,)."""
+    import numpy as np
+
+    return np.repeat(np.arange(len(file.groups)), [len(group.templates) for group in file.groups])
+
+
+def template_paths(file: GroupFile) -> list[Path]:
+    """Where each template's text stands in the document."""
+    return [
+        ("groups", index, "templates", number, *(("text",) if isinstance(item, dict) else ()))
+        for index, group in enumerate(file.document["groups"])
+        for number, item in enumerate(group["templates"])
+    ]
+
+
+def _twins(file: GroupFile, embedding: Embedding) -> Iterator[Problem]:
+    """By meaning, and by letters where the meaning was not enough: a slip of the keyboard looks like another word."""
+    texts, paths, homes = template_texts(file), template_paths(file), _homes(file)
+    by_meaning = measures.twins(embedding.vectors, texts, TWINS[embedding.kind])
+    seen = {twin.later for twin in by_meaning}
+    by_letters = [
+        twin for twin in measures.twins(measures.letter_rows(texts), texts, SAME_LETTERS) if twin.later not in seen
+    ]
+    how = ((by_meaning, f"cosine {{:.3f}} by {embedding.name}"), (by_letters, "{:.0%} of their letter pairs shared"))
+    for twins, words in how:
+        for later, earlier, value in twins:
+            same = homes[later] is homes[earlier]
+            where = "this group" if same else f"group {quote(homes[earlier].id)}"
+            message = f"{quote(texts[later])} is nearly {quote(texts[earlier])} in {where}: {words.format(value)}"
+            hint = "keep one, or leave both: the meaning then counts twice"
+            yield Problem("G107", paths[later], message, hint if same else "keep both in one group, or reword one")
+
+
+def _misfits(file: GroupFile, embedding: Embedding, labels: Labels) -> Iterator[Problem]:
+    """Locked templates and groups are left alone: a person has said where they belong."""
+    texts, paths, homes = template_texts(file), template_paths(file), _homes(file)
+    locked = [group.locked or template.locked for group in file.groups for template in group.templates]
+    own, others = measures.fit(embedding.space, labels)
+    for place, text in enumerate(texts):
+        nearest = int(others[place].argmax())
+        value = others[place, nearest]
+        if value > own[place] + NEARER and not locked[place]:  # never true in a group of one, whose own is NaN
+            message = (
+                f"{quote(text)} is nearer to group {quote(file.groups[nearest].id)} ({value:.2f}) than to the rest of "
+                f"its own, {quote(homes[place].id)} ({own[place]:.2f})"
+            )
+            yield Problem("G108", paths[place], message, "move it there, or lock it where it belongs")
+
+
+def _alike(file: GroupFile, embedding: Embedding, means: Array) -> Iterator[Problem]:
+    """Each group with the earlier one most alike."""
+    cosines = means @ means.T
+    for later in range(1, len(means)):
+        earlier = int(cosines[later, :later].argmax())
+        value = cosines[later, earlier]
+        if value > SAME_MEANS:
+            names = f"groups {quote(file.groups[earlier].id)} and {quote(file.groups[later].id)}"
+            sees = "the router can hardly tell them apart"
+            if embedding.kind != "backbone":
+                sees = f"they say nearly the same to {embedding.name}"
+            more = int((cosines[later, :later] > SAME_MEANS).sum()) - 1
+            others = f", as well as from {more} more" if more and embedding.kind == "backbone" else ""
+            message = f"the means of {names} have cosine {value:.3f}: {sees}{others}"
+            yield Problem("G109", ("groups", later, "id"), message, "merge them, or make their wording differ more")
+
+
+def _homes(file: GroupFile) -> Sequence[Group]:
+    return [group for group in file.groups for _ in group.templates]
