@@ -9,15 +9,16 @@ from __future__ import annotations
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mocoop.config import Config
+from mocoop.groups import GroupFile
 from mocoop.losses import gram_matrices, mix_similarities
-from mocoop.model import empty_model
+from mocoop.model import chosen_experts, empty_model
 from mocoop.prompts import Context
 from mocoop.router import top_k_gate
 
@@ -34,6 +35,21 @@ class Prediction:
     probabilities: Tensor
     gate: Tensor
     router: Tensor
+
+
+class Predictor(Protocol):
+    """What every method's classifier is."""
+
+    @property
+    def classnames(self) -> tuple[str, ...]:
+        """The C classes, in the order of the probabilities."""
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """The E experts, in the order of the gate."""
+
+    def predict(self, features: Tensor) -> Prediction:
+        """Predict for image features (B, D) as the backbone gives them, not normalised."""
 
 
 @dataclass(frozen=True)
@@ -70,14 +86,26 @@ class Classifier:
 class Learned:
     """Everything a training learned, on the CPU, with what is needed to use it.
 
-    `tensors`: `ctx` (M, W), `router.linear.*`, `text_offset` (D) and `image.*` where they were learned.
+    `tensors`: `ctx` (M, W), `router.linear.*`, `text_offset` (D) and `image.*` where they were learned; other methods
+    have others. `groups`: an expert each; `classnames`: those trained on.
     """
 
     tensors: dict[str, Tensor]
     contexts: tuple[Context, ...]
-    group_ids: tuple[str, ...]
+    groups: GroupFile
+    classnames: tuple[str, ...]
     config: Config
     logit_scale: float
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """The experts' group ids, in order."""
+        return tuple(group.id for group in self.groups.groups)
+
+    @property
+    def top_k(self) -> int:
+        """K: experts an image uses."""
+        return chosen_experts(self.config, len(self.groups.groups))
 
     @property
     def layer_norms(self) -> dict[str, Tensor]:
@@ -87,10 +115,10 @@ class Learned:
     @torch.no_grad()
     def class_features(self, classnames: Sequence[str], backbone: Backbone) -> Tensor:
         """h (E, C, D) for any class names, through the text tower, on the CPU."""
-        model = empty_model(backbone, self.contexts, self.config)
+        model = empty_model(backbone, self.contexts, self.config, len(self.classnames))
         model.load_state_dict({name: t for name, t in self.tensors.items() if not name.startswith(IMAGE)})
-        encoder = backbone.text.prepare(backbone.prompts.learned_rows(self.contexts, classnames))
-        return model.class_features(encoder).cpu()
+        rows = backbone.prompts.learned_rows(self.contexts, classnames, by_class=self.config.class_ctx)
+        return model.class_features(backbone.text.prepare(rows)).cpu()
 
     def classifier(self, classnames: Sequence[str], h: Tensor) -> Classifier:
         """The mixture for the classes whose text features are h (E, C, D)."""
@@ -101,7 +129,7 @@ class Learned:
             h=h,
             router_weight=self.tensors["router.linear.weight"] * router_scale,
             router_bias=self.tensors["router.linear.bias"] * router_scale,
-            top_k=self.config.top_k,
+            top_k=self.top_k,
             renormalise_mix=self.config.renormalise_mix,
             tau=self.config.tau_class or 1 / self.logit_scale,
         )

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import click
 
 from mocoop import cli
-from mocoop.config import PRESETS, Config, preset
+from mocoop.config import METHODS, PRESETS, Config, preset
 from mocoop.errors import ConfigError, DataError, UsageError
 
 if TYPE_CHECKING:
@@ -86,7 +86,9 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 
 
 @mocoop.command(short_help="Train a mixture of prompts from a group file.")
-@click.option("--groups", type=FILE, required=True, help="The group file: one group of templates an expert.")
+@click.option("--groups", type=FILE, help="The group file: one group of templates an expert.")
+@click.option("--method", "method_name", type=click.Choice(METHODS), default="mocoop", show_default=True,
+              help="What is learned, and how. Those with one prompt or none read no groups.")  # fmt: skip
 @_data_options
 @click.option("-o", "--out", type=FOLDER, required=True, help="The run folder.")
 @click.option("--shots", type=click.IntRange(min=1), default=16, show_default=True, help="Training images a class.")
@@ -116,26 +118,25 @@ _json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.
 @click.option("--force", is_flag=True, help="Train a finished run again.")
 @_json_option
 def train(as_json: bool, **options: Any) -> None:
-    """Train a mixture of prompts: one expert a group, started from the group's template.
+    """Train a mixture of prompts: one expert a group, started from the group's template. Or another method.
 
     The same command again resumes an interrupted training. Every setting is recorded in the run folder.
 
     \b
     mocoop train --groups groups.json --data photos/ --shots 16 --seed 1 -o run/
+    mocoop train --method coop --data photos/ --set ctx_init=null --set ctx_tokens=16 -o coop/
     mocoop train --groups groups.json --data eurosat/ --classes base -o run/ \\
         --backbone ViT-B-16 --pretrained openai --set renormalise_mix=false
     """
     plan = _training_plan(options)
 
-    from mocoop.groups import load_groups
     from mocoop.printing import print_training
     from mocoop.progress import training_progress
     from mocoop.summary import summarise
     from mocoop.training import train as train_run
 
-    group_ids = [group.id for group in load_groups(plan.groups).groups]
     try:
-        with training_progress(group_ids) as listener:
+        with training_progress(_group_ids(plan)) as listener:
             run = train_run(plan, listener)
     except KeyboardInterrupt:
         cli.say("the same command again goes on where this one stopped")
@@ -343,14 +344,34 @@ def main() -> NoReturn:
 
 def _training_plan(options: dict[str, Any]) -> TrainingPlan:
     """The options of `train` as a plan. Raises UsageError for settings that cannot be."""
-    config = _config(options.pop("preset_name"), options.pop("settings"), {n: options.pop(n) for n in _SETTINGS})
+    method = options.pop("method_name")
+    named = {name: options.pop(name) for name in _SETTINGS}
+    changes = _changes(options.pop("settings"), named)
+    config = _config(options.pop("preset_name"), method, changes)
 
+    from mocoop.methods import method_named
     from mocoop.training import TrainingPlan
 
+    unused = method_named(method).unused(list(changes))
+    if options["groups"] is not None and not method_named(method).reads_groups:
+        unused.append("a group file")
+    if unused:
+        cli.say(f"note: the method {method} does not use {', '.join(unused)}")
     return TrainingPlan(config=config, use_cache=not options.pop("no_cache"), **options)
 
 
-def _config(preset_name: str, settings: tuple[str, ...], named: dict[str, Any]) -> Config:
+def _group_ids(plan: TrainingPlan) -> list[str]:
+    """The experts whose use is shown in training; none where there is one prompt."""
+    from mocoop.groups import load_groups
+    from mocoop.methods import method_named
+
+    given = load_groups(plan.groups) if plan.groups is not None else None
+    ids = [group.id for group in method_named(plan.config.method).groups(given, plan.config).groups]
+    return ids if len(ids) > 1 else []
+
+
+def _changes(settings: tuple[str, ...], named: dict[str, Any]) -> dict[str, Any]:
+    """Settings by name, from options of their own and from --set. Raises UsageError."""
     changes = {name: value for name, value in named.items() if value is not None}
     if "views" in changes:
         changes["views"] = _value(changes["views"])
@@ -358,13 +379,17 @@ def _config(preset_name: str, settings: tuple[str, ...], named: dict[str, Any]) 
         name, equals, text = setting.partition("=")
         if not equals:
             raise UsageError(f"--set {setting} sets nothing", "write --set NAME=VALUE")
-        if name == "preset":
-            raise UsageError(f"--set {setting} would change the name only", f"write --preset {text}")
+        if name in ("preset", "method"):
+            raise UsageError(f"--set {setting} would change the name only", f"write --{name} {text}")
         if name in changes:
             raise UsageError(f"{name} is given twice", "give each setting once")
         changes[name] = _value(text)
+    return changes
+
+
+def _config(preset_name: str, method: str, changes: dict[str, Any]) -> Config:
     try:
-        return Config.from_dict({**preset(preset_name).to_dict(), **changes})
+        return preset(preset_name, method, **changes)
     except ConfigError as error:
         raise UsageError(error.message, error.hint) from error
 

@@ -1,6 +1,7 @@
 """Settings of one training, the presets, and their way to and from a dictionary.
 
-`Config` is frozen and checks itself when it is made. Every difference between the paper as printed, the authors'
+`Config` is frozen and checks itself when it is made. It holds the settings of every method of `mocoop.methods`; which
+of them a method reads is said there. Every difference between the paper as printed, the authors'
 released code and our recommendation is a named field here, so that nothing is silently one or the other
 (the table is in docs/method.md). Which files are read and where results go is not here.
 """
@@ -15,6 +16,12 @@ from typing import Any, Literal, get_args
 
 from mocoop.errors import ConfigError
 
+MethodName = Literal[
+    "zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe",
+    "coop", "cocoop", "kgcoop", "prograd", "lasp", "mocoop",
+]  # fmt: skip
+CtxPosition = Literal["before", "middle", "after"]
+Routing = Literal["learned", "uniform", "random"]
 RouterInit = Literal["random", "groups"]
 GatePrototypes = Literal["class-mean", "true-class"]
 GateTarget = Literal["softmax", "two-hot"]
@@ -24,6 +31,9 @@ TextClasses = Literal["trained", "all"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
+    "method": get_args(MethodName),
+    "ctx_position": get_args(CtxPosition),
+    "routing": get_args(Routing),
     "router_init": get_args(RouterInit),
     "gate_prototypes": get_args(GatePrototypes),
     "gate_target": get_args(GateTarget),
@@ -32,16 +42,30 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "text_classes": get_args(TextClasses),
     "precision": get_args(Precision),
 }
-_FLAGS = ("router_scale", "renormalise_mix", "text_offset", "tune_layer_norm", "drop_full_stop")
+METHODS = get_args(MethodName)
+_LAMBDAS = ("lambda_router", "lambda_text", "lambda_knowledge", "lambda_projection")
+_FLAGS = ("class_ctx", "router_scale", "renormalise_mix", "text_offset", "tune_layer_norm", "drop_full_stop")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """Every setting of one training. `tau_*` are temperatures; None means 1 / the backbone's own logit scale."""
 
+    method: MethodName = "mocoop"
     preset: str = "recommended"
 
+    # One learned prompt (coop, cocoop, kgcoop, prograd, lasp), and the data set's own template
+    ctx_init: str | None = "a photo of a"  # the words that ctx starts from; None: at random, N(0, 0.02)
+    ctx_tokens: int = 16  # M: of a random ctx, and of ProGrad's, which is longer than its words
+    ctx_position: CtxPosition = "before"  # where ctx stands: before the class name, half before and half after, after
+    class_ctx: bool = False  # a ctx for each class; such a prompt knows no other classes
+    template: str | None = None  # None: the data set's own, or "a photo of a {}."
+    lambda_knowledge: float = 8.0  # KgCoOp: weight of its distance to the template's text features
+    lambda_projection: float = 1.0  # ProGrad: how much of a gradient against the template's knowledge is taken out
+    probe_c: float | None = None  # linear probe: inverse strength of its penalty; None: sought on val
+
     # Router and mix (Eq. 1-3, 6-7)
+    routing: Routing = "learned"  # or the controls: the same weight for all E experts; a random router that stays
     top_k: int = 2  # K, experts chosen for an image; at most E
     router_init: RouterInit = "groups"  # "groups": rows = normalised group prototypes, bias 0
     router_scale: bool = True  # multiply router logits by the backbone's logit scale
@@ -84,14 +108,14 @@ class Config:
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
             _check(getattr(self, name) in allowed, name, getattr(self, name), f"one of {', '.join(allowed)}")
-        for name in ("top_k", "batch_size"):
+        for name in ("top_k", "batch_size", "ctx_tokens"):
             _check(_is_int(getattr(self, name), 1), name, getattr(self, name), "a whole number of 1 or more")
-        for name in ("tau_class", "tau_text", "tau_gate", "clip_norm"):
+        for name in ("tau_class", "tau_text", "tau_gate", "clip_norm", "probe_c"):
             value = getattr(self, name)
             _check(value is None or _is_number(value, above=0), name, value, "a number above 0, or null")
         for name in ("lr", "warmup_lr", "layer_norm_lr"):
             _check(_is_number(getattr(self, name), above=0), name, getattr(self, name), "a number above 0")
-        for name in ("lambda_router", "lambda_text", "weight_decay", "momentum"):
+        for name in (*_LAMBDAS, "weight_decay", "momentum"):
             value = getattr(self, name)
             _check(_is_number(value) and value >= 0, name, value, "a number of 0 or more")
         _check(self.epochs is None or _is_int(self.epochs, 1), "epochs", self.epochs, "1 or more, or null")
@@ -103,6 +127,11 @@ class Config:
         names = self.extra_class_names
         names_fit = isinstance(names, tuple) and all(isinstance(name, str) for name in names)
         _check(names_fit, "extra_class_names", names, "a list of names")
+        for name in ("ctx_init", "template"):
+            value = getattr(self, name)
+            _check(value is None or (isinstance(value, str) and bool(value.strip())), name, value, "words, or null")
+        if self.template is not None:
+            _check(self.template.count("{}") == 1, "template", self.template, "a sentence with one {} for the class")
         for name in _FLAGS:
             _check(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         if names and self.text_classes == "trained":
@@ -135,49 +164,71 @@ class Config:
         return cls(**given)
 
 
-PRESETS: dict[str, dict[str, Any]] = {
-    # The paper as printed (sections 2.3-2.5, 3.2), CoOp's schedule.
-    "paper": {
-        "tau_class": 0.07,
-        "tau_text": 0.07,
-        "tau_gate": 1.0,
-        "router_init": "random",
-        "router_scale": False,
-        "views": "epochs",
-        "lr": 0.002,
-        "epochs": None,
-    },
-    # What the authors' released code does (HEAD), where it differs from the paper.
-    "official": {
-        "tau_text": 1.0,
-        "tau_gate": 1.0,
-        "router_init": "random",
-        "router_scale": False,
-        "gate_prototypes": "true-class",
-        "gate_target": "two-hot",
-        "router_loss": "kl-reversed",
-        "renormalise_mix": False,
-        "text_target": "mean-template",
-        "text_classes": "all",
-        "text_offset": True,
-        "tune_layer_norm": True,
-        "drop_full_stop": True,
-        "views": "online",
-        "lr": 0.032,
-        "epochs": 50,
-        "warmup_epochs": 5,
-        "clip_norm": 1.0,
-    },
+_COOP_SCHEDULE: dict[str, Any] = {"views": "epochs", "lr": 0.002, "epochs": None}
+_RELEASED_CODE: dict[str, Any] = {
+    "tau_text": 1.0,
+    "text_target": "mean-template",
+    "text_classes": "all",
+    "text_offset": True,
+    "tune_layer_norm": True,
+    "drop_full_stop": True,
+    "views": "online",
+    "lr": 0.032,
+    "epochs": 50,
+    "warmup_epochs": 5,
+    "clip_norm": 1.0,
+}
+
+# By preset, then by method: what differs from the defaults of `Config`. A method whose preset is not here has none.
+PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Ours: the defaults of `Config`.
-    "recommended": {},
+    "recommended": {method: {} for method in METHODS},
+    # Each method as its own paper has it. MoCoOp: sections 2.3-2.5, 3.2 as printed, with CoOp's schedule.
+    "paper": {
+        **{method: {} for method in ("zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe")},
+        "coop": {**_COOP_SCHEDULE, "ctx_init": None},
+        "cocoop": {"views": "epochs", "lr": 0.002, "epochs": 10, "batch_size": 1},
+        "kgcoop": {**_COOP_SCHEDULE, "epochs": 100, "batch_size": 128},
+        "prograd": _COOP_SCHEDULE,
+        "mocoop": {
+            **_COOP_SCHEDULE,
+            "tau_class": 0.07,
+            "tau_text": 0.07,
+            "tau_gate": 1.0,
+            "router_init": "random",
+            "router_scale": False,
+        },
+    },
+    # What the authors' released code does (HEAD), where it differs from the paper; LASP is its ancestor.
+    "official": {
+        "lasp": _RELEASED_CODE,
+        "mocoop": {
+            **_RELEASED_CODE,
+            "tau_gate": 1.0,
+            "router_init": "random",
+            "router_scale": False,
+            "gate_prototypes": "true-class",
+            "gate_target": "two-hot",
+            "router_loss": "kl-reversed",
+            "renormalise_mix": False,
+        },
+    },
 }
 
 
-def preset(name: str, **changes: Any) -> Config:
-    """The `Config` of a preset ("paper", "official" or "recommended") with some fields changed."""
+def preset(name: str, method: str = "mocoop", **changes: Any) -> Config:
+    """The `Config` of a preset ("recommended", "paper" or "official") of a method, with some fields changed."""
     if name not in PRESETS:
         raise ConfigError(f"no preset is called {name!r}", f"choose {', '.join(PRESETS)}")
-    return Config.from_dict({**Config(preset=name, **PRESETS[name]).to_dict(), **changes})
+    if method not in METHODS:
+        near = difflib.get_close_matches(method, METHODS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(METHODS)}"
+        raise ConfigError(f"no method is called {method!r}", hint)
+    if method not in PRESETS[name]:
+        known = ", ".join(preset for preset, methods in PRESETS.items() if method in methods)
+        raise ConfigError(f"the method {method} has no preset {name!r}", f"choose {known}")
+    named = {"preset": name, "method": method, **PRESETS[name][method]}
+    return Config.from_dict({**Config().to_dict(), **named, **changes})
 
 
 def _check_names(values: dict[str, Any]) -> None:

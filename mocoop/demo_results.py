@@ -41,9 +41,10 @@ class DemoPlan:
 
     def config(self, method: str) -> Config:
         """The settings of the mixture, or of one prompt: one expert, cross-entropy only."""
-        one_prompt = {"top_k": 1, "lambda_router": 0.0, "lambda_text": 0.0} if method == ONE_PROMPT else {}
-        epochs = {"epochs": self.epochs} if self.epochs is not None else {}
-        return preset("recommended", **one_prompt, **epochs)
+        changes: dict[str, Any] = {} if self.epochs is None else {"epochs": self.epochs}
+        if method == ONE_PROMPT:
+            changes |= {"top_k": 1, "lambda_router": 0.0, "lambda_text": 0.0}
+        return preset("recommended", **changes)
 
     def run_path(self, method: str, seed: int) -> Path:
         """The run folder of a training."""

@@ -6,6 +6,7 @@ run folder, so that `mocoop show` and `mocoop predict` read it too, and a folder
 
 from __future__ import annotations
 
+import functools
 import os
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -27,13 +28,15 @@ from mocoop.errors import ConfigError, DataError, UsageError
 from mocoop.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.hard_features import text_cache
 from mocoop.inputs import Inputs, cached_batches, files_sha256, online_batches
+from mocoop.methods import Samples, method_named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
     from mocoop.backbone import Backbone
-    from mocoop.classifier import Classifier, Prediction
+    from mocoop.classifier import Prediction, Predictor
+    from mocoop.fitting import Fitted
     from mocoop.trainer import Batch
 
 Groups = GroupFile | Mapping[str, Any] | str | os.PathLike[str]
@@ -43,7 +46,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A mixture of prompts as a classifier.
 
     Args:
-        groups: a group file's path, its document as a dictionary, or a `GroupFile`.
+        groups: a group file's path, its document as a dictionary, or a `GroupFile`; methods of one prompt need none.
+        method: what is learned, by the names of `mocoop train --method`.
         backbone: a name as in `mocoop train --backbone`, or a loaded `Backbone`.
         pretrained: weights of the backbone where its name needs them.
         quick_gelu: the activation of a weights file that does not tell.
@@ -63,8 +67,9 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        groups: Groups,
+        groups: Groups | None = None,
         *,
+        method: str = "mocoop",
         backbone: str | Backbone = "miniclip",
         pretrained: str | None = None,
         quick_gelu: bool | None = None,
@@ -76,6 +81,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         cache: bool = True,
     ) -> None:
         self.groups = groups
+        self.method = method
         self.backbone = backbone
         self.pretrained = pretrained
         self.quick_gelu = quick_gelu
@@ -99,14 +105,15 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         from mocoop.run import new_record
 
         config = self._config()
+        method = method_named(config.method)
         images = _at_hand(X)
         classes, encoded = _labels(y)
         names, notes = self._names(classes)
-        groups = _groups(self.groups, names)
+        groups = method.groups(_groups(self.groups, names) if self.groups is not None else None, config)
         backbone = self._open_backbone(config)
         shots = int(np.bincount(encoded).max())
         epochs = config.epochs_for(shots)
-        batch, data = self._batches(images, encoded, config, backbone, epochs)
+        batch, data, samples = self._batches(images, encoded, config, backbone, epochs)
         record = new_record(
             config=config,
             shots=shots,
@@ -130,12 +137,13 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             config,
             seed=self.seed,
             epochs=epochs,
+            samples=samples,
             text_cache=text_cache() if self.cache else None,
         )
         for note in (*notes, *fitted.notes):
             warnings.warn(note, UserWarning, stacklevel=2)
         self._fitted, self._record, self._groups, self._backbone = fitted, record, groups, backbone
-        self._use(classes, names, fitted.class_features)
+        self._use(classes, names)
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
@@ -168,8 +176,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         kept = list(labels) if labels is not None else list(class_names)
         if len(kept) != len(names) or len(set(kept)) != len(kept):
             raise DataError(f"{len(names)} classes and {len(kept)} labels", "give one label a class, all different")
-        h = self._fitted.learned.class_features(names, self._ready_backbone())
-        self._use(np.array(kept), names, h)
+        self._use(np.array(kept), names)
         return self
 
     def save(self, path: str | os.PathLike[str]) -> Path:
@@ -196,6 +203,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         labels = run.info.get("labels", list(run.classnames))
         loaded = cls(
             run.groups,
+            method=run.config.method,
             backbone=stored["name"],
             pretrained=stored["pretrained"],
             quick_gelu=stored["quick_gelu"] if stored["pretrained"] else None,
@@ -216,22 +224,27 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             seconds=run.info["training"]["seconds"],
             notes=(),  # the record has them already
         )
-        loaded._use(np.array(labels), run.classnames, loaded._fitted.class_features)
+        loaded._use(np.array(labels), run.classnames)
         return loaded
 
     # Learned state: what was trained, and the classes predicted now.
-    _fitted: Any
+    _fitted: Fitted
     _record: dict[str, Any]
     _groups: GroupFile
     _backbone: Backbone | None
     _open_stored: Callable[[], Backbone]
-    _classifier: Classifier
+    _classifier: Predictor
 
-    def _use(self, labels: NDArray[Any], names: Sequence[str], h: Tensor) -> None:
+    def _use(self, labels: NDArray[Any], names: Sequence[str]) -> None:
+        fitted: Fitted = self._fitted
+        method = method_named(fitted.learned.config.method)
+        known = tuple(names) == fitted.classnames and fitted.class_features is not None
+        backbone = None if known else self._ready_backbone()
+        features = fitted.class_features if backbone is None else method.class_features(fitted.learned, names, backbone)
+        self._classifier = method.predictor(fitted.learned, names, features, backbone)
         self.classes_, self.class_names_ = labels, tuple(names)
-        self.n_features_in_ = int(h.shape[-1])
-        self.history_ = self._fitted.history
-        self._classifier = self._fitted.learned.classifier(names, h)
+        self.n_features_in_ = int(self._record["backbone"]["embed_dim"])
+        self.history_ = fitted.history
 
     def _check_fitted(self) -> None:
         if not hasattr(self, "_fitted"):
@@ -264,11 +277,14 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _config(self) -> Config:
         settings = dict(self.settings or {})
+        if settings.get("method", self.method) != self.method:
+            raise ConfigError("settings name another method", "choose it with method=")
         if settings.pop("preset", self.preset) != self.preset:
             raise ConfigError("settings name another preset", "choose it with preset=, so that results name it")
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ConfigError(f"seed is {self.seed!r}", "give a whole number of 0 or more")
-        return preset(self.preset, **settings)
+        config = preset(self.preset, settings.pop("method", self.method), **settings)
+        return method_named(config.method).settle(config)
 
     def _names(self, classes: NDArray[Any]) -> tuple[tuple[str, ...], list[str]]:
         keys = [str(label) for label in classes]
@@ -277,8 +293,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _batches(
         self, images: Any, labels: NDArray[np.int64], config: Config, backbone: Backbone, epochs: int
-    ) -> tuple[Batch, dict[str, Any]]:
-        """Training batches, and what the record says of the data."""
+    ) -> tuple[Batch, dict[str, Any], Callable[[], Samples]]:
+        """Training batches, what the record says of the data, and the images as plain features."""
         if config.views == "online":
             paths = _paths(images)
             if paths is None:
@@ -286,7 +302,9 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             _check_count(len(paths), len(labels))
             examples = [Example(path, int(label)) for path, label in zip(paths, labels, strict=True)]
             unreadable_images(examples)  # all that cannot be read are named before the first step
-            return online_batches(backbone, examples, self.seed, config), {"sha256": files_sha256(examples)}
+            plain = functools.partial(self._features, images, ViewPlan(), lambda: backbone)
+            batch = online_batches(backbone, examples, self.seed, config)
+            return batch, {"sha256": files_sha256(examples)}, lambda: _samples(plain()[0], labels)
         count = epochs if config.views == "epochs" else config.views
         plan = ViewPlan(count=int(count), seed=self.seed, scale=config.view_scale)
         features = self._features(images, plan, lambda: backbone)
@@ -294,7 +312,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise _wrong_width(features.shape[-1], backbone.embed_dim)
         _check_count(features.shape[1], len(labels))
         inputs = Inputs(features, tuple(Example(None, int(label)) for label in labels))
-        return cached_batches(inputs, backbone.device), {"sha256": inputs.sha256}
+        return cached_batches(inputs, backbone.device), {"sha256": inputs.sha256}, lambda: _samples(features[0], labels)
 
     def _features(self, images: Any, plan: ViewPlan, backbone: Callable[[], Backbone]) -> NDArray[np.float32]:
         """Features (V, N, D) of whatever X is; arrays pass through without a backbone."""
@@ -309,6 +327,12 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if plan.count:
             raise ConfigError("features have no pixels to draw views from", "set views = 0, or give images")
         return _feature_array(images)[None]
+
+
+def _samples(features: NDArray[np.float32], labels: NDArray[np.int64]) -> Samples:
+    """Plain features, all of them for training: `fit` has no val."""
+    x, y = torch.from_numpy(np.array(features)), torch.from_numpy(labels)
+    return Samples(x, y, x[:0], y[:0])
 
 
 def _labels(y: Iterable[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:

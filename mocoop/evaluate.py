@@ -97,7 +97,7 @@ def evaluate(
             f"{inputs.skipped[0][1]}",
             "mend them, or raise --max-skipped",
         )
-    prediction = run.classifier(part.classnames, backbone).predict(inputs.normalised(torch.device("cpu"))[0])
+    prediction = run.classifier(part.classnames, backbone).predict(inputs.view(0))
     guesses, first, labels = prediction.probabilities.argmax(-1), prediction.gate.argmax(-1), inputs.labels
     return Evaluation(
         classes=chosen,

@@ -1,29 +1,23 @@
-"""Fitting one mixture to image features and labels: what the command line and the Python API share.
+"""Learning one method from image features and labels: what the command line and the Python API share.
 
-Takes a backbone, groups and batches; gives back what was learned. Data sets, splits and run folders are in
-`training.py`.
+Takes a backbone, groups and batches; gives back what was learned. What a method learns is in `mocoop.methods`; data
+sets, splits and run folders are in `training.py`.
 """
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import torch
 from torch import Tensor, nn
 
-from mocoop.classifier import IMAGE, Learned
+from mocoop.classifier import Learned
 from mocoop.config import Config
 from mocoop.data.cache import FeatureCache
-from mocoop.errors import UsageError
-from mocoop.hard_features import hard_features
-from mocoop.model import new_model
-from mocoop.objective import Objective, Terms
-from mocoop.prompts import without_full_stop
-from mocoop.trainer import Batch, Checkpoints, Listener, StepLog, Trainer
+from mocoop.methods import Samples, Task, method_named
+from mocoop.trainer import Batch, Checkpoints, Listener, Step, StepLog, Trainer
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
@@ -35,11 +29,14 @@ _COLLAPSED_ENTROPY = 0.02  # nats; below this nearly all weight lies on one expe
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was learned, the class text features h (E, C, D) of the classes trained on, and how it went."""
+    """What was learned, its class text features (E, C, D) of the classes trained on, and how it went.
+
+    `class_features` is None for a method whose text side is none, or depends on the image.
+    """
 
     learned: Learned
     classnames: tuple[str, ...]
-    class_features: Tensor
+    class_features: Tensor | None
     history: list[StepLog]
     seconds: float
     notes: tuple[str, ...]
@@ -55,17 +52,21 @@ def fit(
     *,
     seed: int,
     epochs: int,
+    samples: Callable[[], Samples],
     checkpoints: Checkpoints | None = None,
     listener: Listener | None = None,
     text_cache: FeatureCache | None = None,
 ) -> Fitted:
-    """Train one mixture.
+    """Learn what `config.method` learns.
 
     Args:
+        groups: as the method reads them (`Method.groups`).
         batch: normalised image features (B, D) of an epoch's images.
         labels: (N,) in 0..C-1.
         classnames: the C classes trained on.
+        config: as the method goes by it (`Method.settle`).
         epochs: passes over the images; `config.epochs_for` says how many the settings ask for.
+        samples: the same images as plain features, for methods that take no steps.
         text_cache: where the frozen features of the templates are kept, or None.
 
     Raises:
@@ -74,89 +75,53 @@ def fit(
     """
     listener = listener or Listener()
     began = time.monotonic()
-    names = _text_classnames(classnames, config)
-    inits = [group.init for group in groups.groups]
-    inits = [without_full_stop(template) for template in inits] if config.drop_full_stop else inits
-    listener.stage("encoding the templates")
-    contexts = backbone.prompts.contexts(inits, names)
-    hard = hard_features(backbone, [group.texts for group in groups.groups], names, cache=text_cache)
-    model = new_model(backbone, contexts, config, [features[:, : len(classnames)] for features in hard], seed)
-    image_parameters = _image_parameters(backbone, config)
-    read_names = names if config.lambda_text > 0 else classnames
-    encoder = backbone.text.prepare(backbone.prompts.learned_rows(contexts, read_names))
-    objective = Objective(config, hard, len(classnames), backbone.logit_scale)
+    method = method_named(config.method)
+    said: list[str] = []
 
-    def step_terms(x: Tensor, y: Tensor) -> Terms:
-        return objective(model, encoder, x, y)
+    def notice(text: str) -> None:
+        said.append(text)
+        listener.notice(text)
 
-    parameters = dict(model.named_parameters()) | {IMAGE + k: v for k, v in image_parameters.items()}
-    trainer = Trainer(
-        parameters,
-        step_terms,
-        batch,
-        labels.to(backbone.device),
-        config.replace(precision=backbone.precision),
-        epochs=epochs,
-        seed=seed,
-        slow=frozenset(IMAGE + name for name in image_parameters),
-    )
-    listener.stage("training")
-    with _unspoiled(image_parameters):
-        trainer.run(listener, checkpoints)
-    notes = _warnings(trainer.history, trainer.steps_per_epoch, len(contexts), config)
-    for note in notes:
-        listener.notice(note)
-    learned = Learned(
-        tensors={name: parameter.detach().cpu().clone() for name, parameter in parameters.items()},
-        contexts=tuple(contexts),
-        group_ids=tuple(group.id for group in groups.groups),
+    task = Task(
+        backbone=backbone,
+        groups=groups,
+        classnames=tuple(classnames),
         config=config,
-        logit_scale=backbone.logit_scale,
+        seed=seed,
+        samples=samples,
+        stage=listener.stage,
+        notice=notice,
+        text_cache=text_cache,
     )
-    if image_parameters:
-        backbone.adopt_layer_norms(learned.layer_norms)
+    history: list[StepLog] = []
+
+    def loop(parameters: Mapping[str, nn.Parameter], step: Step, slow: frozenset[str] = frozenset()) -> None:
+        trainer = Trainer(
+            parameters,
+            step,
+            batch,
+            labels.to(backbone.device),
+            config.replace(precision=backbone.precision),
+            epochs=epochs,
+            seed=seed,
+            slow=slow,
+        )
+        listener.stage("training")
+        trainer.run(listener, checkpoints)
+        history.extend(trainer.history)
+        if method.name == "mocoop":
+            for note in _warnings(history, trainer.steps_per_epoch, len(groups.groups), config):
+                notice(note)
+
+    learned = method.learn(task, loop)
     return Fitted(
         learned=learned,
         classnames=tuple(classnames),
-        class_features=learned.class_features(classnames, backbone),
-        history=trainer.history,
+        class_features=method.class_features(learned, classnames, backbone),
+        history=history,
         seconds=time.monotonic() - began,
-        notes=notes,
+        notes=tuple(said),
     )
-
-
-def _text_classnames(classnames: Sequence[str], config: Config) -> list[str]:
-    """The class names of L_text: those trained on, and the extra ones where the settings ask for all."""
-    if config.text_classes == "trained":
-        return list(classnames)
-    return list(dict.fromkeys([*classnames, *config.extra_class_names]))
-
-
-@contextmanager
-def _unspoiled(parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
-    """The image tower learns inside only; a training that stops early leaves the backbone as it was."""
-    before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
-    try:
-        yield
-    except BaseException:
-        with torch.no_grad():
-            for name, parameter in parameters.items():
-                parameter.copy_(before[name])
-        raise
-    finally:
-        for parameter in parameters.values():
-            parameter.requires_grad_(False)
-
-
-def _image_parameters(backbone: Backbone, config: Config) -> dict[str, nn.Parameter]:
-    if not config.tune_layer_norm:
-        return {}
-    parameters = backbone.block_layer_norms()
-    if any(backbone.adopted):
-        raise UsageError("this backbone's LayerNorms were tuned already", "load a fresh backbone for each training")
-    for parameter in parameters.values():
-        parameter.requires_grad_(True)
-    return parameters
 
 
 def _warnings(history: Sequence[StepLog], steps_per_epoch: int, experts: int, config: Config) -> tuple[str, ...]:

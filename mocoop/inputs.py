@@ -50,6 +50,10 @@ class Inputs:
             digest.update(np.ascontiguousarray(view).data)
         return digest.hexdigest()
 
+    def view(self, number: int) -> Tensor:
+        """One view's features (N, D) as the backbone gave them."""
+        return torch.from_numpy(np.array(self.features[number]))
+
     def normalised(self, device: torch.device) -> Tensor:
         """Unit features (V, N, D) on a device."""
         return F.normalize(torch.from_numpy(np.array(self.features)), dim=-1).to(device)

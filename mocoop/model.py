@@ -47,7 +47,10 @@ class MixtureOfPrompts(nn.Module):
         renormalise_mix: bool,
         router_scale: float,
         text_offset: bool,
+        learn_router: bool = True,
+        ctx_copies: int = 1,
     ) -> None:
+        """`ctx_copies`: how often ctx stands in the table, once, or once a class."""
         super().__init__()
         if top_k > len(contexts):
             raise ConfigError(
@@ -57,8 +60,8 @@ class MixtureOfPrompts(nn.Module):
         self.contexts = tuple(contexts)
         self.top_k = top_k
         self.renormalise_mix = renormalise_mix
-        self.ctx = nn.Parameter(torch.zeros(sum(len(context) for context in contexts), width))
-        self.router = Router(dim, len(contexts), scale=router_scale)
+        self.ctx = nn.Parameter(torch.zeros(ctx_copies * sum(len(context) for context in contexts), width))
+        self.router = Router(dim, len(contexts), scale=router_scale).requires_grad_(learn_router)
         self.text_offset = nn.Parameter(torch.zeros(dim)) if text_offset else None
 
     @property
@@ -91,21 +94,33 @@ def new_model(
     model = empty_model(backbone, contexts, config)
     with torch.no_grad():
         model.ctx.copy_(backbone.text.embed(model.context_ids))
-    if config.router_init == "groups":
-        model.router.init_groups(group_prototypes(hard))
-    else:
+    if config.routing == "random" or (config.routing == "learned" and config.router_init == "random"):
         model.router.init_random(seed)
+    elif config.routing == "learned":
+        model.router.init_groups(group_prototypes(hard))
     return model
 
 
-def empty_model(backbone: Backbone, contexts: Sequence[Context], config: Config) -> MixtureOfPrompts:
-    """A model of the right shapes on the backbone's device, to be filled from a run."""
+def chosen_experts(config: Config, experts: int) -> int:
+    """K: how many of E experts an image uses."""
+    return experts if config.routing == "uniform" else config.top_k
+
+
+def empty_model(
+    backbone: Backbone, contexts: Sequence[Context], config: Config, classes: int | None = None
+) -> MixtureOfPrompts:
+    """A model of the right shapes on the backbone's device, to be filled from a run or started.
+
+    `classes` counts the classes trained on, which matters where each has a ctx of its own.
+    """
     return MixtureOfPrompts(
         contexts,
         width=backbone.text.width,
         dim=backbone.embed_dim,
-        top_k=config.top_k,
+        top_k=chosen_experts(config, len(contexts)),
         renormalise_mix=config.renormalise_mix,
         router_scale=backbone.logit_scale if config.router_scale else 1.0,
         text_offset=config.text_offset,
+        learn_router=config.routing == "learned",
+        ctx_copies=classes if config.class_ctx and classes else 1,
     ).to(backbone.device)

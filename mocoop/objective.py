@@ -29,6 +29,14 @@ class Terms:
     text_term: Tensor
     mixed: Mixed
 
+    @classmethod
+    def of(cls, class_term: Tensor, *, mixed: Mixed, text: tuple[float, Tensor] | None = None) -> Terms:
+        """A class loss, and perhaps a weighted term that keeps what the templates know."""
+        nothing = class_term.new_zeros(())
+        weight, text_term = text or (0.0, nothing)
+        total = class_term + weight * text_term if weight else class_term
+        return cls(total, class_term, nothing, text_term, mixed)
+
 
 class Objective:
     """Eq. 10 over fixed hard features."""

@@ -17,7 +17,7 @@ from mocoop.errors import DataError, ImageError
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
-    from mocoop.classifier import Classifier, Prediction
+    from mocoop.classifier import Prediction, Predictor
     from mocoop.run import Run
 
 
@@ -66,7 +66,7 @@ def _fault(path: Path) -> str | None:
 
 
 def _describe(
-    path: Path, prediction: Prediction, row: int, classifier: Classifier, templates: dict[str, list[str]], top: int
+    path: Path, prediction: Prediction, row: int, classifier: Predictor, templates: dict[str, list[str]], top: int
 ) -> dict[str, Any]:
     probabilities, gate = prediction.probabilities[row], prediction.gate[row]
     best = probabilities.topk(min(top, len(probabilities)))

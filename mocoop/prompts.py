@@ -11,13 +11,17 @@ E experts (or templates), C classes, L sequence length.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from mocoop.errors import DataError, GroupFileError
 from mocoop.templatetext import fill
+
+if TYPE_CHECKING:
+    from mocoop.config import CtxPosition
 
 Tokenize = Callable[[Sequence[str], int], Tensor]  # texts, length -> ids (N, length), padded at the end
 
@@ -37,14 +41,24 @@ class TokenRows:
         """The rows of a slice of the classes."""
         return TokenRows(self.ids[:, start:stop], self.lengths[:, start:stop], self.learned[:, start:stop])
 
+    def repeated(self, times: int, tokens: int) -> TokenRows:
+        """The rows of one expert as those of many, each with its own `tokens` rows of the ctx table."""
+        offset = tokens * torch.arange(times)[:, None, None]
+        learned = torch.where(self.learned >= 0, self.learned + offset, -1)
+        return TokenRows(self.ids.expand(times, -1, -1), self.lengths.expand(times, -1), learned)
+
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The learned tokens of one expert: the ids they start from, before and after the class name."""
+    """The learned tokens of one expert: the ids they start from, before and after the class name.
+
+    The last `kept` tokens of the template stay as written (CoOp's full stop).
+    """
 
     template: str
     before: tuple[int, ...]
     after: tuple[int, ...]
+    kept: int = 0
 
     def __len__(self) -> int:
         return len(self.before) + len(self.after)
@@ -84,9 +98,24 @@ class PromptTokenizer:
         """
         return [self._context(template, classnames) for template in templates]
 
-    def learned_rows(self, contexts: Sequence[Context], classnames: Sequence[str]) -> TokenRows:
+    def prompt_context(self, words: str, position: CtxPosition, classnames: Sequence[str]) -> Context:
+        """The context of one prompt made of `words`, which stand before, around or after the class name.
+
+        The full stop stays as written, as in CoOp. Words around the name are parted in the middle, the smaller half
+        before it. Raises GroupFileError, DataError as `contexts` and `rows` do.
+        """
+        split = words.split()
+        half = {"before": len(split), "middle": len(split) // 2, "after": 0}[position]
+        context = self._context(" ".join([*split[:half], "{}", *split[half:]]) + ".", classnames)
+        stop = self.count_tokens(".") if context.after else 0  # a name that takes the full stop in leaves none
+        return replace(context, after=context.after[: len(context.after) - stop], kept=stop)
+
+    def learned_rows(
+        self, contexts: Sequence[Context], classnames: Sequence[str], *, by_class: bool = False
+    ) -> TokenRows:
         """Token rows of the contexts' templates, with `learned` pointing into the ctx table (expert after expert).
 
+        With `by_class` every class has rows of its own there, class after class, as CoOp's class-specific contexts.
         Raises DataError where a class name changes the tokens of a context ("dogs" for "{}s").
         """
         rows = self.rows([context.template for context in contexts], classnames)
@@ -96,17 +125,19 @@ class PromptTokenizer:
             for c, name in enumerate(classnames):
                 length = int(rows.lengths[e, c])
                 before = slice(self._lead, self._lead + len(context.before))
-                after = slice(length - self._trail - len(context.after), length - self._trail)
+                end = length - self._trail - context.kept
+                after = slice(end - len(context.after), end)
                 row = rows.ids[e, c]
                 if tuple(row[before].tolist()) != context.before or tuple(row[after].tolist()) != context.after:
                     raise DataError(
                         f"the class name {name!r} changes the learned tokens of the template {context.template!r}",
                         "rename the class, or train again with this class in the list",
                     )
-                ctx_rows = torch.arange(offset, offset + len(context))
+                start = offset + (c * len(context) if by_class else 0)
+                ctx_rows = torch.arange(start, start + len(context))
                 learned[e, c, before] = ctx_rows[: len(context.before)]
                 learned[e, c, after] = ctx_rows[len(context.before) :]
-            offset += len(context)
+            offset += len(context) * (len(classnames) if by_class else 1)
         return TokenRows(rows.ids, rows.lengths, learned)
 
     def _read(self, template: str, classnames: Sequence[str]) -> list[list[int]]:

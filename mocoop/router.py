@@ -20,6 +20,9 @@ class Router(nn.Module):
         super().__init__()
         self.linear = nn.Linear(dim, experts)
         self.scale = scale
+        with torch.no_grad():  # the same weight for every expert, until it is started otherwise
+            self.linear.weight.zero_()
+            self.linear.bias.zero_()
 
     def init_random(self, seed: int) -> None:
         """PyTorch's default start of a linear layer, drawn from `seed` alone."""

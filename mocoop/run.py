@@ -21,11 +21,12 @@ import torch
 from torch import Tensor
 
 from mocoop.checkpoint import load_tensors, save_tensors
-from mocoop.classifier import Classifier, Learned
+from mocoop.classifier import Learned, Predictor
 from mocoop.config import Config
 from mocoop.errors import CheckpointError, ConfigError, GroupFileError, UsageError
 from mocoop.files import atomic_write, read_json, sha256_file, write_json
 from mocoop.groups import GroupFile, dump_groups, load_groups
+from mocoop.methods import Method, method_named
 from mocoop.prompts import Context
 from mocoop.trainer import StepLog
 
@@ -83,7 +84,9 @@ class Run:
 
     @functools.cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """What was learned, by name, checked against the hash in run.json."""
+        """What was learned, by name, checked against the hash in run.json; empty where nothing is learned."""
+        if MODEL not in self.info["files"]:
+            return {}
         shapes = {name: torch.Size(shape) for name, shape in self.info["shapes"].items()}
         return load_tensors(self.path / MODEL, self.info["files"][MODEL], shapes)
 
@@ -93,16 +96,25 @@ class Run:
         return Learned(
             tensors=self.tensors,
             contexts=tuple(
-                Context(c["template"], tuple(c["before"]), tuple(c["after"])) for c in self.info["contexts"]
+                Context(c["template"], tuple(c["before"]), tuple(c["after"]), c.get("kept", 0))
+                for c in self.info["contexts"]
             ),
-            group_ids=self.group_ids,
+            groups=self.groups,
+            classnames=self.classnames,
             config=self.config,
             logit_scale=self.info["backbone"]["logit_scale"],
         )
 
     @property
-    def stored_features(self) -> Tensor:
-        """h (E, C, D) of the classes trained on, checked against its hash."""
+    def method(self) -> Method:
+        """What was learned is this method's."""
+        return method_named(self.config.method)
+
+    @property
+    def stored_features(self) -> Tensor | None:
+        """The class text features (E, C, D) of the classes trained on, checked against their hash; None without any."""
+        if FEATURES not in self.info["files"]:
+            return None
         return load_tensors(self.path / FEATURES, self.info["files"][FEATURES])["features"]
 
     def history(self) -> list[StepLog]:
@@ -143,16 +155,19 @@ class Run:
             backbone.adopt_layer_norms(self.learned.layer_norms)
         return backbone
 
-    def classifier(self, classnames: Sequence[str] | None = None, backbone: Backbone | None = None) -> Classifier:
-        """The trained mixture for the classes trained on (stored features) or for others (needs the text tower)."""
+    def classifier(self, classnames: Sequence[str] | None = None, backbone: Backbone | None = None) -> Predictor:
+        """The classifier of the classes trained on (stored features) or of others (needs the text tower).
+
+        Raises UsageError where the backbone is needed and not given, DataError for classes the method cannot name.
+        """
         names = self.classnames if classnames is None else tuple(classnames)
         if names == self.classnames:
-            h = self.stored_features
+            features = self.stored_features
         elif backbone is None:
             raise UsageError("other classes than those trained on need the backbone", "pass backbone=")
         else:
-            h = self.learned.class_features(names, backbone)
-        return self.learned.classifier(names, h)
+            features = self.method.class_features(self.learned, names, backbone)
+        return self.method.predictor(self.learned, names, features, backbone)
 
 
 def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, Any]) -> Run:
@@ -160,24 +175,27 @@ def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, A
     path.mkdir(parents=True, exist_ok=True)
     tensors = fitted.learned.tensors
     atomic_write(path / GROUPS, dump_groups(groups.document))
-    save_tensors(path / MODEL, tensors)
+    if tensors:
+        save_tensors(path / MODEL, tensors)
     about = {"classnames": json.dumps(fitted.classnames), "backbone_weights_sha256": info["backbone"]["weights_sha256"]}
-    save_tensors(path / FEATURES, {"features": fitted.class_features}, about)
+    if fitted.class_features is not None:
+        save_tensors(path / FEATURES, {"features": fitted.class_features}, about)
     write_log(path / LOG, fitted.history)
     complete = {
         **info,
         "status": "finished",
         "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()},
         "contexts": [
-            {"template": c.template, "before": list(c.before), "after": list(c.after)} for c in fitted.learned.contexts
+            {"template": c.template, "before": list(c.before), "after": list(c.after), "kept": c.kept}
+            for c in fitted.learned.contexts
         ],
         "training": {
-            "epochs": fitted.history[-1].epoch + 1,
+            "epochs": fitted.history[-1].epoch + 1 if fitted.history else 0,
             "steps": len(fitted.history),
             "seconds": round(fitted.seconds, 2),
         },
         "notes": [*info.get("notes", ()), *fitted.notes],
-        "files": {name: sha256_file(path / name) for name in (GROUPS, MODEL, FEATURES)},
+        "files": {name: sha256_file(path / name) for name in (GROUPS, MODEL, FEATURES) if (path / name).is_file()},
     }
     write_json(path / RUN, complete)
     return Run.open(path)
@@ -204,7 +222,7 @@ def new_record(
     return {
         "format": FORMAT,
         "status": "running",
-        "method": "mocoop",
+        "method": config.method,
         "preset": config.preset,
         "config": config.to_dict(),
         "shots": shots,

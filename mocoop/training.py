@@ -24,13 +24,16 @@ from mocoop.data.dataset import Dataset, named
 from mocoop.data.features import BadImages, FeatureCache, unreadable_images
 from mocoop.data.leaks import leaks
 from mocoop.data.sources import open_dataset
-from mocoop.data.splits import choose_classes, few_shot
+from mocoop.data.splits import VAL_SHOTS, choose_classes, few_shot, unused
+from mocoop.data.templates import own_template
 from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
 from mocoop.files import sweep_stale, write_json
 from mocoop.fitting import fit
-from mocoop.groups import GroupFile, load_groups
+from mocoop.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.hard_features import text_cache
 from mocoop.inputs import cached_batches, files_sha256, load_inputs, online_batches, view_plan
+from mocoop.methods import Method, Samples, method_named
+from mocoop.methods.coop import RANDOM_WORD
 from mocoop.pretrained import stated_context_length
 from mocoop.run import FEATURES, GROUPS, LOG, MODEL, RUN, Run, new_record, read_info, read_log, save_run, write_log
 from mocoop.trainer import Batch, FolderCheckpoints, Listener
@@ -42,9 +45,9 @@ _IDENTITY = ("method", "shots", "seed", "split_seed", "classes", "classnames")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """What to train, from what, and where it goes."""
+    """What to train, from what, and where it goes; `config.method` says which method."""
 
-    groups: Path
+    groups: Path | None
     data: Path
     out: Path
     config: Config
@@ -77,15 +80,20 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
     listener = listener or Listener()
     if plan.threads is not None:
         torch.set_num_threads(plan.threads)
-    groups = load_groups(plan.groups, context_length=stated_context_length(plan.backbone))
+    method = method_named(plan.config.method)
+    plan = replace(plan, config=method.settle(plan.config))
+    given = _given_groups(plan, method)
+    method.groups(given, plan.config)  # a method without the groups it needs is refused first
     with _locked(plan.out):
         _check_folder(plan)
         everything = open_dataset(
             plan.data, class_names=plan.class_names, split_seed=plan.split_seed, follow_links=plan.follow_links
         )
         dataset = _draw(plan, everything)
-        plan = replace(plan, config=_with_names_of_all(plan.config, everything, dataset))
-        _check_templates(plan, dataset)
+        config = _with_own_template(_with_names_of_all(plan.config, everything, dataset), everything)
+        plan = replace(plan, config=config)
+        groups = method.groups(given, plan.config)
+        _check_templates(plan, groups, dataset)
         listener.stage("loading the backbone")
         backbone = load_backbone(
             plan.backbone,
@@ -94,7 +102,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             precision=plan.config.precision,
             quick_gelu=plan.quick_gelu,
         )
-        _check_templates(plan, dataset, backbone)
+        _check_templates(plan, groups, dataset, backbone)
         if plan.config.tune_layer_norm:
             backbone.block_layer_norms()  # a tower without any is refused before the images are read
         unknown = _vocabulary(plan, backbone, groups, dataset, listener)
@@ -113,7 +121,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             all_classnames=everything.classnames,
             backbone=backbone,
             groups=groups,
-            groups_name=plan.groups.name,
+            groups_name=plan.groups.name if plan.groups and method.reads_groups else None,
             data={"name": dataset.name, **data, "notes": notes},
             unknown_words=unknown,
         )
@@ -130,6 +138,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             plan.config,
             seed=plan.seed,
             epochs=epochs,
+            samples=lambda: _samples(plan, backbone, everything, dataset, listener),
             checkpoints=_checkpoints(plan.out),
             listener=listener,
             text_cache=text_cache() if plan.use_cache else None,
@@ -138,6 +147,32 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         run = save_run(plan.out, fitted, groups, info)
         shutil.rmtree(plan.out / _CHECKPOINTS, ignore_errors=True)  # the run itself holds the last state
     return run
+
+
+def _given_groups(plan: TrainingPlan, method: Method) -> GroupFile | None:
+    """The group file, where there is one and the method reads it."""
+    if plan.groups is None or not method.reads_groups:
+        return None
+    return load_groups(plan.groups, context_length=stated_context_length(plan.backbone))
+
+
+def _with_own_template(config: Config, everything: Dataset) -> Config:
+    """The data set's own template, unless the settings name one."""
+    return config if config.template else config.replace(template=own_template(everything.name, config.method))
+
+
+def _samples(
+    plan: TrainingPlan, backbone: Backbone, everything: Dataset, dataset: Dataset, listener: Listener
+) -> Samples:
+    """Plain features of train and val; without a val, of as many unused training images as a val would have."""
+    available = choose_classes(everything, plan.classes).train
+    val = dataset.val or unused(dataset.train, available, min(plan.shots, VAL_SHOTS), plan.seed)
+    cache = FeatureCache() if plan.use_cache else None
+    train, held = (
+        load_inputs(backbone, dataset, part, cache=cache, on_bad_image=plan.on_bad_image, listener=listener)
+        for part in (dataset.train, val)
+    )
+    return Samples(train.view(0), train.labels, held.view(0), held.labels)
 
 
 def _draw(plan: TrainingPlan, everything: Dataset, unreadable: Container[Path] = ()) -> Dataset:
@@ -153,10 +188,11 @@ def _with_names_of_all(config: Config, everything: Dataset, dataset: Dataset) ->
     return config.replace(extra_class_names=tuple(n for n in everything.classnames if n not in dataset.classnames))
 
 
-def _check_templates(plan: TrainingPlan, dataset: Dataset, backbone: Backbone | None = None) -> None:
-    """The group file once more, with the class names; with the backbone, by its own tokens and context length."""
-    checked = load_groups(
-        plan.groups,
+def _check_templates(plan: TrainingPlan, groups: GroupFile, dataset: Dataset, backbone: Backbone | None = None) -> None:
+    """The groups once more, with the class names; with the backbone, by its own tokens and context length."""
+    checked = parse_groups(
+        dump_groups(groups.document),
+        source=str(plan.groups or "the templates"),
         class_names=[*dataset.classnames, *plan.config.extra_class_names],
         context_length=backbone.context_length if backbone else stated_context_length(plan.backbone),
         count_tokens=backbone.prompts.count_tokens if backbone else None,
@@ -174,7 +210,8 @@ def _vocabulary(
     """Words the backbone never saw in training: named once and recorded, or refused under --strict-vocabulary."""
     if backbone.stand_in:
         listener.notice(STAND_IN_NOTE)
-    unknown = backbone.unknown_words(texts_of([group.texts for group in groups.groups], dataset.classnames))
+    words = backbone.unknown_words(texts_of([group.texts for group in groups.groups], dataset.classnames))
+    unknown = tuple(word for word in words if word != RANDOM_WORD.lower())
     if not unknown:
         return ()
     message = f"{backbone.name} never saw these words in training: {', '.join(unknown)}"

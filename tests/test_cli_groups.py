@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from mocoop.grouping.generate import generate_from_bank
+from mocoop.grouping.generate import Wanted, generate_from_bank
 from mocoop.groups import dump_groups
 
 pty = pytest.importorskip("pty")
@@ -42,7 +42,7 @@ def _read(terminal: int) -> bytes:
 
 
 def put(path: Path, domain: str, **change: str) -> str:
-    document = generate_from_bank("satellite imagery", groups=3).document
+    document = generate_from_bank(Wanted("satellite imagery", groups=3)).document
     document["domain"] = domain
     document["groups"][0].update(change)
     path.write_bytes(dump_groups(document))

@@ -41,7 +41,7 @@ COMMANDS = {
     "scenes": {"--out", "--train", "--val", "--test", "--seed"},
     "show": {"--json"},
     "train": {
-        "--groups", "--data", "--class-names", "--follow-links", "--no-cache", "--out", "--shots", "--seed",
+        "--groups", "--method", "--data", "--class-names", "--follow-links", "--no-cache", "--out", "--shots", "--seed",
         "--split-seed", "--classes", "--preset", "--backbone", "--pretrained", "--quick-gelu", "--epochs", "--lr",
         "--batch-size", "--views", "--top-k", "--lambda-router", "--lambda-text", "--set", "--device", "--precision",
         "--threads", "--on-bad-image", "--strict-vocabulary", "--force", "--json",

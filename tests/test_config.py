@@ -67,5 +67,5 @@ def test_lists_from_json_are_kept_as_tuples():
 
 
 def test_unknown_preset():
-    with pytest.raises(ConfigError, match="choose paper, official, recommended"):
+    with pytest.raises(ConfigError, match="choose recommended, paper, official"):
         preset("best")

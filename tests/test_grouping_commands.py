@@ -18,13 +18,13 @@ from mocoop.findings import RULES
 from mocoop.grouping import commands
 from mocoop.grouping.bank import load_bank
 from mocoop.grouping.domains import load_profiles
-from mocoop.grouping.generate import generate_from_bank
+from mocoop.grouping.generate import Wanted, generate_from_bank
 from mocoop.grouping.paper import paper_groups, paper_names
 from mocoop.groups import MAX_BYTES, dump_groups, load_groups, schema_bytes
 
 HEAVY = ("torch", "openai", "sklearn", "sentence_transformers", "open_clip", "numpy", "matplotlib")
 
-GOOD = dump_groups(generate_from_bank("satellite imagery").document)
+GOOD = dump_groups(generate_from_bank(Wanted("satellite imagery")).document)
 WARNED = b"""{
   "schema_version": 1,
   "domain": "birds",
@@ -71,7 +71,7 @@ def test_generate_prints_any_domain_whatever_the_locale_can_show() -> None:
     domain = "café 🥐"
     done = process("generate", "--domain", domain, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
     assert done.returncode == 0
-    assert done.stdout == dump_groups(generate_from_bank(domain).document)
+    assert done.stdout == dump_groups(generate_from_bank(Wanted(domain)).document)
     assert b"no profile matches 'caf\xe9 \\U0001f950'" in done.stderr
 
 
@@ -82,14 +82,16 @@ def test_options_reach_the_generator(typed: Typed, written: Any) -> None:
         "satellite", "--profile", "food", "--supertype", "land cover", "--no-general", "--classes", classes,
     )  # fmt: skip
     expected = generate_from_bank(
-        "x",
-        groups=4,
-        per_group=3,
-        class_kind="scene",
-        profiles=("satellite", "food"),
-        supertype="land cover",
-        class_names=("cloud", "river"),
-        include_general=False,
+        Wanted(
+            "x",
+            groups=4,
+            per_group=3,
+            class_kind="scene",
+            profiles=("satellite", "food"),
+            supertype="land cover",
+            class_names=("cloud", "river"),
+            include_general=False,
+        )
     )
     assert json.loads(done.out) == expected.document
     assert [line for line in done.err.splitlines() if not line.startswith("backend")] == list(expected.notices)

@@ -16,7 +16,7 @@ from mocoop.errors import UsageError
 from mocoop.findings import Finding
 from mocoop.grouping.bank import load_bank
 from mocoop.grouping.domains import load_profiles
-from mocoop.grouping.generate import KINDS, MAX_DOMAIN, Generated, clean_domain, generate_from_bank, slug
+from mocoop.grouping.generate import KINDS, MAX_DOMAIN, Generated, Wanted, clean_domain, generate_from_bank, slug
 from mocoop.groups import GroupFile, check, dump_groups, parse_groups
 from mocoop.miniclip.styles import DOWNSTREAM, STYLES
 
@@ -26,7 +26,7 @@ BANK_WORDS = sorted({word.strip(".,{}") for a in load_bank().aspects for text in
 
 
 def made(domain: str = "satellite imagery", **options: Any) -> GroupFile:
-    return parse_groups(dump_groups(generate_from_bank(domain, **options).document))
+    return parse_groups(dump_groups(generate_from_bank(Wanted(domain, **options)).document))
 
 
 def worth_a_look(result: Generated, **surroundings: Any) -> list[Finding]:
@@ -57,7 +57,7 @@ def test_a_group_is_an_aspect_of_the_bank_word_for_word() -> None:
 
 
 def test_the_file_says_where_it_comes_from() -> None:
-    document = generate_from_bank("thermal drone images").document
+    document = generate_from_bank(Wanted("thermal drone images")).document
     (step,) = document["provenance"]["steps"]
     assert step["backend"] == "bank"
     assert step["bank_version"] == load_bank().version
@@ -72,22 +72,22 @@ def test_numbers_are_kept() -> None:
 
 
 def test_more_groups_than_aspects_are_not_made_up_but_told() -> None:
-    result = generate_from_bank("chest x-rays", groups=12)
+    result = generate_from_bank(Wanted("chest x-rays", groups=12))
     assert len(result.document["groups"]) == 5
     assert "5 groups in this domain, fewer than the 12 asked for" in told(result)
-    assert "fewer" not in told(generate_from_bank("chest x-rays"))
+    assert "fewer" not in told(generate_from_bank(Wanted("chest x-rays")))
 
 
 def test_an_unknown_domain_gets_general_templates_and_hears_so() -> None:
-    result = generate_from_bank("kimono patterns")
+    result = generate_from_bank(Wanted("kimono patterns"))
     assert "no profile matches 'kimono patterns'" in told(result)
     assert result.document["description"].startswith("No profile matched")
     assert len(result.document["groups"]) == 12
-    assert "description" not in generate_from_bank("satellite").document
+    assert "description" not in generate_from_bank(Wanted("satellite")).document
 
 
 def test_a_profile_asked_for_overrules_the_words() -> None:
-    result = generate_from_bank("satellite imagery", profiles=["food"])
+    result = generate_from_bank(Wanted("satellite imagery", profiles=["food"]))
     assert result.document["groups"][0]["id"] == "plain_photo"
     assert told(result) == "using the profile food, as asked"
 
@@ -121,7 +121,7 @@ def test_classes_that_take_no_article_get_none(kind: str, text: str) -> None:
 
 
 def test_wording_for_activities_is_left_out_for_other_classes() -> None:
-    result = generate_from_bank("sports", class_kind="object")
+    result = generate_from_bank(Wanted("sports", class_kind="object"))
     assert "human_activity" not in {group["id"] for group in result.document["groups"]}
     assert "left out, being worded for other kinds of classes than object: human_activity" in told(result)
     assert "human_activity" in {group.id for group in made("sports").groups}
@@ -140,20 +140,20 @@ def test_a_supertype_starts_the_first_expert() -> None:
 )
 def test_a_supertype_that_no_template_can_hold_is_refused(supertype: str) -> None:
     with pytest.raises(UsageError, match="supertype") as caught:
-        generate_from_bank("satellite", supertype=supertype)
+        generate_from_bank(Wanted("satellite", supertype=supertype))
     assert caught.value.hint
     assert str(caught.value).isprintable()
 
 
 def test_a_supertype_needs_room_beside_the_plain_template() -> None:
     with pytest.raises(UsageError, match="no room"):
-        generate_from_bank("satellite", supertype="land cover", per_group=1)
+        generate_from_bank(Wanted("satellite", supertype="land cover", per_group=1))
     first = made("satellite", supertype="land cover", per_group=1, include_general=False).groups[0]
     assert first.texts == ("a photo of {}, a kind of land cover.",)
 
 
 def test_templates_that_contain_a_class_name_are_left_out_and_counted() -> None:
-    result = generate_from_bank("satellite", class_names=["River", "cloud", "street map"])
+    result = generate_from_bank(Wanted("satellite", class_names=["River", "cloud", "street map"]))
     texts = [text for group in result.document["groups"] for text in group["templates"]]
     assert texts
     assert not any("cloud " in text or "cloud." in text or "street map" in text for text in texts)
@@ -170,13 +170,13 @@ def test_a_plain_template_is_kept_where_there_is_room_for_one_only() -> None:
 
 
 def test_class_names_that_leave_no_plain_template_are_told() -> None:
-    result = generate_from_bank("pets", class_names=["photo", "picture"])
+    result = generate_from_bank(Wanted("pets", class_names=["photo", "picture"]))
     assert "no group has a plain template" in told(result)
 
 
 def test_class_names_that_leave_nothing_are_refused() -> None:
     with pytest.raises(UsageError, match="each template contains a class name"):
-        generate_from_bank("satellite", class_names=BANK_WORDS)
+        generate_from_bank(Wanted("satellite", class_names=BANK_WORDS))
 
 
 @pytest.mark.parametrize(
@@ -193,7 +193,7 @@ def test_class_names_that_leave_nothing_are_refused() -> None:
 )
 def test_impossible_options_are_refused_with_a_hint(options: dict[str, Any]) -> None:
     with pytest.raises(UsageError) as caught:
-        generate_from_bank("satellite", **options)
+        generate_from_bank(Wanted("satellite", **options))
     assert caught.value.hint
 
 
@@ -205,14 +205,14 @@ def test_impossible_options_are_refused_with_a_hint(options: dict[str, Any]) -> 
 def test_every_profile_and_kind_gives_a_file_without_warnings(profile: str, kind: str | None) -> None:
     for groups, per_group, supertype in ((None, 6, None), (2, 1, None), (None, 200, "strange thing"), (64, 2, "thing")):
         result = generate_from_bank(
-            "q", profiles=[profile], class_kind=kind, groups=groups, per_group=per_group, supertype=supertype
+            Wanted("q", profiles=[profile], class_kind=kind, groups=groups, per_group=per_group, supertype=supertype)
         )
         assert worth_a_look(result) == []
 
 
 def test_any_number_of_groups_gives_a_file_without_warnings_but_for_the_number_itself() -> None:
     for count in range(1, 65):
-        result = generate_from_bank("q", profiles=PROFILES, groups=count)
+        result = generate_from_bank(Wanted("q", profiles=PROFILES, groups=count))
         warned = [finding.code for finding in worth_a_look(result)]
         made_up = len(result.document["groups"])
         assert warned == (["G112"] if made_up == 1 or made_up > 20 else [])
@@ -239,7 +239,7 @@ def test_any_options_and_class_names_give_a_file_without_warnings(
 ) -> None:
     names = [name for name in names if name.strip() and name not in ("photo", "picture", "image")]
     result = generate_from_bank(
-        "q", profiles=profiles, class_kind=kind, groups=groups, per_group=per_group, class_names=names
+        Wanted("q", profiles=profiles, class_kind=kind, groups=groups, per_group=per_group, class_names=names)
     )
     assert worth_a_look(result) == []
     # Against the names themselves only articles remain, which no one wording can suit ("a cat", "a ant").
@@ -254,7 +254,7 @@ def test_any_options_and_class_names_give_a_file_without_warnings(
 def test_any_text_is_a_domain_or_empty(text: str) -> None:
     if not any(char.isprintable() and not char.isspace() for char in text):
         return  # nothing to see; the next tests are about such texts
-    result = generate_from_bank(text)
+    result = generate_from_bank(Wanted(text))
     domain = result.document["domain"]
     assert 0 < len(domain) <= MAX_DOMAIN
     assert domain == " ".join(domain.split())
@@ -280,13 +280,13 @@ def test_any_text_is_a_domain_or_empty(text: str) -> None:
 )
 def test_odd_domains_become_one_line(text: str, cleaned: str) -> None:
     assert clean_domain(text) == cleaned
-    assert worth_a_look(generate_from_bank(text)) == []
+    assert worth_a_look(generate_from_bank(Wanted(text))) == []
 
 
 @pytest.mark.parametrize("text", ["", "  \n\t", "\u200b\u202e", "\x00", "\ud800", "\u200d \u200c"])
 def test_a_domain_of_nothing_to_see_is_refused(text: str) -> None:
     with pytest.raises(UsageError, match="the domain is empty"):
-        generate_from_bank(text)
+        generate_from_bank(Wanted(text))
 
 
 def test_a_name_is_made_of_any_domain() -> None:
@@ -317,11 +317,11 @@ def test_the_same_call_gives_the_same_bytes_in_any_process(tmp_path: Path) -> No
         command = [sys.executable, "-m", "mocoop.grouping.commands", *arguments, str(path)]
         subprocess.run(command, cwd=ROOT, env={**os.environ, **variables}, check=True, capture_output=True, timeout=60)
         found.add(path.read_bytes())
-    document = generate_from_bank("dérmatology 🩺 of drones", supertype="naevus").document
+    document = generate_from_bank(Wanted("dérmatology 🩺 of drones", supertype="naevus")).document
     assert found == {dump_groups(document)}
 
 
 def test_a_generated_file_is_read_and_written_to_the_same_bytes() -> None:
     for domain in ("satellite imagery", "café 🥐 {}", "x-rays"):
-        data = dump_groups(generate_from_bank(domain).document)
+        data = dump_groups(generate_from_bank(Wanted(domain)).document)
         assert dump_groups(parse_groups(data).document) == data

@@ -94,7 +94,8 @@ def test_half_precision_is_for_the_towers_only(backbone, precision):
     learned = Learned(
         {name: value.detach() for name, value in model.named_parameters()},
         model.contexts,
-        ("plain", "blurry", "texture"),
+        parse_groups(dump_groups(GROUPS)),
+        tuple(CLASSNAMES[:4]),
         config,
         half.logit_scale,
     )

@@ -17,6 +17,19 @@ ONLINE = {**BASE, "views": "online"}
 
 # Another value for each setting, and what it is compared with where that is not BASE.
 OTHER = {
+    "method": ({"method": "lasp"}, {}),
+    "ctx_init": ({"method": "coop", "ctx_init": "a picture of the"}, {"method": "coop"}),
+    "ctx_tokens": ({"method": "coop", "ctx_init": None, "ctx_tokens": 3}, {"method": "coop", "ctx_init": None}),
+    "ctx_position": ({"method": "coop", "ctx_position": "middle"}, {"method": "coop"}),
+    "class_ctx": ({"method": "coop", "class_ctx": True}, {"method": "coop"}),
+    "template": ({"method": "kgcoop", "template": "{} texture."}, {"method": "kgcoop"}),
+    "lambda_knowledge": ({"method": "kgcoop", "lambda_knowledge": 1.0}, {"method": "kgcoop"}),
+    "lambda_projection": (
+        {"method": "prograd", "template": "{} texture.", "lambda_projection": 0.0},
+        {"method": "prograd", "template": "{} texture."},
+    ),
+    "probe_c": ({"method": "linear-probe", "probe_c": 0.01}, {"method": "linear-probe"}),
+    "routing": ({"routing": "random"}, {}),
     "top_k": ({"top_k": 1}, {}),
     "router_init": ({"router_init": "random"}, {}),
     "router_scale": ({"router_scale": False}, {}),

@@ -37,6 +37,12 @@ def few_shot(dataset: Dataset, shots: int, seed: int) -> Dataset:
     return replace(drawn, notes=(*dataset.notes, *_shortfall(drawn, shots)))
 
 
+def unused(used: Sequence[Example], available: Sequence[Example], most: int, seed: int) -> tuple[Example, ...]:
+    """Up to `most` examples a class of those available that are not used: what stands in for a missing val."""
+    taken = set(used)
+    return _draw((example for example in available if example not in taken), most, random.Random(seed))
+
+
 def class_halves(count: int) -> tuple[range, range]:
     """Labels of the base and the new classes: the first half, the larger one if odd, and the rest."""
     middle = (count + 1) // 2

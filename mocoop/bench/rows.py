@@ -1,0 +1,106 @@
+"""Results as rows of one JSON Lines file: a row a cell, appended by any number of processes, none lost, none twice.
+
+A row says everything that its numbers depend on, so that a table can be made of any rows and name what they are. The
+shape is schemas/result.v1.json. A line that a killed process left half written is passed over, and its cell runs again.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import os
+from collections.abc import Iterable, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from mocoop.errors import DataError
+from mocoop.files import os_error, sha256_bytes
+
+FORMAT = 1
+MAX_BYTES = 1 << 30
+Row = dict[str, Any]
+
+
+def cell_key(identity: Any) -> str:
+    """Names a cell: the hash of all that its result depends on, as plain JSON values."""
+    return sha256_bytes(json.dumps(identity, sort_keys=True, ensure_ascii=False).encode())[:24]
+
+
+def read_rows(path: Path) -> list[Row]:
+    """The rows of a file, in order, the last of two with one key; none where there is no file.
+
+    Raises DataError for a whole line that is no row, naming it.
+    """
+    if not path.is_file():
+        return []
+    if path.stat().st_size > MAX_BYTES:
+        raise DataError(f"{path} is larger than {MAX_BYTES >> 20} MiB", "keep the rows of one comparison in a file")
+    rows: dict[str, Row] = {}
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        row = _row(line)
+        if row is None and number == len(lines):  # cut short by a kill: there is no line end after it
+            continue
+        if fault := _fault(row):
+            raise DataError(f"{path}:{number}: this is not a result: {fault}", "take the line out, or restore the file")
+        rows.pop(row["key"], None)
+        rows[row["key"]] = row
+    return list(rows.values())
+
+
+def append_row(path: Path, row: Row) -> None:
+    """Add one row, whole, after whatever is there; other processes may do the same. Raises StorageError."""
+    from filelock import FileLock
+
+    assert (fault := _fault(row)) is None, fault
+    line = json.dumps(row, ensure_ascii=False).encode() + b"\n"
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(f"{path}.lock"), path.open("ab") as out:
+            if out.tell() and not _ends_line(path):
+                line = b"\n" + line  # a killed process left half a line
+            out.write(line)
+            out.flush()
+            os.fsync(out.fileno())
+    except OSError as error:
+        raise os_error(error, "write", path) from error
+
+
+def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
+    """The rows whose fields have these values; a list or tuple stands for any of its values."""
+    return [row for row in rows if all(_matches(row[name], value) for name, value in wanted.items())]
+
+
+def _matches(found: Any, value: Any) -> bool:
+    return found in value if isinstance(value, Sequence) and not isinstance(value, str) else found == value
+
+
+def _ends_line(path: Path) -> bool:
+    with path.open("rb") as file:
+        file.seek(-1, os.SEEK_END)
+        return file.read(1) == b"\n"
+
+
+def _row(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _fault(row: Any) -> str | None:
+    if row is None:
+        return "it is not JSON"
+    misfit = next(_schema().iter_errors(row), None)
+    return misfit.message[:200] if misfit else None
+
+
+@functools.cache
+def _schema() -> Any:
+    import jsonschema
+
+    text = files("mocoop.schemas").joinpath("result.v1.json").read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(json.loads(text))

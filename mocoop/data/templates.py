@@ -1,0 +1,25 @@
+"""The sentence that CLIP's zero-shot classifier is asked with, by data set; some methods have another for some.
+
+From CoOp's, KgCoOp's and ProGrad's published recipes (docs/method.md).
+"""
+
+from __future__ import annotations
+
+PLAIN = "a photo of a {}."
+_CLIP = {
+    "oxford_pets": "a photo of a {}, a type of pet.",
+    "oxford_flowers": "a photo of a {}, a type of flower.",
+    "fgvc_aircraft": "a photo of a {}, a type of aircraft.",
+    "dtd": "{} texture.",
+    "eurosat": "a centered satellite photo of {}.",
+    "food101": "a photo of {}, a type of food.",
+    "ucf101": "a photo of a person doing {}.",
+}
+_OTHERWISE = {
+    ("kgcoop", "dtd"): "a photo of a {}, a type of texture.",
+}
+
+
+def own_template(dataset: str, method: str = "zero-shot") -> str:
+    """A data set's own template, by its name as in CoOp's layout; "a photo of a {}." for any other."""
+    return _OTHERWISE.get((method, dataset), _CLIP.get(dataset, PLAIN))

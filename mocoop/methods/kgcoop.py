@@ -1,0 +1,53 @@
+"""KgCoOp (Yao, Zhang, Xu 2023): CoOp, held near the text features of the data set's own template.
+
+L = CE + lambda (1 - mean_c cos(h_c, t_c)), t_c the frozen features of the template.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from mocoop.classifier import Learned
+from mocoop.data.templates import PLAIN
+from mocoop.hard_features import hard_features
+from mocoop.losses import class_loss
+from mocoop.methods.base import Loop, Task
+from mocoop.methods.coop import CoOp, prompt_model
+from mocoop.methods.mixture import learn_prompts
+from mocoop.model import MixtureOfPrompts
+from mocoop.objective import Terms
+from mocoop.text import TextEncoder
+
+
+class KgCoOp(CoOp):
+    """One prompt, learned by cross-entropy and nearness to the template."""
+
+    name = "kgcoop"
+    title = "KgCoOp"
+    settings = CoOp.settings | {"template", "lambda_knowledge"}
+
+    def learn(self, task: Task, loop: Loop) -> Learned:
+        """Train the one context."""
+        config = task.config
+        tau = config.tau_class or 1 / task.backbone.logit_scale
+        known = template_features(task)
+
+        def terms(model: MixtureOfPrompts, encoder: TextEncoder, x: Tensor, labels: Tensor) -> Terms:
+            h = model.class_features(encoder)
+            mixed = model(x, h)
+            distance = knowledge_loss(h[0], known)
+            class_term = class_loss(mixed.similarities, labels, tau)
+            return Terms.of(class_term, text=(config.lambda_knowledge, distance), mixed=mixed)
+
+        return learn_prompts(task, loop, prompt_model(task), terms)
+
+
+def knowledge_loss(h: Tensor, known: Tensor) -> Tensor:
+    """1 - mean_c cos of class text features (C, D) with frozen ones (C, D), both normalised."""
+    return 1 - (h * known).sum(-1).mean()
+
+
+def template_features(task: Task) -> Tensor:
+    """Frozen, normalised features (C, D) of the data set's own template."""
+    template = task.config.template or PLAIN
+    return hard_features(task.backbone, [[template]], task.classnames, cache=task.text_cache)[0][0]

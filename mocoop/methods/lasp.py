@@ -1,0 +1,38 @@
+"""LASP (Bulat and Tzimiropoulos 2023) as a control: one prompt, taught by all templates of all groups.
+
+It is MoCoOp with E = 1: the same cross-entropy and the same L_text, over one group that holds every template. What the
+mixture adds is what it adds to this.
+"""
+
+from __future__ import annotations
+
+from mocoop.classifier import Learned
+from mocoop.config import Config
+from mocoop.groups import GroupFile
+from mocoop.hard_features import hard_features
+from mocoop.methods.base import OPTIMISER, VIEWS, Loop, Task, pooled
+from mocoop.methods.coop import CONTEXT, prompt_model
+from mocoop.methods.mixture import IMAGE_TOWER, TEXT_LOSS, PromptMethod, learn_prompts, text_classnames
+from mocoop.objective import Objective
+
+
+class LASP(PromptMethod):
+    """One prompt, learned by cross-entropy and L_text over all templates."""
+
+    name = "lasp"
+    title = "LASP (E = 1)"
+    settings = OPTIMISER | VIEWS | IMAGE_TOWER | TEXT_LOSS | (CONTEXT - {"class_ctx"}) | {"tau_class", "text_offset"}
+    fixed = {"routing": "uniform", "top_k": 1, "lambda_router": 0.0, "class_ctx": False}
+    reads_groups = True
+
+    def groups(self, given: GroupFile | None, config: Config) -> GroupFile:
+        """All templates in one group."""
+        return pooled(super().groups(given, config))
+
+    def learn(self, task: Task, loop: Loop) -> Learned:
+        """Train the one context."""
+        names = text_classnames(task.classnames, task.config)
+        task.stage("encoding the templates")
+        hard = hard_features(task.backbone, [task.groups.groups[0].texts], names, cache=task.text_cache)
+        objective = Objective(task.config, hard, len(task.classnames), task.backbone.logit_scale)
+        return learn_prompts(task, loop, prompt_model(task, names), objective, text_names=names)

@@ -1,0 +1,119 @@
+"""Linear probe: logistic regression on the image features, without any text (as in CLIP's and CoOp's papers).
+
+Features are not normalised; lbfgs, 1000 iterations. The strength of the penalty is sought on val: over seven powers
+of ten first, then in eight steps that halve the distance around the best. Without any val the default is taken.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from mocoop.classifier import Learned, Prediction
+from mocoop.errors import DataError
+from mocoop.methods.base import Loop, Method, Samples, Task
+from mocoop.methods.mixture import learned_of
+
+if TYPE_CHECKING:
+    from sklearn.linear_model import LogisticRegression
+
+    from mocoop.backbone import Backbone
+
+DEFAULT_C = 1.0  # scikit-learn's own; where there is no val to choose on
+_POWERS = (6, 4, 2, 0, -2, -4, -6)
+_HALVINGS = 8
+_ITERATIONS = 1000
+
+
+@dataclass(frozen=True)
+class LinearClassifier:
+    """weight (C, D), bias (C,) over image features that are not normalised. One expert, which sees all."""
+
+    classnames: tuple[str, ...]
+    group_ids: tuple[str, ...]
+    weight: Tensor
+    bias: Tensor
+
+    def predict(self, features: Tensor) -> Prediction:
+        """Predict for image features (B, D), not normalised."""
+        logits = features.float() @ self.weight.T + self.bias
+        one = logits.new_ones(len(logits), 1)
+        return Prediction(logits.softmax(-1), one, one)
+
+
+class LinearProbe(Method):
+    """Logistic regression on image features."""
+
+    name = "linear-probe"
+    title = "linear probe"
+    settings = frozenset({"probe_c"})
+    fixed = {"views": 0, "routing": "uniform", "top_k": 1}
+    new_classes = False
+
+    def learn(self, task: Task, loop: Loop) -> Learned:
+        """Fit on the training images; C by accuracy on val."""
+        samples = task.samples()
+        task.stage("fitting the linear probe")
+        c, why = (task.config.probe_c, "as set") if task.config.probe_c else best_c(samples)
+        task.notice(f"linear probe: C = {c:.4g}, {why}")
+        model = fitted(samples, c)
+        weight, bias = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
+        if len(weight) == 1:  # of two classes scikit-learn keeps one row, for the second
+            weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
+        return learned_of(task, {"weight": weight, "bias": bias})
+
+    def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> None:
+        """None: there is no text side. Raises DataError for other classes than those trained on."""
+        if tuple(classnames) != learned.classnames:
+            raise DataError(
+                "a linear probe knows only the classes it was trained on", "choose a method with text for new classes"
+            )
+
+    def predictor(
+        self, learned: Learned, classnames: Sequence[str], features: Tensor | None, backbone: Backbone | None = None
+    ) -> LinearClassifier:
+        """The logistic regression."""
+        tensors = learned.tensors
+        return LinearClassifier(tuple(classnames), learned.group_ids, tensors["weight"], tensors["bias"])
+
+
+def best_c(samples: Samples) -> tuple[float, str]:
+    """C with the best accuracy on val, the smallest among equals, and how it was found."""
+    if len(samples.val_labels) == 0:
+        return DEFAULT_C, "the default, as there is no val to choose on"
+    known: dict[float, float] = {}
+
+    def accuracy(power: float) -> float:
+        if power not in known:
+            guesses = fitted(samples, 10.0**power).predict(samples.val.numpy())
+            known[power] = float((torch.from_numpy(guesses) == samples.val_labels).float().mean())
+        return known[power]
+
+    power = _halving_search(accuracy)
+    return 10.0**power, f"chosen on {len(samples.val_labels)} validation images"
+
+
+def _halving_search(accuracy: Callable[[float], float]) -> float:
+    best = max(_POWERS, key=lambda power: (accuracy(power), -power))
+    distance = 1.0
+    power = float(best)
+    for _ in range(_HALVINGS):
+        power = max((power - distance, power, power + distance), key=lambda one: (accuracy(one), -one))
+        distance /= 2
+    return power
+
+
+def fitted(samples: Samples, c: float) -> LogisticRegression:
+    """scikit-learn's logistic regression of the training images."""
+    from sklearn.exceptions import ConvergenceWarning
+    from sklearn.linear_model import LogisticRegression
+
+    model = LogisticRegression(C=c, solver="lbfgs", max_iter=_ITERATIONS)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)  # the published recipe stops there too
+        return model.fit(samples.train.numpy(), samples.train_labels.numpy())

@@ -1,0 +1,101 @@
+"""Methods that learn nothing: CLIP with one template, the ensemble of all, and the groups' ensembles mixed by the gate.
+
+The first two are a mixture of one expert, the third one of E, whose router is the reference gate itself (Eq. 5-6)
+over the classes that are evaluated. What a learned mixture adds is what it adds to this.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mocoop.classifier import Classifier, Learned
+from mocoop.config import Config
+from mocoop.groups import GroupFile
+from mocoop.hard_features import hard_features
+from mocoop.methods.base import Loop, Method, Task, pooled
+from mocoop.methods.mixture import learned_of
+from mocoop.router import class_prototypes
+
+if TYPE_CHECKING:
+    from mocoop.backbone import Backbone
+
+
+class _TrainingFree(Method):
+    """What the three share: the text side is the mean of each group's templates, and the rest follows from it."""
+
+    learns = False
+    fixed = {"views": 0}
+
+    def learn(self, task: Task, loop: Loop) -> Learned:
+        """Nothing."""
+        return learned_of(task, {})
+
+    def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> Tensor:
+        """(E, C, D): the mean over each group's templates, not normalised again, as the gate needs it."""
+        texts = [group.texts for group in learned.groups.groups]
+        return class_prototypes(hard_features(backbone, texts, classnames)).cpu()
+
+    def predictor(
+        self, learned: Learned, classnames: Sequence[str], features: Tensor | None, backbone: Backbone | None = None
+    ) -> Classifier:
+        """The groups' ensembles, mixed by this method's router."""
+        assert features is not None
+        weight = self._router(learned, features)
+        return Classifier(
+            classnames=tuple(classnames),
+            group_ids=learned.group_ids,
+            h=F.normalize(features, dim=-1),
+            router_weight=weight,
+            router_bias=weight.new_zeros(len(weight)),
+            top_k=learned.top_k,
+            renormalise_mix=True,
+            tau=learned.config.tau_class or 1 / learned.logit_scale,
+        )
+
+    @abstractmethod
+    def _router(self, learned: Learned, features: Tensor) -> Tensor:
+        """Weights (E, D) of the router."""
+
+
+class ZeroShot(_TrainingFree):
+    """The data set's own template."""
+
+    name = "zero-shot"
+    title = "zero-shot CLIP"
+    settings = frozenset({"template", "tau_class"})
+    fixed = {"views": 0, "routing": "uniform", "top_k": 1}
+
+    def _router(self, learned: Learned, features: Tensor) -> Tensor:
+        return features.new_zeros(1, features.shape[-1])
+
+
+class ZeroShotEnsemble(ZeroShot):
+    """The mean of all templates of all groups."""
+
+    name = "zero-shot-ensemble"
+    title = "zero-shot, ensemble"
+    settings = frozenset({"tau_class"})
+    reads_groups = True
+
+    def groups(self, given: GroupFile | None, config: Config) -> GroupFile:
+        """All templates in one group."""
+        return pooled(super().groups(given, config))
+
+
+class GatedZeroShot(_TrainingFree):
+    """Each group's ensemble, mixed by the reference gate."""
+
+    name = "gated-zero-shot"
+    title = "gated zero-shot"
+    settings = frozenset({"top_k", "tau_gate", "tau_class"})
+    reads_groups = True
+
+    def _router(self, learned: Learned, features: Tensor) -> Tensor:
+        scale = 1 / learned.config.tau_gate if learned.config.tau_gate else learned.logit_scale
+        return scale * F.normalize(torch.as_tensor(features.mean(dim=1)), dim=-1)
