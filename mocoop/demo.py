@@ -30,7 +30,6 @@ from mocoop.data.splits import choose_classes
 from mocoop.demo_report import write_report
 from mocoop.demo_results import (
     CLASSES,
-    CONTROL,
     GROUPS,
     MIXTURE,
     ONE_PROMPT,
@@ -64,10 +63,10 @@ if TYPE_CHECKING:
     from mocoop.backbone import Backbone
     from mocoop.trainer import Listener
 
-_MADE = (SCENES, RUNS, PICTURES, REPORT, GROUPS, CONTROL, CLASSES)
+_MADE = (SCENES, RUNS, PICTURES, REPORT, GROUPS, CLASSES)
 _PARTS: tuple[Literal["base", "new"], ...] = ("base", "new")
 _NAMES = {
-    ONE_PROMPT: "one learned prompt (E = 1, CE only)",
+    ONE_PROMPT: "one learned prompt (CoOp)",
     MIXTURE: "mixture of prompts",
 }
 
@@ -83,8 +82,7 @@ def run_demo(plan: DemoPlan) -> dict[str, Any]:
     write_scenes(plan.out / SCENES, train=plan.train_tiles, val=1, test=plan.test_tiles)
     dataset = open_dataset(plan.out / SCENES)
     (plan.out / CLASSES).write_text("\n".join(dataset.classnames) + "\n", encoding="utf-8")
-    groups = _generate(plan, GROUPS)
-    _generate(plan, CONTROL)
+    groups = _generate(plan)
     with training_progress([group.id for group in groups.groups]) as listener:
         backbone = load_backbone(plan.backbone)
         mixtures = [_train(plan, MIXTURE, seed, dataset, backbone, listener) for seed in plan.seeds]
@@ -137,23 +135,23 @@ def _is_demonstration(folder: Path) -> bool:
     return isinstance(record, dict) and record.get("status") in ("running", "finished")
 
 
-def _generate(plan: DemoPlan, name: str) -> GroupFile:
+def _generate(plan: DemoPlan) -> GroupFile:
     """Ask `mocoop-groups` for a group file."""
-    arguments = generate_arguments(plan, name)
+    arguments = generate_arguments(plan)
     cli.say(f"mocoop-groups {shlex.join(arguments)}")
     command = [sys.executable, "-m", "mocoop.grouping.commands", *arguments]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = done.stderr.strip().splitlines() or ["no message"]
         raise MoCoOpError(f"mocoop-groups generate failed: {said[-1]}", "run it alone to see more")
-    return load_groups(plan.out / name)
+    return load_groups(plan.out / GROUPS)
 
 
 def _train(plan: DemoPlan, method: str, seed: int, dataset: Dataset, backbone: Backbone, listener: Listener) -> Trained:
     cli.say(f"training: {_NAMES[method]}, seed {seed}")
     run = train(
         TrainingPlan(
-            groups=plan.out / (GROUPS if method == MIXTURE else CONTROL),
+            groups=plan.out / GROUPS if method == MIXTURE else None,
             data=plan.out / SCENES,
             out=plan.run_path(method, seed),
             config=plan.config(method),

@@ -20,8 +20,8 @@ from mocoop.miniclip.scenes import style_of
 from mocoop.plots import BaseNewResult
 from mocoop.run import Run
 
-MIXTURE, ONE_PROMPT = "mixture", "one-prompt"
-RESULTS, REPORT, GROUPS, CONTROL, CLASSES = "demo.json", "report.html", "groups.json", "one-prompt.json", "classes.txt"
+MIXTURE, ONE_PROMPT = "mocoop", "coop"
+RESULTS, REPORT, GROUPS, CLASSES = "demo.json", "report.html", "groups.json", "classes.txt"
 SCENES, RUNS, PICTURES = "scenes", "runs", "pictures"
 
 
@@ -40,11 +40,9 @@ class DemoPlan:
     epochs: int | None = None
 
     def config(self, method: str) -> Config:
-        """The settings of the mixture, or of one prompt: one expert, cross-entropy only."""
+        """The settings of the mixture, or of one prompt."""
         changes: dict[str, Any] = {} if self.epochs is None else {"epochs": self.epochs}
-        if method == ONE_PROMPT:
-            changes |= {"top_k": 1, "lambda_router": 0.0, "lambda_text": 0.0}
-        return preset("recommended", **changes)
+        return preset("recommended", method, **changes)
 
     def run_path(self, method: str, seed: int) -> Path:
         """The run folder of a training."""
@@ -118,16 +116,13 @@ def demo_commands(plan: DemoPlan) -> list[str]:
     tiles = f"--train {plan.train_tiles} --val 1 --test {plan.test_tiles}"
     commands = [
         f"mocoop scenes -o {at(SCENES)} {tiles}",
-        *(f"mocoop-groups {shlex.join(generate_arguments(plan, name))}" for name in (GROUPS, CONTROL)),
+        f"mocoop-groups {shlex.join(generate_arguments(plan))}",
     ]
-    for method, groups, settings in (
-        (MIXTURE, GROUPS, ""),
-        (ONE_PROMPT, CONTROL, " --top-k 1 --lambda-router 0 --lambda-text 0"),
-    ):
+    for method, what in ((MIXTURE, f"--groups {at(GROUPS)}"), (ONE_PROMPT, f"--method {ONE_PROMPT}")):
         for seed in plan.seeds:
             run = at(RUNS, f"{method}-seed{seed}")
             commands += [
-                f"mocoop train --groups {at(groups)} --data {at(SCENES)} {tail}{settings} --seed {seed} -o {run}",
+                f"mocoop train {what} --data {at(SCENES)} {tail} --seed {seed} -o {run}",
                 f"mocoop eval {run} --data {at(SCENES)} --classes base --classes new",
             ]
     run = at(RUNS, f"{MIXTURE}-seed{plan.seeds[0]}")
@@ -139,10 +134,9 @@ def demo_commands(plan: DemoPlan) -> list[str]:
     ]
 
 
-def generate_arguments(plan: DemoPlan, name: str) -> list[str]:
-    """All groups of the domain; for the one-prompt control, its plain group with one template."""
-    one = ["--groups", "1", "--per-group", "1"] if name == CONTROL else []
-    return ["generate", "--domain", plan.domain, *one, "-o", str(plan.out / name)]
+def generate_arguments(plan: DemoPlan) -> list[str]:
+    """All groups of the domain."""
+    return ["generate", "--domain", plan.domain, "-o", str(plan.out / GROUPS)]
 
 
 def expert_use_by_style(trained: Sequence[Trained], experts: int) -> tuple[list[str], list[list[float]]]:

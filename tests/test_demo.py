@@ -39,10 +39,10 @@ def test_it_leaves_a_report_its_numbers_and_everything_they_came_from(results, h
     out = home / "demo"
     assert json.loads((out / "demo.json").read_text()) == results
     assert {path.name for path in out.iterdir()} == {
-        "scenes", "runs", "pictures", "report.html", "groups.json", "one-prompt.json", "classes.txt", "demo.json"
+        "scenes", "runs", "pictures", "report.html", "groups.json", "classes.txt", "demo.json"
     }  # fmt: skip
     assert {path.name for path in (out / "runs").iterdir()} == {
-        f"{method}-seed{seed}" for method in ("mixture", "one-prompt") for seed in SEEDS
+        f"{method}-seed{seed}" for method in ("mocoop", "coop") for seed in SEEDS
     }
     assert not list((out / "scenes").rglob("*.json"))
 
@@ -92,7 +92,7 @@ def test_its_commands_repeat_its_numbers(results, home):
         if is_evaluation:
             accuracies.append([one["accuracy"] for one in json.loads(done.stdout)["results"]])
     rows = {row["method"]: row for row in results["methods"]}
-    mixture, one_prompt = rows["mixture of prompts"], rows["one learned prompt (E = 1, CE only)"]
+    mixture, one_prompt = rows["mixture of prompts"], rows["one learned prompt (CoOp)"]
     for row, measured in ((mixture, accuracies[: len(SEEDS)]), (one_prompt, accuracies[len(SEEDS) :])):
         assert row["base"] == pytest.approx(sum(base for base, _ in measured) / len(SEEDS))
         assert row["new"] == pytest.approx(sum(new for _, new in measured) / len(SEEDS))
