@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from mocoop import __version__
@@ -43,56 +44,79 @@ class Generated:
     notices: tuple[str, ...]
 
 
-def generate_from_bank(
-    domain: str,
-    *,
-    groups: int | None = None,
-    per_group: int = PER_GROUP,
-    class_kind: str | None = None,
-    profiles: Sequence[str] = (),
-    supertype: str | None = None,
-    class_names: Sequence[str] = (),
-    include_general: bool = True,
-    kept: Kept | None = None,
-) -> Generated:
-    """Groups for a domain from the bank.
+@dataclass(frozen=True)
+class Wanted:
+    """What a person asks of a group file, whoever writes it; the domain's profile stands in for what is left open.
 
-    Args:
-        domain: plain words ("satellite imagery"); control characters go, 200 characters stay.
-        groups: how many; None takes the profile's suggestion.
-        per_group: templates a group, at most.
-        class_kind: what the classes are; None takes the profile's.
-        profiles: names that overrule what the domain text would match.
-        supertype: what every class is a kind of; "a photo of a {}, a kind of ..." then starts the first expert.
-        class_names: templates that contain one of them are left out.
-        include_general: keep one group of plain wording.
-        kept: what must stay of an earlier file, and what must not come back.
-
-    Raises:
-        UsageError: an empty domain, impossible numbers, an unknown profile or kind, a supertype that fits no sentence.
+    Raises UsageError when it is made (an empty domain, impossible numbers, an unknown kind) and when what depends on
+    the profile is first read (an unknown profile, a supertype that fits no sentence).
     """
-    domain, kept = clean_domain(domain), kept or Kept()
-    check_numbers(groups, per_group, class_kind)
-    match = match_profiles(profiles) if profiles else match_domain(domain)
-    kind = class_kind or match.class_kind
-    opening = None if supertype is None else supertype_sentence(supertype, kind, class_names)
-    if opening and include_general and per_group == 1:
-        raise UsageError("one template a group leaves no room for the supertype", "ask for --per-group 2 or more")
-    bank, wording = load_bank(), _Wording(kind, domain, class_words(class_names), kept)
+
+    domain: str  # plain words ("satellite imagery"); control characters go, 200 characters stay
+    groups: int | None = None  # how many; None takes the profile's suggestion
+    per_group: int = PER_GROUP  # templates a group, at most
+    class_kind: str | None = None  # what the classes are; None takes the profile's
+    profiles: Sequence[str] = ()  # names that overrule what the domain's words would match
+    supertype: str | None = None  # what every class is a kind of: "a photo of a {}, a kind of ..." starts an expert
+    class_names: Sequence[str] = ()  # templates that contain one of them are left out
+    include_general: bool = True  # keep one group of plain wording
+    kept: Kept = field(default_factory=Kept)  # what must stay of an earlier file, and what must not come back
+    seed: int = 0  # draws the class names that a model is shown; the bank draws nothing
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "domain", clean_domain(self.domain))
+        if self.groups is not None and not 1 <= self.groups <= MAX_GROUPS:
+            hint = f"ask for 1 to {MAX_GROUPS}; 5 to 8 suit most data sets"
+            raise UsageError(f"{self.groups} groups cannot be", hint)
+        if not 1 <= self.per_group <= MAX_TEMPLATES:
+            raise UsageError(f"{self.per_group} templates a group cannot be", f"ask for 1 to {MAX_TEMPLATES}")
+        if self.class_kind is not None and self.class_kind not in KINDS:
+            raise UsageError(f"no class kind is called {self.class_kind!r}", f"choose {', '.join(KINDS)}")
+
+    @cached_property
+    def match(self) -> Match:
+        """The profiles that were named, or those that the domain's words call for."""
+        return match_profiles(self.profiles) if self.profiles else match_domain(self.domain)
+
+    @property
+    def kind(self) -> str:
+        """What the classes are."""
+        return self.class_kind or self.match.class_kind
+
+    @property
+    def count(self) -> int:
+        """How many groups, at most."""
+        return self.groups or self.match.suggested_groups
+
+    @cached_property
+    def opening(self) -> str | None:
+        """The sentence that says what every class is a kind of, where that was told."""
+        if self.supertype is None:
+            return None
+        if self.include_general and self.per_group == 1:
+            raise UsageError("one template a group leaves no room for the supertype", "ask for --per-group 2 or more")
+        return _supertype_sentence(self.supertype, self.kind, self.class_names)
+
+
+def generate_from_bank(wanted: Wanted) -> Generated:
+    """Groups for a domain from the bank. Raises UsageError as `Wanted` does, and where class names leave nothing."""
+    match, kind, kept = wanted.match, wanted.kind, wanted.kept
+    bank, wording = load_bank(), _Wording(kind, wanted.domain, class_words(wanted.class_names), kept)
     served = [aspect for aspect in map(bank.aspect, match.aspects) if _serves(aspect, kind)]
-    aspects = _with_plain(served, bank, wording) if include_general else [a for a in served if a.name not in _GENERAL]
-    fresh = list(_groups(aspects, wording, per_group, opening))
-    built = kept.weave(fresh, count=groups or match.suggested_groups, per_group=per_group)
+    plain_too = wanted.include_general
+    aspects = _with_plain(served, bank, wording) if plain_too else [a for a in served if a.name not in _GENERAL]
+    fresh = list(_groups(aspects, wording, wanted.per_group, wanted.opening))
+    built = kept.weave(fresh, count=wanted.count, per_group=wanted.per_group)
     if not built:
         raise UsageError("each template contains a class name", "check the class names; they should be no plain words")
     notices = [
-        *_match_notices(match, domain, bool(profiles)),
-        *number_notices(groups, len(built)),
+        *_match_notices(match, wanted.domain, bool(wanted.profiles)),
+        *number_notices(wanted.groups, len(built)),
         *_kind_notices(match, served, kind),
-        *_class_notices(served, wording, built, include_general),
+        *_class_notices(served, wording, built, plain_too),
         *([notice] if (notice := kept.notice()) else []),
     ]
-    return Generated(kept.carry(_document(domain, kind, built, match, bank)), tuple(notices))
+    return Generated(kept.carry(_document(wanted, built, bank)), tuple(notices))
 
 
 def clean_domain(text: str) -> str:
@@ -122,17 +146,7 @@ def _seen(char: str) -> str:
     return "" if problem.code == "G032" else " "
 
 
-def check_numbers(groups: int | None, per_group: int, class_kind: str | None) -> None:
-    """Raises UsageError for numbers or a kind of classes that cannot be."""
-    if groups is not None and not 1 <= groups <= MAX_GROUPS:
-        raise UsageError(f"{groups} groups cannot be", f"ask for 1 to {MAX_GROUPS}; 5 to 8 suit most data sets")
-    if not 1 <= per_group <= MAX_TEMPLATES:
-        raise UsageError(f"{per_group} templates a group cannot be", f"ask for 1 to {MAX_TEMPLATES}")
-    if class_kind is not None and class_kind not in KINDS:
-        raise UsageError(f"no class kind is called {class_kind!r}", f"choose {', '.join(KINDS)}")
-
-
-def supertype_sentence(supertype: str, kind: str, class_names: Sequence[str]) -> str:
+def _supertype_sentence(supertype: str, kind: str, class_names: Sequence[str]) -> str:
     """The sentence that says what every class is a kind of. Raises UsageError where no file could hold it."""
     noun = _cleaned(supertype, "supertype", 'say what every class is: --supertype "land cover"').rstrip(". ")
     sentence = f"a photo of {'a {}' if kind in _TAKE_ARTICLES else '{}'}, a kind of {noun}."
@@ -251,7 +265,8 @@ def _class_notices(
         yield "no group has a plain template: each contains a class name"
 
 
-def _document(domain: str, kind: str, groups: Sequence[dict[str, Any]], match: Match, bank: Bank) -> dict[str, Any]:
+def _document(wanted: Wanted, groups: Sequence[dict[str, Any]], bank: Bank) -> dict[str, Any]:
+    match = wanted.match
     unmatched = {} if match.words else {"description": "No profile matched the domain: these are general templates."}
     step = {
         "step": "generate",
@@ -264,10 +279,10 @@ def _document(domain: str, kind: str, groups: Sequence[dict[str, Any]], match: M
     }
     return {
         "schema_version": 1,
-        "name": slug(domain),
-        "domain": domain,
+        "name": slug(wanted.domain),
+        "domain": wanted.domain,
         **unmatched,
-        "class_kind": kind,
+        "class_kind": wanted.kind,
         "groups": list(groups),
         "provenance": {"tool": f"mocoop-groups {__version__}", "steps": [step]},
     }

@@ -242,8 +242,10 @@ def test_any_options_and_class_names_give_a_file_without_warnings(
         Wanted("q", profiles=profiles, class_kind=kind, groups=groups, per_group=per_group, class_names=names)
     )
     assert worth_a_look(result) == []
-    # Against the names themselves only articles remain, which no one wording can suit ("a cat", "a ant").
-    assert {finding.code for finding in worth_a_look(result, class_names=names or None)} <= {"G115"}
+    # Against the names themselves articles remain, which no one wording can suit ("a cat", "a ant"); and a name in
+    # rare letters, of up to four tokens each, may be long for any template.
+    remain = {"G115"} | ({"G118"} if any(len(name.encode()) > 24 for name in names) else set())
+    assert {finding.code for finding in worth_a_look(result, class_names=names or None)} <= remain
 
 
 # ---- any domain

@@ -23,7 +23,7 @@ from mocoop.grouping.commands.shared import (
 )
 
 if TYPE_CHECKING:
-    from mocoop.grouping.generate import Generated
+    from mocoop.grouping.generate import Generated, Wanted
     from mocoop.grouping.keep import Kept
     from mocoop.grouping.llm.session import Session
 
@@ -82,19 +82,23 @@ def generate(
     mocoop-groups generate --domain "kimono patterns" --backend llm --classes classes.txt -o groups.json
     mocoop-groups generate --domain "chest x-rays" --base-url http://localhost:11434/v1 --model llama3.1
     """
+    from mocoop.grouping.generate import Wanted
+
     _check_out(out, force, dry_run)
-    wanted = {
-        "groups": group_count(count),
-        "per_group": per_group,
-        "class_kind": class_kind,
-        "profiles": profiles,
-        "supertype": supertype,
-        "class_names": class_names(classes) or (),
-        "include_general": general,
-        "kept": _kept(earlier, out, force, fresh),
-    }
+    wanted = Wanted(
+        domain,
+        groups=group_count(count),
+        per_group=per_group,
+        class_kind=class_kind,
+        profiles=profiles,
+        supertype=supertype,
+        class_names=class_names(classes) or (),
+        include_general=general,
+        kept=_kept(earlier, out, force, fresh),
+        seed=seed,
+    )
     session = open_session(model, seed=seed, offline=offline, out=out, instead="take --backend bank")
-    made = _made(domain, _backend(backend, session), wanted, session, dry_run=dry_run)
+    made = _made(wanted, _backend(backend, session), session, dry_run=dry_run)
     if made is None:
         return
     for notice in made.notices:
@@ -122,27 +126,27 @@ def _deliver_flat(document: dict[str, Any], out: Path | None) -> None:
     cli.say(f"{path}: {len(texts)} templates   next: mocoop-groups cluster {path} -o groups.json")
 
 
-def _made(domain: str, who: str, wanted: dict[str, Any], session: Session, *, dry_run: bool) -> Generated | None:
+def _made(wanted: Wanted, who: str, session: Session, *, dry_run: bool) -> Generated | None:
     """The file that was made, or None where only the questions were printed."""
     from mocoop.grouping.generate import generate_from_bank
-    from mocoop.grouping.llm.generate import generate_from_model, plan, wanted_of
+    from mocoop.grouping.llm.generate import brief_of, generate_from_model, plan
 
     if who == "bank":
         if dry_run:
             cli.say("backend: bank: nothing would be sent")
             return None
-        return generate_from_bank(domain, **wanted)
-    asked = wanted_of(domain, seed=session.seed or 0, **wanted)
+        return generate_from_bank(wanted)
+    brief = brief_of(wanted)
     if dry_run:
-        show_plan(plan(asked, session), session)
+        show_plan(plan(brief, session), session)
         return None
     try:
-        return generate_from_model(asked, session)
+        return generate_from_model(brief, session)
     except RemoteError:
         if who == "llm" or not session.offline:
             raise
     cli.say("backend: bank (offline, and not every answer of the model is kept)")
-    return generate_from_bank(domain, **wanted)
+    return generate_from_bank(wanted)
 
 
 def _backend(asked: str, session: Session) -> str:
@@ -165,22 +169,22 @@ def _check_out(out: Path | None, force: bool, dry_run: bool) -> None:
         raise UsageError(f"{out} exists already", "choose another name, or overwrite it with --force")
 
 
-def _kept(earlier: str | None, out: Path | None, force: bool, fresh: bool) -> Kept | None:
+def _kept(earlier: str | None, out: Path | None, force: bool, fresh: bool) -> Kept:
     """What must stay: of the file that was named, or of the valid group file that is overwritten."""
-    from mocoop.grouping.keep import kept_of
+    from mocoop.grouping.keep import Kept, kept_of
 
     if fresh:
         if earlier:
             raise UsageError("--from and --fresh contradict each other", "leave one of them out")
-        return None
+        return Kept()
     if earlier:
         return kept_of(load(earlier))
     if out is None or str(out) == "-" or not force or not out.is_file():
-        return None
+        return Kept()
     try:
         kept = kept_of(load(str(out)))
     except GroupFileError:
-        return None
+        return Kept()
     if kept.notice():
         cli.say(f"{cli.command_path(out)} is overwritten; what is locked or was taken out there counts (--fresh: not)")
     return kept

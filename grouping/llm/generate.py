@@ -10,22 +10,12 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
 from mocoop.grouping.bank import load_bank
-from mocoop.grouping.domains import match_domain, match_profiles
-from mocoop.grouping.generate import (
-    PER_GROUP,
-    Generated,
-    check_numbers,
-    clean_domain,
-    generate_from_bank,
-    number_notices,
-    slug,
-    supertype_sentence,
-)
+from mocoop.grouping.generate import Generated, Wanted, generate_from_bank, number_notices, slug
 from mocoop.grouping.keep import Kept, texts_of
 from mocoop.grouping.llm.answers import Aspect, one_line, read_aspects, read_templates
 from mocoop.grouping.llm.prompts import Context, Prompt, aspects_prompt, templates_prompt
@@ -39,17 +29,18 @@ SPARE = 1.5  # templates asked for, for one that is kept
 
 
 @dataclass(frozen=True)
-class Wanted:
-    """What a person asked for, checked and completed by the domain's profile."""
+class Brief:
+    """What a model is to write: what a person wanted, and what is there before the model is asked."""
 
+    wanted: Wanted
     context: Context
-    count: int
-    asked_count: int | None
-    per_group: int
-    class_names: tuple[str, ...]
     general: tuple[dict[str, Any], ...]  # plain groups from the bank, none or one
     opening: str | None  # starts the first group where no plain one does
-    kept: Kept
+
+    @property
+    def kept(self) -> Kept:
+        """What stays of an earlier file."""
+        return self.wanted.kept
 
     @property
     def anchors(self) -> tuple[Aspect, ...]:
@@ -60,12 +51,12 @@ class Wanted:
     @property
     def new(self) -> int:
         """How many aspects the model is asked for."""
-        return max(self.count - len(self.general) - len(self.kept.locked) - len(self.kept.anchored), 0)
+        return max(self.wanted.count - len(self.general) - len(self.kept.locked) - len(self.kept.anchored), 0)
 
     @property
     def asked_each(self) -> int:
         """How many templates are asked for an aspect."""
-        return int(self.per_group * SPARE + 0.5)
+        return int(self.wanted.per_group * SPARE + 0.5)
 
     @property
     def known(self) -> tuple[str, ...]:
@@ -74,106 +65,69 @@ class Wanted:
         return tuple(group.get("title") or group["id"] for group in groups)
 
 
-def wanted_of(
-    domain: str,
-    *,
-    seed: int = 0,
-    groups: int | None = None,
-    per_group: int = PER_GROUP,
-    class_kind: str | None = None,
-    profiles: Sequence[str] = (),
-    supertype: str | None = None,
-    class_names: Sequence[str] = (),
-    include_general: bool = True,
-    kept: Kept | None = None,
-) -> Wanted:
-    """What is to be made; arguments and errors are those of `generate_from_bank`.
-
-    `seed` draws the class names that the model is shown; `kept` is what must stay of an earlier file.
-    """
-    domain, kept = clean_domain(domain), kept or Kept()
-    check_numbers(groups, per_group, class_kind)
-    match = match_profiles(profiles) if profiles else match_domain(domain)
-    kind = class_kind or match.class_kind
-    opening = None if supertype is None else supertype_sentence(supertype, kind, class_names)
-    general = []
-    if include_general:
-        plain = generate_from_bank(
-            domain,
-            groups=1,
-            per_group=per_group,
-            class_kind=kind,
-            profiles=profiles,
-            supertype=supertype,
-            class_names=class_names,
-            kept=Kept(excluded=kept.excluded, present=kept.present),
-        )
-        locked = {group["id"] for _, group in kept.locked}
-        general = [_from_bank(group) for group in plain.document["groups"] if group["id"] not in locked]
-    return Wanted(
-        context=Context(domain, kind, _sample(class_names, seed)),
-        count=groups or match.suggested_groups,
-        asked_count=groups,
-        per_group=per_group,
-        class_names=tuple(class_names),
-        general=tuple(general),
-        opening=None if include_general else opening,
-        kept=kept,
+def brief_of(wanted: Wanted) -> Brief:
+    """The brief for a model. Raises UsageError for what cannot be wanted, before anything is sent."""
+    return Brief(
+        wanted=wanted,
+        context=Context(wanted.domain, wanted.kind, _sample(wanted.class_names, wanted.seed)),
+        general=tuple(_general(wanted)) if wanted.include_general else (),
+        opening=None if wanted.include_general else wanted.opening,
     )
 
 
-def generate_from_model(wanted: Wanted, session: Session) -> Generated:
+def generate_from_model(brief: Brief, session: Session) -> Generated:
     """Groups written by a model. Raises RemoteError; answers that were finished before stay in the cache."""
     asked = []
-    if wanted.new:
-        asked.append(session.ask(_aspects(wanted), partial(read_aspects, count=wanted.new)))
-    aspects = _distinct([*wanted.anchors, *(asked[0].value if asked else ())], wanted)
-    check = partial(read_templates, count=wanted.per_group, class_names=wanted.class_names)
-    written = [session.ask(prompt, check) for prompt in _template_prompts(wanted, aspects)]
-    groups, dropped = _groups(wanted, aspects, [answer.value for answer in written])
-    woven = wanted.kept.weave([*wanted.general, *groups], count=wanted.count, per_group=wanted.per_group)
-    document = _document(wanted, woven, [*asked, *written], aspects, session)
+    if brief.new:
+        asked.append(session.ask(_aspects(brief), partial(read_aspects, count=brief.new)))
+    aspects = _distinct([*brief.anchors, *(asked[0].value if asked else ())], brief)
+    check = partial(read_templates, count=brief.wanted.per_group, class_names=brief.wanted.class_names)
+    written = [session.ask(prompt, check) for prompt in _template_prompts(brief, aspects)]
+    groups, dropped = _groups(brief, aspects, [answer.value for answer in written])
+    wanted = brief.wanted
+    woven = brief.kept.weave([*brief.general, *groups], count=wanted.count, per_group=wanted.per_group)
+    document = _document(brief, woven, [*asked, *written], aspects, session)
     told = session.told([*asked, *written])
-    notices = [*_notices(wanted, aspects, woven, dropped, [answer.value for answer in written]), told]
+    notices = [*_notices(brief, aspects, woven, dropped, [answer.value for answer in written]), told]
     return Generated(document, tuple(notices))
 
 
-def plan(wanted: Wanted, session: Session) -> list[tuple[Prompt, int]]:
+def plan(brief: Brief, session: Session) -> list[tuple[Prompt, int]]:
     """The questions that would be asked, and how often each; a kept answer tells the aspects already."""
-    if not wanted.new:
-        return [(prompt, 1) for prompt in _template_prompts(wanted, wanted.anchors)]
-    first = _aspects(wanted)
-    known = session.known(first, partial(read_aspects, count=wanted.new))
+    if not brief.new:
+        return [(prompt, 1) for prompt in _template_prompts(brief, brief.anchors)]
+    first = _aspects(brief)
+    known = session.known(first, partial(read_aspects, count=brief.new))
     if known:
-        aspects = _distinct([*wanted.anchors, *known.value], wanted)
-        return [(first, 1), *((prompt, 1) for prompt in _template_prompts(wanted, aspects))]
+        aspects = _distinct([*brief.anchors, *known.value], brief)
+        return [(first, 1), *((prompt, 1) for prompt in _template_prompts(brief, aspects))]
     unknown = Aspect("aspect", "<an aspect the model names>", "<its description>", "<the images it fits>")
-    prompts = _template_prompts(wanted, [*wanted.anchors, unknown])
-    return [(first, 1), *((prompt, 1) for prompt in prompts[:-1]), (prompts[-1], wanted.new)]
+    prompts = _template_prompts(brief, [*brief.anchors, unknown])
+    return [(first, 1), *((prompt, 1) for prompt in prompts[:-1]), (prompts[-1], brief.new)]
 
 
-def _aspects(wanted: Wanted) -> Prompt:
-    return aspects_prompt(wanted.context, wanted.new, known=wanted.known)
+def _aspects(brief: Brief) -> Prompt:
+    return aspects_prompt(brief.context, brief.new, known=brief.known)
 
 
-def _template_prompts(wanted: Wanted, aspects: Sequence[Aspect]) -> list[Prompt]:
-    titles = list(dict.fromkeys([*wanted.known, *(aspect.title for aspect in aspects)]))
+def _template_prompts(brief: Brief, aspects: Sequence[Aspect]) -> list[Prompt]:
+    titles = list(dict.fromkeys([*brief.known, *(aspect.title for aspect in aspects)]))
     return [
         templates_prompt(
-            wanted.context,
+            brief.context,
             aspect.title,
             aspect.description,
             aspect.fits_when,
-            wanted.asked_each,
+            brief.asked_each,
             [title for title in titles if title != aspect.title],
         )
         for aspect in aspects
     ]
 
 
-def _distinct(aspects: Sequence[Aspect], wanted: Wanted) -> list[Aspect]:
+def _distinct(aspects: Sequence[Aspect], brief: Brief) -> list[Aspect]:
     """The aspects with ids that no other group has: an expert of a trained run is known by it."""
-    taken = {group["id"] for group in (*wanted.general, *(group for _, group in wanted.kept.locked))}
+    taken = {group["id"] for group in (*brief.general, *(group for _, group in brief.kept.locked))}
     distinct = []
     for aspect in aspects:
         numbers = (f"{aspect.id[:60]}_{number}" for number in range(2, 1000))
@@ -184,23 +138,23 @@ def _distinct(aspects: Sequence[Aspect], wanted: Wanted) -> list[Aspect]:
 
 
 def _groups(
-    wanted: Wanted, aspects: Sequence[Aspect], written: Sequence[Sifted]
+    brief: Brief, aspects: Sequence[Aspect], written: Sequence[Sifted]
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
     """One group an aspect, no two templates of the file alike, and what was dropped on the way."""
-    seen = {folded(text) for group in wanted.general for text in texts_of(group)}
+    seen = {folded(text) for group in brief.general for text in texts_of(group)}
     groups: list[dict[str, Any]] = []
     dropped = Counter[str]()
     for aspect, sifted in zip(aspects, written, strict=True):
         dropped.update(sifted.dropped)
-        allowed = [text for text in sifted.texts if wanted.kept.allows(text)]
+        allowed = [text for text in sifted.texts if brief.kept.allows(text)]
         fresh = [text for text in allowed if folded(text) not in seen]
         dropped["kept or taken out earlier"] += len(sifted.texts) - len(allowed)
         dropped["in another group already"] += len(allowed) - len(fresh)
         seen.update(map(folded, fresh))
-        picked = diverse(fresh, wanted.per_group)
+        picked = diverse(fresh, brief.wanted.per_group)
         if picked:
-            opening = wanted.opening if not groups else None
-            groups.append(_group(aspect, picked, opening, wanted.per_group))
+            opening = brief.opening if not groups else None
+            groups.append(_group(aspect, picked, opening, brief.wanted.per_group))
     return groups, dropped
 
 
@@ -217,8 +171,14 @@ def _group(aspect: Aspect, texts: Sequence[str], opening: str | None, per_group:
     }
 
 
-def _from_bank(group: dict[str, Any]) -> dict[str, Any]:
-    return {**group, "templates": [{"text": text, "origin": "bank"} for text in texts_of(group)]}
+def _general(wanted: Wanted) -> Iterator[dict[str, Any]]:
+    """The bank's group of plain wording, unless a locked group stands in its place."""
+    kept = Kept(excluded=wanted.kept.excluded, present=wanted.kept.present)
+    plain = generate_from_bank(replace(wanted, groups=1, kept=kept)).document["groups"]
+    locked = {group["id"] for _, group in wanted.kept.locked}
+    for group in plain:
+        if group["id"] not in locked:
+            yield {**group, "templates": [{"text": text, "origin": "bank"} for text in texts_of(group)]}
 
 
 def _sample(class_names: Sequence[str], seed: int) -> tuple[str, ...]:
@@ -231,32 +191,32 @@ def _sample(class_names: Sequence[str], seed: int) -> tuple[str, ...]:
 
 
 def _document(
-    wanted: Wanted, groups: list[dict[str, Any]], answers: list[Answer[Any]], aspects: list[Aspect], session: Session
+    brief: Brief, groups: list[dict[str, Any]], answers: list[Answer[Any]], aspects: list[Aspect], session: Session
 ) -> dict[str, Any]:
     document = {
         "schema_version": 1,
-        "name": slug(wanted.context.domain),
-        "domain": wanted.context.domain,
-        "class_kind": wanted.context.class_kind,
+        "name": slug(brief.context.domain),
+        "domain": brief.context.domain,
+        "class_kind": brief.context.class_kind,
         "groups": groups,
     }
-    bank = {"bank": load_bank().name, "bank_version": load_bank().version} if wanted.general else {}
+    bank = {"bank": load_bank().name, "bank_version": load_bank().version} if brief.general else {}
     named = [None] * (len(answers) - len(aspects)) + [aspect.id for aspect in aspects]
     calls = [
         {**answer.facts, **({"group": group} if group else {})} for answer, group in zip(answers, named, strict=True)
     ]
     facts = {**session.facts(answers), "n_groups": len(groups), **bank, "calls": calls}
-    return wanted.kept.carry(with_step(document, "generate", **facts))
+    return brief.kept.carry(with_step(document, "generate", **facts))
 
 
 def _notices(
-    wanted: Wanted,
+    brief: Brief,
     aspects: Sequence[Aspect],
     groups: Sequence[dict[str, Any]],
     dropped: Counter[str],
     written: Sequence[Sifted],
 ) -> Iterator[str]:
-    lacking = wanted.new + len(wanted.anchors) - len(aspects)
+    lacking = brief.new + len(brief.anchors) - len(aspects)
     if lacking > 0:
         yield f"the model named {len(aspects)} aspects, {lacking} fewer than asked for"
     repaired = sum(sifted.repaired for sifted in written)
@@ -265,6 +225,6 @@ def _notices(
     lost = [f"{number} {reason}" for reason, number in sorted(dropped.items()) if number]
     if lost:
         yield f"dropped: {', '.join(lost)}"
-    if wanted.kept.notice():
-        yield str(wanted.kept.notice())
+    if brief.kept.notice():
+        yield str(brief.kept.notice())
     yield from number_notices(None, len(groups))
