@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -400,6 +401,15 @@ def test_help_has_words_and_an_example(name: str | None, typed: Typed) -> None:
     assert all(f"mocoop-groups {name} " in f"{line} " for line in examples) or name is None
     for parameter in command.params:
         assert isinstance(parameter, click.Argument) or parameter.help
+
+
+def test_the_list_of_commands_has_each_under_one_heading_and_is_not_cut(typed: Typed) -> None:
+    told = typed("--help").out
+    sections = re.findall(r"^([A-Z][a-z ]+):\n((?:  .+\n?)+)", told, re.MULTILINE)[1:]  # the first are the options
+    assert [heading for heading, _ in sections] == list(commands.SECTIONS)
+    listed = [line.split()[0] for _, lines in sections for line in lines.splitlines()]
+    assert sorted(listed) == sorted(commands.groups.commands)
+    assert not [lines for _, lines in sections if "..." in lines]
 
 
 def test_help_imports_nothing_heavy() -> None:

@@ -5,6 +5,7 @@ Results go to stdout or to `-o FILE`, everything else to stderr. Nothing heavy i
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import NoReturn
 
 import click
@@ -25,8 +26,31 @@ from mocoop.grouping.commands.measure import compare, stats
 from mocoop.grouping.commands.plot import plot
 from mocoop.grouping.commands.review import review
 
+SECTIONS = {
+    "Make": (generate, cluster),
+    "Look and check": (show, validate, stats, plot),
+    "Change": (review, edit, add, remove, rename, move, merge, split, set_init, lock),
+    "Compare and control": (diff, compare, control),
+    "In and out": (import_, export),
+    "What comes with it": (domains, bank, paper, schema),
+    "This machine": (doctor, cache),
+}
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+
+class _Sectioned(click.Group):
+    """A command line whose help lists the commands under headings."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """Write each section, all of them with descriptions in one column."""
+        widest = max(map(len, self.commands))
+        room = formatter.width - widest - 6
+        for heading, commands in SECTIONS.items():
+            with formatter.section(heading):
+                named = [(str(command.name), command.get_short_help_str(room)) for command in commands]
+                formatter.write_dl([(name.ljust(widest), told) for name, told in named])
+
+
+@click.group(cls=_Sectioned, context_settings={"help_option_names": ["-h", "--help"]})
 @cli.options
 def groups() -> None:
     """Make, check and look at files of template groups, one group for each expert of a mixture.
@@ -39,13 +63,7 @@ def groups() -> None:
     """
 
 
-for command in (generate, cluster, validate, stats, compare, plot, show, domains, bank, paper, schema):
-    groups.add_command(command)
-
-for command in (review, edit, add, remove, rename, move, merge, split, set_init, lock, diff):
-    groups.add_command(command)
-
-for command in (control, import_, export, cache, doctor):
+for command in chain.from_iterable(SECTIONS.values()):
     groups.add_command(command)
 
 

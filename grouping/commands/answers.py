@@ -17,10 +17,11 @@ from mocoop.grouping.commands.shared import json_option, print_json
 @click.option("--clear", is_flag=True, help="Remove all of them.")
 @json_option
 def cache(key: str | None, clear: bool, as_json: bool) -> None:
-    """List the kept answers of language models, newest first; show one, or remove them.
+    """List, show or remove the kept answers of language models.
 
-    They lie in the folder `answers` under $MOCOOP_CACHE, or under the system's cache folder for mocoop. A question
-    that is asked again, with the same words, model, server, seed and temperature, is answered from there.
+    The newest is first. They lie in the folder `answers` under $MOCOOP_CACHE, or under the system's cache folder for
+    mocoop. A question that is asked again, with the same words, model, server, seed and temperature, is answered from
+    there.
 
     \b
     mocoop-groups cache

@@ -49,11 +49,11 @@ def validate(
     fix: bool,
     as_json: bool,
 ) -> int:
-    """Check group files: every problem at once, where it is and how to mend it.
+    """Check group files, and say how to mend each problem.
 
-    Exit code 3 with any error, 0 otherwise; with --strict, 1 where there are warnings only. `-` reads stdin.
-    With --fix, what is told is what was mended and what is left then. Class names (--classes) give exact token counts
-    and show wording that clashes with them.
+    Every problem is told at once, with its place. Exit code 3 with any error, 0 otherwise; with --strict, 1 where there
+    are warnings only. `-` reads stdin. With --fix, what is told is what was mended and what is left then. Class names
+    (--classes) give exact token counts and show wording that clashes with them.
 
     \b
     mocoop-groups validate groups.json

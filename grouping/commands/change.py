@@ -49,9 +49,10 @@ def add(writing: Writing, texts: tuple[str, ...], to: str | None, new: str | Non
 @click.option("--group", "group_id", metavar="ID", help="Remove this group with all its templates.")
 @click.option("--reason", help="Why, for those who read the file later.")
 def remove(writing: Writing, texts: tuple[str, ...], group_id: str | None, reason: str | None) -> None:
-    """Take templates out; they are listed as excluded and do not come back when groups are made anew.
+    """Take templates out, so that they stay out.
 
-    A template is named by its text, or by a part of it that no other has.
+    They are listed as excluded, and do not come back when groups are made anew. A template is named by its text, or by
+    a part of it that no other has.
 
     \b
     mocoop-groups remove groups.json "at night" --reason "all pictures are taken by day"
@@ -148,7 +149,9 @@ def split(
     count: int | None,
     embedder: EmbedderOptions,
 ) -> None:
-    """Part a group: some templates into a new one, or all into several by what they mean.
+    """Part a group in two, or in several by meaning.
+
+    The templates that are named go into a new group; or all go into several, by what they mean.
 
     \b
     mocoop-groups split groups.json weather --templates "in fog" --templates "in mist" --new fog
@@ -174,7 +177,9 @@ def split(
 def set_init(
     writing: Writing, group_id: str | None, text: str | None, policy: str | None, embedder: EmbedderOptions
 ) -> None:
-    """Say which template starts a group's expert; --policy chooses, for one group or for all.
+    """Say which template starts a group's expert.
+
+    --policy chooses, for one group or for all.
 
     \b
     mocoop-groups set-init groups.json plain "a photo of a {}."
@@ -195,7 +200,9 @@ def set_init(
 @click.argument("targets", metavar="ID|TEXT...", nargs=-1, required=True)
 @click.option("--off", is_flag=True, help="Unlock instead.")
 def lock(writing: Writing, targets: tuple[str, ...], off: bool) -> None:
-    """Lock groups or templates: grouping and generating anew keep them, and the editing commands refuse.
+    """Lock groups or templates, so that nothing moves them.
+
+    Grouping and generating anew keep them, and the editing commands refuse.
 
     \b
     mocoop-groups lock groups.json plain_scene

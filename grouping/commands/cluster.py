@@ -54,10 +54,11 @@ def cluster(
     force: bool,
     as_json: bool,
 ) -> None:
-    """Group the templates of a group file, a list or a text with one template a line.
+    """Group templates you have, by what they mean.
 
-    No template is lost; locked groups and templates stay. The same call gives the same file, whatever the order of
-    the templates. stdout gets the table of numbers of groups, or the group file where no -o is given.
+    They stand in a text with one template a line, a list, or a group file. No template is lost; locked groups and
+    templates stay. The same call gives the same file, whatever the order of the templates. stdout gets the table of
+    numbers of groups, or the group file where no -o is given.
 
     \b
     mocoop-groups cluster templates.txt -o groups.json

@@ -18,11 +18,11 @@ from mocoop.grouping.commands.shared import FILE, deliver, force_option, load, o
 @out_option
 @force_option
 def control(path: str, kind: str, seed: int, out: Path | None, force: bool) -> None:
-    """Write a control of a group file, to see by training on both whether its groups help.
+    """Write a control of a file, to see whether its groups help.
 
-    random deals the templates into groups of the same sizes; shuffled-init starts each expert from another member;
-    waffle puts random words for what the templates describe (after Roth et al. 2023). The same call gives the same
-    file, to the byte.
+    Train on both files and compare. random deals the templates into groups of the same sizes; shuffled-init starts each
+    expert from another member; waffle puts random words for what the templates describe (after Roth et al. 2023). The
+    same call gives the same file, to the byte.
 
     \b
     mocoop-groups control groups.json --kind random --seed 1 -o random-1.json

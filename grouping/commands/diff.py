@@ -24,9 +24,10 @@ _COLOURS = {"added": "green", "group-added": "green", "readmitted": "green", "re
 @click.option("--exit-code", is_flag=True, help="Exit with 1 where the files differ.")
 @json_option
 def diff(before: str, after: str, exit_code: bool, as_json: bool) -> int:
-    """Say what differs between two group files: templates moved, added, removed or reworded, inits, notes, order.
+    """Say what differs between two group files, by meaning.
 
-    Spelling of the JSON and provenance do not count. `-` reads stdin.
+    Told are templates moved, added, removed or reworded, inits, notes and order. Spelling of the JSON and provenance do
+    not count. `-` reads stdin.
 
     \b
     mocoop-groups diff groups.json edited.json

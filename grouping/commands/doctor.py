@@ -16,10 +16,10 @@ from mocoop.grouping.commands.shared import json_option, print_json
 @click.option("--key-env", metavar="NAME", help="The variable with the key; without it no key is sent.")
 @json_option
 def doctor(base_url: str | None, ping: bool, key_env: str | None, as_json: bool) -> int:
-    """Say what is here: packages, key, server, models on disk, caches; and what each is needed for.
+    """Say what is here to work with: packages, key, models, caches.
 
-    A key is told by the name of its variable only. The network is used only with --base-url or --ping. The exit code
-    is 1 where the server or key that was asked about does not serve.
+    Each is told with what it is needed for. A key is told by the name of its variable only. The network is used only
+    with --base-url or --ping. The exit code is 1 where the server or key that was asked about does not serve.
 
     \b
     mocoop-groups doctor

@@ -22,10 +22,11 @@ from mocoop.grouping.commands.shared import FILE
 @click.option("--group", "group_id", metavar="ID", help="Edit one group, as plain lines.")
 @click.option("--resume", is_flag=True, help="Take up an edit that was refused and kept.")
 def edit(path: str, group_id: str | None, resume: bool) -> None:
-    """Open a group file in $VISUAL or $EDITOR, and write it back when it is right.
+    """Open a group file in your editor; a mistake is never saved.
 
-    What is wrong is shown, and the editor reopened at the line. An edit that is given up is kept beside FILE, with
-    the ending .rej. With --group, each template is a line, and * marks the one that starts the expert.
+    The editor is $VISUAL or $EDITOR; the file is written back when it is right. What is wrong is shown, and the editor
+    reopened at the line. An edit that is given up is kept beside FILE, with the ending .rej. With --group, each
+    template is a line, and * marks the one that starts the expert.
 
     \b
     mocoop-groups edit groups.json

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 @click.option("--tokens", is_flag=True, help="Token counts before and after the class name.")
 @click.option("--json", "as_json", is_flag=True, help="The groups as one JSON object.")
 def show(path: str, group_id: str | None, tokens: bool, as_json: bool) -> None:
-    """Show the groups of a file; * marks the template that starts the expert.
+    """Show the groups of a file and how each expert starts.
+
+    * marks the template that starts the expert.
 
     \b
     mocoop-groups show groups.json
@@ -56,7 +58,7 @@ def show(path: str, group_id: str | None, tokens: bool, as_json: bool) -> None:
 @click.argument("domain", required=False)
 @json_option
 def domains(domain: str | None, as_json: bool) -> None:
-    """List the domain profiles, or say which one a text would call for and why.
+    """List the domain profiles, or say which a text calls for and why.
 
     \b
     mocoop-groups domains
@@ -117,7 +119,7 @@ def bank(aspect: str | None, search: str | None, as_json: bool) -> None:
 @force_option
 @click.option("--json", "as_json", is_flag=True, help="Print the list as JSON; a group file is JSON in any case.")
 def paper(name: str | None, out: Path | None, force: bool, as_json: bool) -> None:
-    """List the paper's own groups, or write those of one of its data sets.
+    """List the paper's own groups, or write those for a data set.
 
     \b
     mocoop-groups paper
@@ -141,7 +143,9 @@ def paper(name: str | None, out: Path | None, force: bool, as_json: bool) -> Non
 @click.argument("name", type=click.Choice(["groups", "llm"]), default="groups")
 @click.option("--path", "only_path", is_flag=True, help="Only say where it is, for an editor's settings.")
 def schema(name: str, only_path: bool) -> None:
-    """Print the JSON Schema of group files, or of a language model's settings (llm), for completion in editors.
+    """Print the JSON Schema of group files, for editors.
+
+    With llm it is that of a language model's settings. An editor that knows it completes keys and marks mistakes.
 
     \b
     mocoop-groups schema > groups.schema.json

@@ -30,11 +30,11 @@ SIZES = click.option("--sizes", is_flag=True, help="Only what needs no model.")
 @click.option("--write", is_flag=True, help="Store the figures in the file's metrics.")
 @json_option
 def stats(path: str, embedder: EmbedderOptions, sizes: bool, write: bool, as_json: bool) -> None:
-    """Tell how large the groups are, how well they hold together, and how well the router can part them.
+    """Tell how large, how close and how distinct the groups are.
 
     Cohesion is the mean cosine of a group's templates to its mean; redundancy the share of its templates that say
-    nearly what an earlier one says. A backbone adds what its router sees: the separation of the groups' means and
-    the ambiguity of its reference gate (1: all experts weighted alike). Without a model, sizes and lengths are shown.
+    nearly what an earlier one says. A backbone adds what its router sees: the separation of the groups' means and the
+    ambiguity of its reference gate (1: all experts weighted alike). Without a model, sizes and lengths are shown.
 
     \b
     mocoop-groups stats groups.json

@@ -28,10 +28,10 @@ OUT = click.Path(dir_okay=False, writable=False, path_type=Path)
 @embedder_options
 @click.option("--force", is_flag=True, help="Overwrite the picture.")
 def plot(path: str, out: Path, kind: str, embedder: EmbedderOptions, force: bool) -> None:
-    """Draw what a grouping looks like: a map of its templates, a heat map, or a dendrogram of its groups.
+    """Draw a map, a heat map or a dendrogram of a file.
 
-    A colour and a marker stand for a group; a template that starts its expert is larger and outlined. The same call
-    draws the same file.
+    The map is of its templates, the other two are of its groups. A colour and a marker stand for a group; a template
+    that starts its expert is larger and outlined. The same call draws the same file.
 
     \b
     mocoop-groups plot groups.json -o map.html

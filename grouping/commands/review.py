@@ -49,9 +49,10 @@ _WITHOUT_TERMINAL = (
 @click.option("--json", "as_json", is_flag=True, help="Print the queue as one JSON object, and ask nothing.")
 @embedder_options
 def review(path: str, only: str, again: bool, lexical: bool, as_json: bool, embedder: EmbedderOptions) -> None:
-    """Look at templates one at a time, the doubtful first: keep, drop, move, edit, undo.
+    """Look at templates one at a time, the doubtful first.
 
-    The file is saved after every key, and says what was reviewed: leave with q and go on another day.
+    Single keys keep, drop, move, edit and undo. The file is saved after every key, and says what was reviewed: leave
+    with q and go on another day.
 
     \b
     mocoop-groups review groups.json
