@@ -8,10 +8,12 @@ import sys
 from contextlib import suppress
 
 import pytest
+from group_strategies import template_texts
 from hypothesis import given
 from hypothesis import strategies as st
 
 from mocoop.errors import GroupFileError, MoCoOpError, UsageError
+from mocoop.grouping.convert.plain import text_line
 from mocoop.grouping.paper import paper_groups, paper_names
 from mocoop.grouping.pool import MOST_TEMPLATES, pool_of, read_pool
 from mocoop.groups import MAX_BYTES, load_groups
@@ -32,10 +34,48 @@ def test_line_ends_and_a_byte_order_mark_do_not_matter(written, end, mark):
     assert read_pool(written("p.txt", text)).texts == ("a {}.", "b {}.", "c {}.")
 
 
+NUMBERS = ["1. ", "23) ", "4.) ", "(5) ", "1024. ", "7.\t"]
+BULLETS = ["- ", "* ", "+ ", "\u2022 ", "\u25e6  ", "\u00b7 ", "\u2013 ", "\u2014 ", "-\t"]
+
+
 def test_list_marks_are_taken_off_and_that_is_told(written):
-    pool = read_pool(written("p.txt", "- a {}.\n* b {}.\n1. c {}.\n23) d {}.\n\u2022 e {}.\n3d {}.\n-f {}.\n"))
-    assert pool.texts == ("a {}.", "b {}.", "c {}.", "d {}.", "e {}.", "3d {}.", "-f {}.")
-    assert pool.notices == ('list marks ("- ", "1. ") were taken off 5 lines',)
+    lines = [f"{mark}{number} a {{}}." for number, mark in enumerate([*NUMBERS, *BULLETS])]
+    pool = read_pool(written("p.txt", "\n".join(lines)))
+    assert pool.texts == tuple(f"{number} a {{}}." for number in range(len(lines)))
+    assert pool.notices == ("list marks were taken off: 6 lines numbered, 9 lines with a bullet",)
+    assert read_pool(written("p.txt", "a {}.\n1. b {}.")).notices == ("list marks were taken off: 1 line numbered",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["3d {}.", "1 {}", "2 {} in a row", "3d render of a {}.", "2.5 m wide {}", "1.{}", "12345. {} of many",
+     "(2020) a {}.", "(a) {}", "-{}.", "*{}*", "19th century {}", "1: {}", "a - {}", "100% {}", "{} 1. a"],
+)  # fmt: skip
+def test_what_may_belong_to_a_template_stays(written, text):
+    pool = read_pool(written("p.txt", f"{text}\n"))
+    assert (pool.texts, pool.notices) == ((text,), ())
+
+
+@given(
+    texts=st.lists(template_texts(), min_size=1, max_size=6, unique=True), mark=st.sampled_from([*NUMBERS, *BULLETS])
+)
+def test_a_marked_list_is_the_list_without_its_marks(tmp_path_factory, texts, mark):
+    folder = tmp_path_factory.mktemp("pool")
+    lines = [text_line(text) for text in texts]
+    (folder / "bare.txt").write_text("\n".join(lines), encoding="utf-8")
+    (folder / "marked.txt").write_text("\n".join(mark + line for line in lines), encoding="utf-8")
+    assert read_pool(folder / "marked.txt").texts == read_pool(folder / "bare.txt").texts == tuple(texts)
+
+
+@pytest.mark.parametrize("command", ["import", "cluster"])
+def test_both_ways_in_tell_of_the_marks(typed, written, tmp_path, command):
+    path = written("p.txt", "1. a {}.\n2. the {} at night.\n3. some {} in fog.\n4. 1 {}\n")
+    options = {"import": [], "cluster": ["--groups", "2", "--embedder", "tfidf"]}[command]
+    done = typed(command, path, *options, "-o", tmp_path / "out.json")
+    assert done.code == 0, done.err
+    assert "list marks were taken off: 4 lines numbered" in done.err
+    held = {text for group in load_groups(tmp_path / "out.json").groups for text in group.texts}
+    assert held == {"a {}.", "the {} at night.", "some {} in fog.", "1 {}"}
 
 
 def test_a_line_in_quotes_is_taken_word_by_word(written):

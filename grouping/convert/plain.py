@@ -1,8 +1,9 @@
 """Text with one template a line, and JSON lists: the two simplest ways to hand over templates.
 
-In a text blank lines and lines that start with # are skipped, and a list's marks ("- ", "* ", "1. ") are taken off. A
-line in double quotes is read as JSON text, so that any template can be written, one that starts with # too. JSON is a
-list of texts, an object of such lists (CLIP_benchmark's form), or an object of texts.
+In a text blank lines and lines that start with # are skipped, and what only marks a list ("- ", "1. ", "2) ") is
+taken off: a number counts as a mark with a dot or bracket and a space behind it, so "3d" and "1 {}" stay. A line in
+double quotes is read as JSON text, so that any template can be written, one that starts with # or a mark too. JSON is
+a list of texts, an object of such lists (CLIP_benchmark's form), or an object of texts.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from mocoop.grouping.convert.listing import Listing, Sentence, finding, flat, re
 from mocoop.groups import MAX_BYTES
 from mocoop.strictjson import Lines, Path, pointer
 
-_MARK = re.compile(r"(?:[-*+\u2022\u2013]|\d{1,3}[.)])[ \t]+")
+_NUMBER = re.compile(r"(?:\d{1,4}(?:\.\)|[.)])|\(\d{1,3}\))[ \t]+")  # a year in brackets is no mark
+_BULLET = re.compile(r"[-*+\u2022\u2023\u25e6\u25aa\u25cf\u00b7\u2013\u2014][ \t]+")
 _QUOTED = re.compile(r'("(?:[^"\\]|\\.)*"),?')
 _FAULT_CODES = {"size": "G002", "encoding": "G003", "syntax": "G004", "depth": "G005", "number": "G006",
                 "surrogate": "G007", "duplicate": "G105"}  # fmt: skip
@@ -26,18 +28,30 @@ _FAULT_CODES = {"size": "G002", "encoding": "G003", "syntax": "G004", "depth": "
 
 def read_text(text: str, _source: str = "") -> list[Listing]:
     """The one list of a text, a template a line. Raises nothing: what a line may hold is checked later."""
-    marked = 0
+    numbered = bulleted = 0
     sentences = []
-    for number, line in enumerate(text.split("\n"), start=1):
+    for place, line in enumerate(text.split("\n"), start=1):
         bare = line.strip(" \t\r")
         if not bare or bare.startswith("#"):
             continue
-        mark = _MARK.match(bare)
-        marked += mark is not None
+        number, bullet = _NUMBER.match(bare), _BULLET.match(bare)
+        numbered += number is not None
+        bulleted += bullet is not None
+        mark = number or bullet
         said = bare[mark.end() :] if mark else bare
-        sentences.append(Sentence(_unquoted(said), number, line.index(bare) + len(bare) - len(said) + 1))
-    notices = (f'list marks ("- ", "1. ") were taken off {marked} lines',) if marked else ()
-    return [flat(sentences, "", notices)]
+        sentences.append(Sentence(_unquoted(said), place, line.index(bare) + len(bare) - len(said) + 1))
+    return [flat(sentences, "", tuple(_marks_notice(numbered, bulleted)))]
+
+
+def _marks_notice(numbered: int, bulleted: int) -> Iterator[str]:
+    """What was taken off, where anything was."""
+    told = [
+        f"{count} line{'s' if count != 1 else ''} {how}"
+        for count, how in ((numbered, "numbered"), (bulleted, "with a bullet"))
+        if count
+    ]
+    if told:
+        yield f"list marks were taken off: {', '.join(told)}"
 
 
 def text_line(text: str) -> str:
