@@ -1,0 +1,112 @@
+"""Choosing settings on validation images alone: a grid, a budget of trainings, and successive halving over seeds.
+
+All candidates are tried with the first seed, the better half of them with the second too, and so on, so that most of
+the budget goes to what may win (Jamieson and Talwalkar 2016). Ranked are the candidates that had the most seeds, by
+mean accuracy on val, then by mean loss on val, then by their order. Test images are never looked at. Nothing here
+trains: `measure` does, so that the search can be tested without it.
+
+Several trainings in one batch were measured and left out: on two CPU cores three mixtures of eight experts packed
+into one took 19.7 ms a step each, and 21.4 ms alone.
+"""
+
+from __future__ import annotations
+
+import itertools
+import random
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from mocoop.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One way to train: changes to the preset's settings, and which of the group files (by its place)."""
+
+    changes: Mapping[str, Any]
+    groups: int = 0
+
+    def __str__(self) -> str:
+        return ", ".join(f"{name}={value}" for name, value in self.changes.items()) or "as the preset says"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What one training gives on val: accuracy in percent, and mean cross-entropy in nats."""
+
+    accuracy: float
+    loss: float
+
+
+@dataclass
+class Scored:
+    """A candidate and what its trainings gave, a seed each."""
+
+    candidate: Candidate
+    results: list[Measured] = field(default_factory=list)
+
+    @property
+    def accuracy(self) -> float:
+        """Mean over its seeds, percent."""
+        return statistics.fmean(result.accuracy for result in self.results)
+
+    @property
+    def loss(self) -> float:
+        """Mean over its seeds, nats."""
+        return statistics.fmean(result.loss for result in self.results)
+
+
+Measure = Callable[[Candidate, int], Measured]  # a candidate and a seed
+
+
+def grid(values: Mapping[str, Sequence[Any]], group_files: int = 1) -> list[Candidate]:
+    """Every combination of the values, for every group file; the preset itself comes first."""
+    names = list(values)
+    combinations = itertools.product(*values.values())
+    changes = [{}, *(dict(zip(names, combination, strict=True)) for combination in combinations if names)]
+    return [Candidate(one, groups) for groups in range(max(1, group_files)) for one in changes]
+
+
+def plan(candidates: int, trainings: int, seeds: int) -> list[int]:
+    """How many candidates each seed tries, the most that the budget allows: each seed half of those before it.
+
+    Raises UsageError where the budget is not one training a seed.
+    """
+    if trainings < seeds:
+        raise UsageError(
+            f"{trainings} trainings are fewer than the {seeds} seeds", "give more --trainings, fewer --seeds"
+        )
+    for first in range(candidates, 0, -1):
+        rounds = [max(1, -(-first // 2**number)) for number in range(seeds)]
+        if sum(rounds) <= trainings:
+            return rounds
+    return [1] * seeds
+
+
+def drawn(candidates: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
+    """So many of the candidates, in their order: the first of each group file, and others drawn from the seed."""
+    if count >= len(candidates):
+        return list(candidates)
+    first = [place for place, one in enumerate(candidates) if not one.changes][:count]
+    others = [place for place in range(len(candidates)) if place not in first]
+    chosen = sorted(first + random.Random(seed).sample(others, count - len(first)))
+    return [candidates[place] for place in chosen]
+
+
+def search(
+    candidates: Sequence[Candidate], seeds: Sequence[int], trainings: int, measure: Measure, *, draw_seed: int = 0
+) -> list[Scored]:
+    """Successive halving; all candidates that were tried, the best first."""
+    rounds = plan(len(candidates), trainings, len(seeds))
+    scored = [Scored(candidate) for candidate in drawn(candidates, rounds[0], draw_seed)]
+    for seed, count in zip(seeds, rounds, strict=True):
+        for one in ranked(scored)[:count]:
+            one.results.append(measure(one.candidate, seed))
+    return ranked(scored)
+
+
+def ranked(scored: Sequence[Scored]) -> list[Scored]:
+    """The best first: most seeds, then accuracy, then loss; equals keep their order."""
+    return sorted(scored, key=lambda one: (-len(one.results), -one.accuracy, one.loss) if one.results else (0, 0, 0))

@@ -1,0 +1,70 @@
+"""The search on val: what the budget buys, who goes on, who wins."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mocoop.bench.tuning import Candidate, Measured, drawn, grid, plan, search
+from mocoop.errors import UsageError
+
+
+def test_the_grid_has_every_combination_and_the_preset_first():
+    found = grid({"lr": [0.1, 0.2], "top_k": [1, 2]}, group_files=2)
+    assert [one.groups for one in found] == [0] * 5 + [1] * 5
+    assert [dict(one.changes) for one in found[:5]] == [
+        {}, {"lr": 0.1, "top_k": 1}, {"lr": 0.1, "top_k": 2}, {"lr": 0.2, "top_k": 1}, {"lr": 0.2, "top_k": 2},
+    ]  # fmt: skip
+    assert grid({}) == [Candidate({})]
+    assert [str(one) for one in found[:2]] == ["as the preset says", "lr=0.1, top_k=1"]
+
+
+@given(st.integers(1, 60), st.integers(1, 100), st.integers(1, 5))
+def test_the_plan_keeps_the_budget_and_could_not_start_with_one_more(candidates, trainings, seeds):
+    if trainings < seeds:
+        with pytest.raises(UsageError, match="fewer than"):
+            plan(candidates, trainings, seeds)
+        return
+    rounds = plan(candidates, trainings, seeds)
+    assert len(rounds) == seeds
+    assert sum(rounds) <= trainings
+    assert all(after == max(1, -(-before // 2)) for before, after in itertools.pairwise(rounds))
+    if rounds[0] < candidates:
+        assert sum(max(1, -(-(rounds[0] + 1) // 2**number)) for number in range(seeds)) > trainings
+
+
+def test_the_better_half_goes_on_and_the_best_mean_wins():
+    asked = []
+    truth = {"a": 50.0, "b": 80.0, "c": 70.0, "d": 60.0}
+
+    def measure(candidate, seed):
+        asked.append((candidate.changes["x"], seed))
+        return Measured(truth[candidate.changes["x"]] + (15 if (candidate.changes["x"], seed) == ("c", 2) else 0), 1.0)
+
+    candidates = [Candidate({"x": name}) for name in "abcd"]
+    found = search(candidates, [1, 2], 6, measure)
+    assert asked == [("a", 1), ("b", 1), ("c", 1), ("d", 1), ("b", 2), ("c", 2)]
+    assert [one.candidate.changes["x"] for one in found] == ["b", "c", "d", "a"]
+    assert found[0].accuracy == 80
+    assert found[1].accuracy == 77.5
+
+
+def test_equal_accuracies_are_told_apart_by_the_loss_and_then_stay_in_order():
+    losses = {"a": 2.0, "b": 1.0, "c": 1.0}
+    candidates = [Candidate({"x": name}) for name in "abc"]
+    found = search(candidates, [1], 3, lambda one, _seed: Measured(50.0, losses[one.changes["x"]]))
+    assert [one.candidate.changes["x"] for one in found] == ["b", "c", "a"]
+
+
+@given(st.integers(1, 20), st.integers(1, 3), st.integers(0, 5))
+def test_a_draw_has_the_presets_of_all_files_first_and_keeps_the_order(count, files, seed):
+    candidates = grid({"lr": [1, 2, 3, 4]}, group_files=files)
+    found = drawn(candidates, count, seed)
+    assert len(found) == min(count, len(candidates))
+    places = [candidates.index(one) for one in found]
+    assert places == sorted(set(places))
+    assert sum(not one.changes for one in found) == min(files, len(found))
+    assert drawn(candidates, count, seed) == found
