@@ -122,6 +122,20 @@ def test_rewordings_pair_the_likest_texts():
     assert likeness("{} in fog.", "{} at noon") == likeness("{} at noon", "{} in fog.") < 0.7
 
 
+@given(st.text("ab {}.", max_size=12), st.text("ab {}.", max_size=12))
+def test_likeness_is_the_share_of_letter_pairs_counted_as_often_as_they_stand_there(one, other):
+    def pairs(text):
+        bare = f" {text} "
+        return [bare[place : place + 2] for place in range(len(bare) - 1)]
+
+    left, both = pairs(other), 0
+    for pair in pairs(one):
+        if pair in left:
+            left.remove(pair)
+            both += 1
+    assert likeness(one, other) == 2 * both / (len(pairs(one)) + len(pairs(other)))
+
+
 def test_one_line_counts_what_is_alike_and_leaves_out_what_a_removal_explains():
     many = edit.add(OLD, [f"{{}} no. {number}." for number in range(5)], "night")
     assert one_line(differences(OLD, many)) == "added 5 templates to night"

@@ -130,31 +130,41 @@ def group_pairs(before: Sequence[Group], after: Sequence[Group]) -> list[tuple[G
 
 def likeness(one: str, other: str) -> float:
     """How much two texts share of their letter pairs, 0 to 1, the same both ways."""
-    return _shared(_letter_pairs(one), _letter_pairs(other))
+    return _shared(*_letter_pairs([one, other]))
 
 
 def rewordings(gone: Sequence[str], came: Sequence[str]) -> dict[str, str]:
     """Which new text is which old one reworded: the likest pairs first, each text once."""
-    old, new = list(map(_letter_pairs, gone)), list(map(_letter_pairs, came))
+    pairs_of = _letter_pairs([*gone, *came])
+    old, new = pairs_of[: len(gone)], pairs_of[len(gone) :]
     scored = [(_shared(a, b), -i, -j) for i, a in enumerate(old) for j, b in enumerate(new)]
     pairs: dict[str, str] = {}
     taken: set[int] = set()
-    for score, i, j in sorted(scored, reverse=True):
-        if score >= ALIKE and gone[-i] not in pairs and j not in taken:
+    for _, i, j in sorted((one for one in scored if one[0] >= ALIKE), reverse=True):
+        if gone[-i] not in pairs and j not in taken:
             pairs[gone[-i]] = came[-j]
             taken.add(j)
     return pairs
 
 
-def _letter_pairs(text: str) -> Counter[str]:
-    bare = f" {unicodedata.normalize('NFKC', text).casefold()} "
-    return Counter(bare[place : place + 2] for place in range(len(bare) - 1))
+def _letter_pairs(texts: Sequence[str]) -> list[int]:
+    """The letter pairs of each text as the bits of one number, which two texts share in one operation.
+
+    A pair that stands twice in a text is two bits, so that what both hold is counted.
+    """
+    bits: dict[tuple[str, int], int] = {}
+    numbers = []
+    for text in texts:
+        bare = f" {unicodedata.normalize('NFKC', text).casefold()} "
+        counted = Counter(bare[place : place + 2] for place in range(len(bare) - 1))
+        held = [(pair, n) for pair, count in counted.items() for n in range(count)]
+        numbers.append(sum(1 << bits.setdefault(one, len(bits)) for one in held))
+    return numbers
 
 
-def _shared(one: Counter[str], other: Counter[str]) -> float:
+def _shared(one: int, other: int) -> float:
     """Twice what both hold, of what each holds; every text holds some, for it has its slot."""
-    both = sum(min(count, other[pair]) for pair, count in one.items() if pair in other)
-    return 2 * both / (one.total() + other.total())
+    return 2 * (one & other).bit_count() / (one.bit_count() + other.bit_count())
 
 
 def _homes(groups: Iterable[Group]) -> dict[str, str]:
