@@ -71,6 +71,18 @@ def test_a_slip_of_the_keyboard_is_a_twin_whatever_the_model_says_and_another_wo
     assert audit.embedding_problems(file_of(texts), by_angle(0, 90)) == []
 
 
+def test_a_model_that_takes_most_for_twins_is_told_once_and_asked_no_more() -> None:
+    found = audit.embedding_problems(file_of(THREE), by_angle(0, 1, 2, 3, 250, kind="backbone"), np.eye(3))
+    (problem,) = found
+    assert (problem.code, problem.path) == ("G107", ("groups",))
+    assert problem.message.startswith("3 of 5 templates are nearly the same as an earlier one by a model")
+    groups = [{**THREE[0], "templates": ["a photo of {} by night.", "a photo of {} by nightt."]}, *THREE[1:]]
+    found = audit.embedding_problems(file_of(groups), by_angle(0, 1, 2, 3, 250, kind="backbone"), np.eye(3))
+    assert [problem.path for problem in found] == [("groups",), ("groups", 0, "templates", 1)]  # letters still count
+    half = audit.embedding_problems(file_of(THREE[:2]), by_angle(0, 1, 120, 121, kind="backbone"), np.eye(2))
+    assert [problem.path for problem in half] == [("groups", 0, "templates", 1), ("groups", 1, "templates", 1, "text")]
+
+
 def test_a_template_nearer_another_group_is_told_with_both_values() -> None:
     found = audit.embedding_problems(file_of(THREE), by_angle(0, 100, 125, 150, 250))
     misfits = [problem for problem in found if problem.code == "G108"]  # and the one that it leaves alone
@@ -97,7 +109,7 @@ def test_what_is_locked_has_its_place(where: str) -> None:
 
 
 def test_a_close_call_is_not_told() -> None:
-    """The own group 0.02 farther than another: no reason to move anything."""
+    """The own group a little farther than another: no reason to move anything."""
     own = np.array([[1.0, 0, 0], [0.5, 0.5, 0.5], [0, 1.0, 0], [0, 1.0, 0.02], [-1, -1, 0]])
     space = own / np.linalg.norm(own, axis=1, keepdims=True)
     file, labels = file_of(THREE), np.array([0, 0, 1, 1, 2])

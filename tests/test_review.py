@@ -74,7 +74,7 @@ def test_a_twin_in_another_group_weighs_more_than_one_in_the_same():
 
 def test_meaning_finds_what_is_nearer_another_group():
     numpy = pytest.importorskip("numpy")
-    angles = numpy.array([0.0, 0.1, 1.0, 1.1, 2.0, 2.1, 1.05])  # the last of fog lies amid night
+    angles = numpy.array([0.0, 0.5, 1.5, 2.0, 3.0, 3.5, 1.75])  # the last of fog lies amid night
     rows = numpy.stack([numpy.cos(angles), numpy.sin(angles)], axis=1)
     space = Neighbours("m", "sentence", tuple(ALL), rows * 0.9, Embedding("m", "sentence", rows, rows))
     reasons = [doubt.reason for doubt in doubts_of(DOCUMENT, space)["{} in the thick fog."]]
@@ -82,6 +82,35 @@ def test_meaning_finds_what_is_nearer_another_group():
     assert "{} at night." not in doubts_of(DOCUMENT, space)
     settled = edit.lock(DOCUMENT, "{} in the thick fog.")
     assert "{} in the thick fog." not in doubts_of(settled, space)
+
+
+def test_a_model_that_takes_most_for_twins_raises_no_doubt_about_single_ones():
+    numpy = pytest.importorskip("numpy")
+    rows = numpy.ones((len(ALL), 1))
+    blind = Neighbours("m", "sentence", tuple(ALL), rows, Embedding("m", "sentence", rows, rows), by_wording())
+    assert doubts_of(DOCUMENT, blind) == doubts_of(DOCUMENT, by_wording())
+
+
+@pytest.mark.parametrize("choice", [None, EmbedderChoice(embedder="tfidf"), EmbedderChoice(backbone="miniclip")])
+def test_what_comes_later_gets_a_place_among_the_neighbours(choice):
+    """As it would have, had it been there from the start."""
+    came = ["{} in dense fog.", "{} by night."]
+    later = neighbours_of(DOCUMENT, choice).joined([*ALL, *came])
+    document = edit.add(edit.add(DOCUMENT, came[:1], "fog"), came[1:], "night")
+    whole = neighbours_of(document, choice)
+    there = {*ALL, *came}
+    for text in there:
+        here = later.nearest(text, there)
+        assert [near.text for near in here] == [near.text for near in whole.nearest(text, there)]
+        assert [near.similarity for near in here] == pytest.approx([n.similarity for n in whole.nearest(text, there)])
+    assert later.joined(ALL) is later
+
+
+def test_given_vectors_have_none_for_what_comes_later(tmp_path):
+    numpy = pytest.importorskip("numpy")
+    numpy.savez(tmp_path / "v.npz", vectors=numpy.eye(len(ALL)))
+    space = neighbours_of(DOCUMENT, EmbedderChoice(embedder=str(tmp_path / "v.npz")))
+    assert space.joined(["{} that came later."]).nearest("{} that came later.", set(ALL)) == []
 
 
 def test_wording_serves_where_no_sentence_model_is_at_hand_and_nothing_else_was_asked(monkeypatch):
@@ -334,6 +363,7 @@ def test_wording_is_edited_in_place_and_a_wrong_one_is_refused(path):
         press(person, "e", ("words: ", "\x15no slot"))
         person.expect("the template has no slot")
         press(person, "e", ("words: ", " It"))  # typed after what stands there
+        person.expect("{} in thick fog. It  (fog)")  # near the next one
         press(person, "e", ("words: ", ""))
         person.expect("nothing changed")
         press(person, "D", ("why? ", "same as the other"))

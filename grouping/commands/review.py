@@ -163,10 +163,14 @@ class _Screen:
 
     def _save(self, after: Session) -> None:
         from mocoop.grouping.editing.inplace import write_bytes
+        from mocoop.grouping.keep import texts_of
 
         if after.data != self.opened.data:
             self.opened = write_bytes(self.opened.path, after.data, before=self.opened.data)
         self.session = after
+        self.neighbours = self.neighbours.joined(
+            [text for group in after.document["groups"] for text in texts_of(group)]
+        )
 
     def _actions(self) -> dict[str, Callable[[Session], Session | None]]:
         from mocoop.grouping.editing import review

@@ -7,7 +7,7 @@ tells that a template is nearer another group: the wording of a group says littl
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -44,7 +44,7 @@ class Doubt(NamedTuple):
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The templates of a file in a space. Texts that came later have no place in it, and no neighbours."""
+    """The templates of a file in a space. Texts that came later have no place in it until `joined` gives them one."""
 
     name: str
     kind: str
@@ -52,6 +52,7 @@ class Neighbours:
     rows: Any  # (T, D), of length 1
     embedding: Embedding | None = None
     spelling: Neighbours | None = None  # the same by letters: a slip of the keyboard looks like another word to meaning
+    choice: EmbedderChoice | None = None  # how the rows were made; None: by letters
 
     def nearest(self, text: str, among: set[str], most: int = 3) -> list[Near]:
         """The texts most alike among those that are still there; of equals, the earlier one."""
@@ -62,6 +63,31 @@ class Neighbours:
         order = map(int, (-similarities.round(6)).argsort(kind="stable"))
         others = (other for other in order if other != place and self.texts[other] in among)
         return [Near(self.texts[other], float(similarities[other])) for other in islice(others, most)]
+
+    def joined(self, texts: Sequence[str]) -> Neighbours:
+        """The same with texts that came later; what has no way to a place, as vectors that were given, stays without.
+
+        Raises as `neighbours_of` does. The doubts are not looked for anew: `embedding` is of the texts before.
+        """
+        new = [text for text in texts if text not in self._places]
+        if not new or self.kind == "vectors":
+            return self
+        every = (*self.texts, *new)
+        spelling = self.spelling.joined(new) if self.spelling else None
+        return replace(self, texts=every, rows=self._rows(every, new), spelling=spelling)
+
+    def _rows(self, every: Sequence[str], new: Sequence[str]) -> Any:
+        """The rows of all texts. To letters and wording each text changes the columns; to a model it is one row."""
+        import numpy as np
+
+        from mocoop.grouping.clustering.embed import embed
+        from mocoop.grouping.measuring.measures import letter_rows
+
+        if self.choice is None:
+            return letter_rows(every)
+        if self.kind == "tfidf":
+            return embed(every, self.choice).vectors
+        return np.concatenate([self.rows, embed(new, self.choice).vectors])
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -83,7 +109,7 @@ def neighbours_of(document: Document, choice: EmbedderChoice | None) -> Neighbou
 
         try:
             embedding = embed(texts, choice)
-            return Neighbours(embedding.name, embedding.kind, texts, embedding.vectors, embedding, letters)
+            return Neighbours(embedding.name, embedding.kind, texts, embedding.vectors, embedding, letters, choice)
         except UsageError:
             if choice.embedder != "auto" or choice.backbone or choice.sentence_model:
                 raise
@@ -94,22 +120,32 @@ def doubts_of(document: Document, neighbours: Neighbours) -> dict[str, list[Doub
     """The doubts about each template that has any: almost the same as another, misplaced, or with a warning."""
     found: dict[str, list[Doubt]] = {}
     homes = {text: group["id"] for group in document["groups"] for text in texts_of(group)}
-    there = set(homes)
+    there, clear = set(homes), _tells_apart(neighbours)
+    spaces = [space for space in (neighbours if clear else None, neighbours.spelling) if space]
     for text, group_id in homes.items():
-        doubts = _almost_same(text, group_id, homes, there, neighbours)
+        doubts = _almost_same(text, group_id, homes, there, spaces)
         if doubts:
             found[text] = doubts
-    for text, doubt in [*_misplaced(document, homes, neighbours), *_warned(document)]:
+    misplaced = _misplaced(document, homes, neighbours) if clear else []
+    for text, doubt in [*misplaced, *_warned(document)]:
         found.setdefault(text, []).append(doubt)
     return found
 
 
+def _tells_apart(neighbours: Neighbours) -> bool:
+    """Whether most templates differ in this space; else it says nothing of single ones."""
+    from mocoop.grouping.measuring.audit import meaning_twins
+
+    embedding = neighbours.embedding
+    return embedding is None or meaning_twins(embedding, neighbours.texts) is not None
+
+
 def _almost_same(
-    text: str, group_id: str, homes: dict[str, str], there: set[str], neighbours: Neighbours
+    text: str, group_id: str, homes: dict[str, str], there: set[str], spaces: Sequence[Neighbours]
 ) -> list[Doubt]:
     from mocoop.grouping.measuring.audit import SAME_LETTERS, TWINS
 
-    for space in filter(None, (neighbours, neighbours.spelling)):
+    for space in spaces:
         least = SAME_LETTERS if space.kind == LETTERS else TWINS[space.kind]
         near = space.nearest(text, there, most=1)
         if near and near[0].similarity >= least:

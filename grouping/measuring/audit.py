@@ -15,13 +15,16 @@ from mocoop.grouping.measuring import measures
 
 if TYPE_CHECKING:
     from mocoop.grouping.clustering.embed import Embedding
-    from mocoop.grouping.measuring.measures import Array, Labels
+    from mocoop.grouping.measuring.measures import Array, Labels, Twin
     from mocoop.groups import Group, GroupFile
     from mocoop.strictjson import Path
 
 TWINS = {"backbone": 0.97, "sentence": 0.92, "tfidf": 0.95, "vectors": 0.97}  # cosine from which two say the same
 SAME_LETTERS = 0.90  # of the letter pairs; slips of the keyboard lie above, "at sunset" and "at sunrise" below
-NEARER = 0.05  # by how much another group must be nearer than the own: closer calls say nothing
+NEARER = 0.15  # by how much another group must be nearer than the own: closer calls are as often wrong as right
+MOST = (
+    0.5  # the share of templates with a twin above which a model tells too little apart to be asked about single ones
+)
 SAME_MEANS = 0.98
 
 
@@ -34,11 +37,20 @@ def embedding_problems(file: GroupFile, embedding: Embedding, means: Array | Non
     labels = group_labels(file)
     if means is None:
         means = measures.group_sums(embedding.vectors, labels)
+    twins = meaning_twins(embedding, template_texts(file))
+    if twins is None:
+        return [_blurred(file, embedding), *_twins(file, embedding, []), *_alike(file, embedding, unit(means))]
     return [
-        *_twins(file, embedding),
+        *_twins(file, embedding, twins),
         *_misfits(file, embedding, labels),
         *_alike(file, embedding, unit(means)),
     ]
+
+
+def meaning_twins(embedding: Embedding, texts: Sequence[str]) -> list[Twin] | None:
+    """Templates that a model takes for nearly the same; None where it takes most of them so, and tells nothing."""
+    found = measures.twins(embedding.vectors, texts, TWINS[embedding.kind])
+    return None if len(found) > MOST * len(texts) else found
 
 
 def template_texts(file: GroupFile) -> list[str]:
@@ -62,10 +74,20 @@ def template_paths(file: GroupFile) -> list[Path]:
     ]
 
 
-def _twins(file: GroupFile, embedding: Embedding) -> Iterator[Problem]:
+def _blurred(file: GroupFile, embedding: Embedding) -> Problem:
+    """One finding for the file where single ones would name most of its templates."""
+    texts = template_texts(file)
+    count = len(measures.twins(embedding.vectors, texts, TWINS[embedding.kind]))
+    message = (
+        f"{count} of {len(texts)} templates are nearly the same as an earlier one by {embedding.name}: it hardly tells "
+        "these templates apart, so nothing is said of single ones"
+    )
+    return Problem("G107", ("groups",), message, "compare by another model; a router that sees by this one is as blind")
+
+
+def _twins(file: GroupFile, embedding: Embedding, by_meaning: Sequence[Twin]) -> Iterator[Problem]:
     """By meaning, and by letters where the meaning was not enough: a slip of the keyboard looks like another word."""
     texts, paths, homes = template_texts(file), template_paths(file), _homes(file)
-    by_meaning = measures.twins(embedding.vectors, texts, TWINS[embedding.kind])
     seen = {twin.later for twin in by_meaning}
     by_letters = [
         twin for twin in measures.twins(measures.letter_rows(texts), texts, SAME_LETTERS) if twin.later not in seen
