@@ -35,7 +35,7 @@ _PACKAGES = (  # distribution, module, what needs it, how to get it
         "pip install sentence-transformers",
     ),
     ("scikit-learn", "sklearn", "cluster", "pip install scikit-learn"),
-    ("scipy", "scipy", "diff, cluster", "pip install scipy"),
+    ("scipy", "scipy", "cluster, plot", "pip install scipy"),
     ("matplotlib", "matplotlib", "plot", "pip install matplotlib"),
     ("PyYAML", "yaml", "import from YAML", "pip install PyYAML"),
 )

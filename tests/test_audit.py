@@ -67,8 +67,9 @@ def test_a_slip_of_the_keyboard_is_a_twin_whatever_the_model_says_and_another_wo
     ]
     (problem,) = audit.embedding_problems(file_of(texts), by_angle(0, 90))
     assert (problem.code, "% of their letter pairs shared" in problem.message) == ("G107", True)
-    texts = [{"id": "plain", "templates": ["a photo of the {} at sunrise.", "a photo of the {} at sunset."]}]
-    assert audit.embedding_problems(file_of(texts), by_angle(0, 90)) == []
+    for other in (["{} at sunrise.", "{} at sunset."], ["a satellite image of {}.", "a hazy satellite image of {}."]):
+        texts = [{"id": "plain", "templates": [f"a photograph or {text}" for text in other]}]
+        assert audit.embedding_problems(file_of(texts), by_angle(0, 90)) == []
 
 
 def test_a_model_that_takes_most_for_twins_is_told_once_and_asked_no_more() -> None:

@@ -65,6 +65,16 @@ def test_doubts_name_twins_and_warnings():
     assert [doubt.reason[:4] for doubt in doubts["{} in  mist."]] == ["G114"]
 
 
+def test_a_word_more_is_no_slip_of_the_keyboard():
+    document = {**DOCUMENT, "groups": [{"id": "far", "templates": ["a satellite image of {}."]}]}
+    document = edit.add(document, ["a hazy satellite image of {}.", "a hazy satelite image of {}."], "far")
+    doubts = doubts_of(document, by_wording(document))
+    assert {text: found[0].other for text, found in doubts.items()} == {
+        "a hazy satellite image of {}.": "a hazy satelite image of {}.",
+        "a hazy satelite image of {}.": "a hazy satellite image of {}.",
+    }
+
+
 def test_a_twin_in_another_group_weighs_more_than_one_in_the_same():
     document = {**DOCUMENT, "groups": [*DOCUMENT["groups"], {"id": "haze", "templates": ["{} In thick fog"]}]}
     (doubt, *_) = doubts_of(document, by_wording(document))["{} In thick fog"]

@@ -143,16 +143,16 @@ def _tells_apart(neighbours: Neighbours) -> bool:
 def _almost_same(
     text: str, group_id: str, homes: dict[str, str], there: set[str], spaces: Sequence[Neighbours]
 ) -> list[Doubt]:
-    from mocoop.grouping.measuring.audit import SAME_LETTERS, TWINS
+    from mocoop.grouping.measuring.audit import SAME_LETTERS, TWINS, as_many_words
 
     for space in spaces:
-        least = SAME_LETTERS if space.kind == LETTERS else TWINS[space.kind]
-        near = space.nearest(text, there, most=1)
-        if near and near[0].similarity >= least:
-            other = near[0].text
-            apart = homes[other] != group_id
-            where = f" in {homes[other]}" if apart else ""
-            return [Doubt(f'almost the same as "{other}"{where}', 3.0 if apart else 2.0, other)]
+        by_letters = space.kind == LETTERS
+        least = SAME_LETTERS if by_letters else TWINS[space.kind]
+        for other, similarity in space.nearest(text, there):
+            if similarity >= least and (as_many_words(text, other) or not by_letters):
+                apart = homes[other] != group_id
+                where = f" in {homes[other]}" if apart else ""
+                return [Doubt(f'almost the same as "{other}"{where}', 3.0 if apart else 2.0, other)]
     return []
 
 

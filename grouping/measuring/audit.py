@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from mocoop.findings import Problem, quote
 from mocoop.grouping.clustering.embed import unit
 from mocoop.grouping.measuring import measures
+from mocoop.templatetext import folded
 
 if TYPE_CHECKING:
     from mocoop.grouping.clustering.embed import Embedding
@@ -53,6 +54,11 @@ def meaning_twins(embedding: Embedding, texts: Sequence[str]) -> list[Twin] | No
     return None if len(found) > MOST * len(texts) else found
 
 
+def as_many_words(one: str, other: str) -> bool:
+    """Whether two texts with the same letters may say the same: a word more ("hazy") does not look like a slip."""
+    return len(folded(one).split()) == len(folded(other).split())
+
+
 def template_texts(file: GroupFile) -> list[str]:
     """All templates of a file, in order."""
     return [text for group in file.groups for text in group.texts]
@@ -90,7 +96,9 @@ def _twins(file: GroupFile, embedding: Embedding, by_meaning: Sequence[Twin]) ->
     texts, paths, homes = template_texts(file), template_paths(file), _homes(file)
     seen = {twin.later for twin in by_meaning}
     by_letters = [
-        twin for twin in measures.twins(measures.letter_rows(texts), texts, SAME_LETTERS) if twin.later not in seen
+        twin
+        for twin in measures.twins(measures.letter_rows(texts), texts, SAME_LETTERS)
+        if twin.later not in seen and as_many_words(texts[twin.later], texts[twin.earlier])
     ]
     how = ((by_meaning, f"cosine {{:.3f}} by {embedding.name}"), (by_letters, "{:.0%} of their letter pairs shared"))
     for twins, words in how:
