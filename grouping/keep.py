@@ -29,6 +29,7 @@ class Kept:
     excluded: frozenset[str] = frozenset()  # folded texts
     present: frozenset[str] = frozenset()  # what the earlier file held: never meant by an exclusion of its twin
     document: dict[str, Any] = field(default_factory=dict)  # top-level keys to carry over
+    inits: dict[str, str] = field(default_factory=dict)  # of the anchored groups as they were, which may come back
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -85,7 +86,10 @@ class Kept:
     def _with_anchors(self, groups: list[Group], per_group: int | None) -> list[Group]:
         new = {group["id"]: group for group in groups}
         anchors = {group["id"]: group for group in self.anchored}
-        merged = [_joined(anchors[id_], group, per_group) if id_ in anchors else group for id_, group in new.items()]
+        merged = [
+            _joined(anchors[id_], group, per_group, self.inits.get(id_)) if id_ in anchors else group
+            for id_, group in new.items()
+        ]
         return [*merged, *(anchor for id_, anchor in anchors.items() if id_ not in new)]
 
     def _bounded(self, groups: list[Group], count: int | None) -> list[Group]:
@@ -108,9 +112,11 @@ def kept_of(file: GroupFile | None) -> Kept:
     carried = {key: value for key, value in file.document.items() if key.startswith(("x-", "_comment", "$schema"))}
     if excluded:
         carried["excluded"] = excluded
+    anchored_ids = {group["id"] for group in anchored}
+    inits = {g["id"]: g.get("init") or texts_of(g)[0] for g in groups if g["id"] in anchored_ids}
     out = {entry["text"] for entry in excluded}
     present = frozenset(text for group in groups for text in texts_of(group)) - out
-    return Kept(locked, anchored, frozenset(map(folded, out)), present, carried)
+    return Kept(locked, anchored, frozenset(map(folded, out)), present, carried, inits)
 
 
 def text_of(item: Any) -> str:
@@ -140,7 +146,8 @@ def _locked_part(group: Group) -> Group | None:
     return {**part, "reviewed": False, SEEN: list(texts_of(part))} if part.get("reviewed") else part
 
 
-def _joined(anchor: Group, new: Group, per_group: int | None) -> Group:
-    """The anchor's words about the group, its locked templates, then new ones."""
+def _joined(anchor: Group, new: Group, per_group: int | None, init: str | None) -> Group:
+    """The anchor's words about the group, its locked templates, then new ones; its earlier init where that is there."""
     room = None if per_group is None else max(per_group - len(anchor["templates"]), 0)
-    return {**new, **anchor, "templates": [*anchor["templates"], *new["templates"][:room]]}
+    joined = {**new, **anchor, "templates": [*anchor["templates"], *new["templates"][:room]]}
+    return {**joined, "init": init} if init in texts_of(joined) else joined

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from mocoop.grouping.keep import SEEN, Kept, kept_of, with_templates
+from mocoop.grouping.keep import SEEN, Kept, kept_of, texts_of, with_templates
 from mocoop.groups import dump_groups, parse_groups
 
 LOCKED = {
@@ -61,6 +61,16 @@ def test_locked_templates_come_first_in_the_group_of_their_id():
     assert snow["templates"] == [{"text": "{} on ice.", "locked": True}, "{} covered in snow."]
     assert snow["title"] == "Winter"
     assert snow["init"] == "{} on ice."  # its old init was not locked, and is gone
+
+
+def test_an_init_that_comes_back_stays_the_init_though_another_is_locked():
+    woven = kept().weave([group("snow", "{} covered in snow.", "{} in snow.")])
+    snow = next(g for g in woven if g["id"] == "snow")
+    assert texts_of(snow) == ("{} on ice.", "{} covered in snow.", "{} in snow.")
+    assert snow["init"] == "{} in snow."
+    first = [{"id": "snow", "templates": ["{} in snow.", {"text": "{} on ice.", "locked": True}]}]  # init by its place
+    woven = kept(groups=first).weave([group("snow", "{} in snow.")])
+    assert woven[0]["init"] == "{} in snow."
 
 
 def test_what_joins_a_reviewed_group_is_not_reviewed():
