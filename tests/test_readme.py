@@ -1,7 +1,8 @@
-"""The README keeps its word: its commands exist with the options it uses, and its tree names every module."""
+"""README and docs keep their word: their commands exist with the options used, their tables say what the code says."""
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
@@ -10,29 +11,36 @@ import click
 import pytest
 
 from mocoop.commands import mocoop
+from mocoop.findings import RULES
 from mocoop.grouping.commands import groups
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+GUIDE = (ROOT / "docs" / "groups.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 LINKS = {"grouping", "templates", "schemas"}
 
 
-def code_blocks():
+def code_blocks(page=README):
     """The text between each pair of fences."""
-    return re.split(r"^```.*\n", README, flags=re.MULTILINE)[1::2]
+    return re.split(r"^```.*\n", page, flags=re.MULTILINE)[1::2]
 
 
-def code_lines():
+def code_lines(page=README):
     """Lines of code blocks, with continued lines joined."""
-    return [line for block in code_blocks() for line in block.replace("\\\n", " ").splitlines()]
+    return [line for block in code_blocks(page) for line in block.replace("\\\n", " ").splitlines()]
 
 
-def commands():
-    shown = (line.removeprefix("$ ").strip() for line in code_lines())
+def commands(page=README):
+    shown = (line.removeprefix("$ ").strip() for line in code_lines(page))
     return sorted({line for line in shown if re.match(r"mocoop(-groups)? [a-z]", line)})
 
 
-@pytest.mark.parametrize("line", commands())
+def all_commands():
+    return sorted({line for path in PAGES for line in commands(path.read_text(encoding="utf-8"))})
+
+
+@pytest.mark.parametrize("line", all_commands())
 def test_every_command_shown_parses(line):
     name, *arguments = shlex.split(line.split("|")[0], comments=True)
     group = mocoop if name == "mocoop" else groups
@@ -64,6 +72,29 @@ def test_make_has_the_targets_it_names():
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
-def test_its_links_lead_somewhere():
-    for link in re.findall(r"\]\((?!http|#)([^)]+)\)", README):
-        assert (ROOT / link).exists(), link
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+def test_links_lead_somewhere(path):
+    for link in re.findall(r"\]\((?!http|#)([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
+        assert (path.parent / link).exists(), link
+
+
+def test_the_guide_has_the_table_of_findings_as_it_is():
+    rows = re.findall(r"^\| (G\d{3}) \| (\w+) \| (.+) \|$", GUIDE, flags=re.MULTILINE)
+    assert rows == [(code, rule.severity, rule.meaning) for code, rule in RULES.items()]
+
+
+@pytest.mark.parametrize(
+    ("heading", "name"),
+    [
+        ("The file", None),
+        ("A group", "group"),
+        ("A template that is an object", "templateObject"),
+        ("An excluded template", "excluded"),
+    ],
+)
+def test_the_guide_explains_each_key_of_the_format(heading, name):
+    schema = json.loads((ROOT / "schemas" / "groups.v1.json").read_text(encoding="utf-8"))
+    shape = schema["$defs"][name] if name else schema
+    part = GUIDE.split(f"### {heading}\n")[1].split("\n#")[0]
+    rows = re.findall(r"^\| `(\S+)` \| (yes)? ?\| .+ \|$", part, flags=re.MULTILINE)
+    assert rows == [(key, "yes" if key in shape["required"] else "") for key in shape["properties"]]
