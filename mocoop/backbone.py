@@ -10,7 +10,7 @@ import contextlib
 import functools
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -222,8 +222,3 @@ def _load_miniclip(pretrained: str | None, device: torch.device, precision: str)
         vocabulary=weights.seen_tokens(),
         stand_in=True,
     )
-
-
-def texts_of(groups: Sequence[Sequence[str]], classnames: Sequence[str]) -> list[str]:
-    """Every text a training reads: templates and class names, to look for unknown words in."""
-    return [*(template for group in groups for template in group), *classnames]

@@ -181,6 +181,7 @@ def evaluate(
     from mocoop.data.sources import open_dataset
     from mocoop.data.splits import Half
     from mocoop.evaluate import evaluate as evaluate_run
+    from mocoop.evaluate import unnameable
     from mocoop.plots import draw_run
     from mocoop.printing import evaluation_record, print_evaluation
     from mocoop.progress import training_progress
@@ -193,6 +194,8 @@ def evaluate(
         split_seed=opened.info["split_seed"],
         follow_links=options["follow_links"],
     )
+    chosen = cast("list[Half]", list(dict.fromkeys(parts or (opened.info["classes"],))))
+    impossible = unnameable(opened, dataset, chosen)
     with training_progress() as listener:
         listener.stage("loading the backbone")
         backbone = _backbone_of(opened, options)
@@ -201,7 +204,7 @@ def evaluate(
             evaluate_run(
                 opened,
                 dataset,
-                classes=cast(Half, part),
+                classes=part,
                 backbone=backbone,
                 cache=_cache(options["no_cache"]),
                 on_bad_image=options["on_bad_image"],
@@ -209,9 +212,10 @@ def evaluate(
                 baselines=baselines,
                 listener=listener,
             )
-            for part in dict.fromkeys(parts or (opened.info["classes"],))
+            for part in chosen
+            if part not in impossible
         ]
-    record = evaluation_record(opened, dataset.name, evaluations)
+    record = evaluation_record(opened, dataset.name, evaluations, impossible)
     if as_json:
         _print_json(record)
     else:
@@ -260,7 +264,7 @@ def predict(
         for prediction in found:
             click.echo(json.dumps(prediction, ensure_ascii=False))
     else:
-        print_predictions(found)
+        print_predictions(found, experts=len(opened.group_ids) > 1)
 
 
 @mocoop.command(short_help="Show what a run learned, from what and how.")
@@ -352,7 +356,7 @@ def _training_plan(options: dict[str, Any]) -> TrainingPlan:
     from mocoop.methods import method_named
     from mocoop.training import TrainingPlan
 
-    unused = method_named(method).unused(list(changes))
+    unused = method_named(method).unused(list(changes), config)
     if options["groups"] is not None and not method_named(method).reads_groups:
         unused.append("a group file")
     if unused:

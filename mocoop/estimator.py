@@ -28,7 +28,7 @@ from mocoop.errors import ConfigError, DataError, UsageError
 from mocoop.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.hard_features import text_cache
 from mocoop.inputs import Inputs, cached_batches, files_sha256, online_batches
-from mocoop.methods import Samples, method_named
+from mocoop.methods import Method, Samples, method_named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -100,7 +100,6 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             GroupFileError, ConfigError, BackboneError: parameters that cannot be used.
             TrainingStopped: a loss that is not finite.
         """
-        from mocoop.backbone import texts_of
         from mocoop.fitting import fit
         from mocoop.run import new_record
 
@@ -109,7 +108,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         images = _at_hand(X)
         classes, encoded = _labels(y)
         names, notes = self._names(classes)
-        groups = method.groups(_groups(self.groups, names) if self.groups is not None else None, config)
+        given = _groups(self.groups, names) if self.groups is not None and method.reads_groups else None
+        groups = method.groups(given, config)
         backbone = self._open_backbone(config)
         shots = int(np.bincount(encoded).max())
         epochs = config.epochs_for(shots)
@@ -126,7 +126,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             groups=groups,
             groups_name=None,
             data={"name": "fit(X, y)", "images": len(encoded), "skipped": [], "notes": notes, **data},
-            unknown_words=backbone.unknown_words(texts_of([group.texts for group in groups.groups], names)),
+            unknown_words=backbone.unknown_words(method.texts(config, groups, names)),
         ) | {"labels": [label.item() if isinstance(label, np.generic) else label for label in classes]}
         fitted = fit(
             backbone,
@@ -140,7 +140,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             samples=samples,
             text_cache=text_cache() if self.cache else None,
         )
-        for note in (*notes, *fitted.notes):
+        for note in (*self._unused(method, config), *notes, *fitted.notes):
             warnings.warn(note, UserWarning, stacklevel=2)
         self._fitted, self._record, self._groups, self._backbone = fitted, record, groups, backbone
         self._use(classes, names)
@@ -201,14 +201,15 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         run = Run.open(Path(path))
         stored = run.info["backbone"]
         labels = run.info.get("labels", list(run.classnames))
+        changes = {name: run.config.to_dict()[name] for name in run.method.read(run.config)}
         loaded = cls(
-            run.groups,
+            run.groups if run.method.reads_groups else None,
             method=run.config.method,
             backbone=stored["name"],
             pretrained=stored["pretrained"],
             quick_gelu=stored["quick_gelu"] if stored["pretrained"] else None,
             preset=run.config.preset,
-            settings=run.config.to_dict(),
+            settings=changes,
             class_names=dict(zip(labels, run.classnames, strict=True)),
             seed=run.info["seed"],
             device=device,
@@ -238,9 +239,13 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _use(self, labels: NDArray[Any], names: Sequence[str]) -> None:
         fitted: Fitted = self._fitted
         method = method_named(fitted.learned.config.method)
-        known = tuple(names) == fitted.classnames and fitted.class_features is not None
-        backbone = None if known else self._ready_backbone()
-        features = fitted.class_features if backbone is None else method.class_features(fitted.learned, names, backbone)
+        known = tuple(names) == fitted.classnames
+        if not known:
+            method.check_classes(fitted.learned, names)
+        backbone = self._ready_backbone() if not known or method.conditional else None
+        features = fitted.class_features
+        if not known and backbone is not None:
+            features = method.class_features(fitted.learned, names, backbone)
         self._classifier = method.predictor(fitted.learned, names, features, backbone)
         self.classes_, self.class_names_ = labels, tuple(names)
         self.n_features_in_ = int(self._record["backbone"]["embed_dim"])
@@ -285,6 +290,13 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             raise ConfigError(f"seed is {self.seed!r}", "give a whole number of 0 or more")
         config = preset(self.preset, settings.pop("method", self.method), **settings)
         return method_named(config.method).settle(config)
+
+    def _unused(self, method: Method, config: Config) -> list[str]:
+        """A note of what was given and changes nothing, as `mocoop train` says it."""
+        unused = method.unused(list(self.settings or {}), config)
+        if self.groups is not None and not method.reads_groups:
+            unused.append("groups")
+        return [f"the method {method.name} does not use {', '.join(unused)}"] if unused else []
 
     def _names(self, classes: NDArray[Any]) -> tuple[tuple[str, ...], list[str]]:
         keys = [str(label) for label in classes]

@@ -5,18 +5,21 @@ B images, C classes, E experts. Accuracy is top-1 in percent. Selection on test 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from mocoop.baselines import percent_right, training_free
+from mocoop.baselines import ENSEMBLE, ONE_TEMPLATE, percent_right, training_free
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.features import BadImages, FeatureCache
 from mocoop.data.splits import Half, choose_classes
+from mocoop.data.templates import PLAIN
 from mocoop.errors import DataError
 from mocoop.hard_features import text_cache
 from mocoop.inputs import Inputs, load_inputs
+from mocoop.methods.base import one_group
 from mocoop.trainer import Listener
 
 if TYPE_CHECKING:
@@ -79,14 +82,17 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate on the test split; `classes` defaults to those trained on.
 
-    `baselines` adds what the group file's templates reach on the same images with nothing learned.
+    `baselines` adds what the group file's templates reach on the same images with nothing learned; for a method that
+    reads no groups, what the data set's own template reaches.
 
     Raises:
-        DataError: no test images, other classes than those of the training, or too many unreadable images.
+        DataError: no test images, other classes than those of the training, classes that the method cannot name, or
+            too many unreadable images.
     """
     chosen = classes or run.info["classes"]
     _check_classes(run, dataset)
     part = choose_classes(dataset, chosen)
+    run.method.check_classes(run.learned, part.classnames)
     if not part.test:
         raise DataError(f"{dataset.name} has no test images of the {chosen} classes", "add a test split")
     backbone = backbone or run.load_backbone()
@@ -119,20 +125,34 @@ def evaluate(
 def _training_free(
     run: Run, part: Dataset, inputs: Inputs, backbone: Backbone, cache: FeatureCache | None
 ) -> dict[str, float]:
-    """With the backbone as it was before any LayerNorm of it was tuned."""
+    """With the backbone as it was before any LayerNorm of it was tuned; only what the templates there are allow."""
+    mine = run.method.reads_groups
+    groups = run.groups if mine else one_group([run.config.template or PLAIN], domain=run.groups.domain)
     if run.learned.layer_norms:
         backbone = run.load_backbone(str(backbone.device), precision=backbone.precision, tuned=False)
         inputs = load_inputs(backbone, part, inputs.examples, cache=cache)
     found = training_free(
         backbone,
-        run.groups,
+        groups,
         part.classnames,
         inputs.normalised(backbone.device)[0],
         inputs.labels,
-        top_k=run.config.top_k,
+        top_k=min(run.config.top_k, len(groups.groups)),
         cache=None if cache is None else text_cache(),
     )
-    return found.accuracy
+    if len(groups.groups) > 1:
+        return found.accuracy
+    return {name: found.accuracy[name] for name in ((ONE_TEMPLATE, ENSEMBLE) if mine else (ONE_TEMPLATE,))}
+
+
+def unnameable(run: Run, dataset: Dataset, classes: Sequence[Half]) -> dict[Half, str]:
+    """Which of some sets of classes the run cannot name, and why; empty where it can name none of them.
+
+    So the others can be measured still, and `evaluate` refuses where there are no others.
+    """
+    reasons = {part: run.method.why_not(run.learned, choose_classes(dataset, part).classnames) for part in classes}
+    found = {part: reason for part, reason in reasons.items() if reason}
+    return found if len(found) < len(reasons) else {}
 
 
 def harmonic_mean(base: float, new: float) -> float:

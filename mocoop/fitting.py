@@ -109,9 +109,8 @@ def fit(
         listener.stage("training")
         trainer.run(listener, checkpoints)
         history.extend(trainer.history)
-        if method.name == "mocoop":
-            for note in _warnings(history, trainer.steps_per_epoch, len(groups.groups), config):
-                notice(note)
+        for note in _warnings(history, trainer.steps_per_epoch, len(groups.groups), config):
+            notice(note)
 
     learned = method.learn(task, loop)
     return Fitted(
@@ -127,7 +126,7 @@ def fit(
 def _warnings(history: Sequence[StepLog], steps_per_epoch: int, experts: int, config: Config) -> tuple[str, ...]:
     """What a person should know of how the router ended."""
     last = history[-steps_per_epoch:]
-    if not last or experts < 2:
+    if not last or experts < 2 or config.routing != "learned":
         return ()
     router = sum(log.router_loss for log in last) / len(last)
     entropy = sum(log.gate_entropy for log in last) / len(last)

@@ -33,12 +33,15 @@ def predict_images(
 ) -> Iterator[dict[str, Any]]:
     """One dictionary an image, in order: `path`, `class`, `probability`, `top_k`, `experts`.
 
-    `experts` are those chosen, the heaviest first, each with its weight and its group's templates. With "skip" an
-    unreadable image gives `path` and `error` instead. `classnames` may name other classes than those trained on.
+    `experts` are those chosen, the heaviest first, each with its weight and its group's templates; none where there is
+    one prompt for all images, or no prompt. With "skip" an unreadable image gives `path` and `error` instead.
+    `classnames` may name other classes than those trained on. Raises DataError for those that cannot be named.
     """
+    if classnames is not None:
+        run.method.check_classes(run.learned, classnames)
     backbone = backbone or run.load_backbone()
     classifier = run.classifier(classnames, backbone)
-    templates = {group.id: list(group.texts) for group in run.groups.groups}
+    templates = {group.id: list(group.texts) for group in run.groups.groups} if len(run.group_ids) > 1 else {}
     remaining = iter(paths)
     while chunk := list(islice(remaining, batch_size)):
         examples = [Example(path, 0) for path in chunk]
@@ -74,7 +77,7 @@ def _describe(
         {"class": classifier.classnames[c], "probability": round(p, 6)}
         for p, c in zip(best.values.tolist(), best.indices.tolist(), strict=True)
     ]
-    order = [e for e in gate.argsort(descending=True).tolist() if gate[e] > 0]
+    order = [e for e in gate.argsort(descending=True).tolist() if gate[e] > 0] if templates else []
     ids = classifier.group_ids
     experts = [{"id": ids[e], "weight": round(float(gate[e]), 6), "templates": templates[ids[e]]} for e in order]
     return {"path": str(path), **ranked[0], "top_k": ranked, "experts": experts}

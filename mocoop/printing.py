@@ -16,6 +16,7 @@ from mocoop import cli
 from mocoop.cli import on_terminal, printable, show_table
 
 if TYPE_CHECKING:
+    from mocoop.data.splits import Half
     from mocoop.evaluate import Evaluation
     from mocoop.run import Run
 
@@ -37,9 +38,12 @@ def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | N
         ("run", summary["run"]),
         ("backbone", _backbone(summary)),
         ("classes", _trained_on(summary)),
-        ("training", f"{training['epochs']} epochs, {training['steps']} steps, {training['seconds']:.1f} s"),
-        ("loss", _losses(last)),
-        ("accuracy, last epoch", percent(last.get("accuracy"))),
+        ("training", _training(training)),
+        *(
+            [("loss", _losses(last)), ("accuracy, last epoch", percent(last.get("accuracy")))]
+            if training["steps"]
+            else []
+        ),
     ]
     show_table(("what", "value"), rows)
     parts = " --classes base --classes new" if summary["classes"] == "base" else ""
@@ -51,31 +55,43 @@ def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | N
 
 def print_run(summary: Mapping[str, Any]) -> None:
     """A run: what it is, its experts with their templates, its settings."""
-    training, versions, data = summary["training"], summary["versions"], summary["data"]
+    training, versions, data, last = summary["training"], summary["versions"], summary["data"], summary["last_epoch"]
     rows = [
         ("run", summary["run"]),
+        ("method", summary["method"]),
         ("domain", summary["groups"]["domain"]),
         ("backbone", _backbone(summary)),
         ("data", f"{data['name']}, {data['images']} images, {summary['shots']} shots"),
         ("classes", _trained_on(summary)),
         ("seeds", f"seed {summary['seed']}, split_seed {summary['split_seed']}"),
-        ("training", f"{training['epochs']} epochs, {training['steps']} steps, {training['seconds']:.1f} s"),
+        ("training", _training(training)),
         ("machine", f"{summary['device']}, {summary['precision']}, {summary['threads']} threads"),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
-        ("loss, last epoch", _losses(summary["last_epoch"])),
-        ("accuracy, last epoch", percent(summary["last_epoch"].get("accuracy"))),
+        *([("loss, last epoch", _losses(last))] if training["steps"] else []),
+        *([("accuracy, last epoch", percent(last.get("accuracy")))] if training["steps"] else []),
         *_remarks(summary),
     ]
     show_table(("what", "value"), rows, title="Run")
     _gap()
-    show_table(("expert", "first for", "templates (* starts it)"), _expert_rows(summary["experts"]), title="Experts")
-    _gap()
-    settings = [(name, _setting(value)) for name, value in summary["config"].items()]
+    if len(experts := summary["experts"]) > 1:
+        columns = ("expert", "first for", "templates (* starts it)")
+        show_table(columns, [row for expert in experts for row in _expert_rows(expert)], title="Experts")
+        _gap()
+    elif experts:
+        texts = [(text,) for _, _, text in _expert_rows(experts[0])]
+        show_table(("templates (* starts it)",), texts, title="Prompt")
+        _gap()
+    settings = [(name, _setting(summary["config"][name])) for name in summary["read"]]
     show_table(("setting", "value"), settings, title=f"Settings (preset {summary['preset']})")
 
 
-def evaluation_record(run: Run, data_name: str, evaluations: Sequence[Evaluation]) -> dict[str, Any]:
-    """What `mocoop eval --json` prints: each result, and H where base and new were measured."""
+def evaluation_record(
+    run: Run, data_name: str, evaluations: Sequence[Evaluation], unnameable: Mapping[Half, str] | None = None
+) -> dict[str, Any]:
+    """What `mocoop eval --json` prints: each result, and H where base and new were measured.
+
+    `unnameable`: sets of classes that were asked for and cannot be measured, and why.
+    """
     from mocoop.evaluate import harmonic_mean
 
     accuracy = {evaluation.classes: evaluation.accuracy for evaluation in evaluations}
@@ -92,6 +108,7 @@ def evaluation_record(run: Run, data_name: str, evaluations: Sequence[Evaluation
         "trained_on": run.info["classes"],
         "group_ids": list(run.group_ids),
         "results": [evaluation.to_dict() for evaluation in evaluations],
+        "unnameable": dict(unnameable or {}),
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
         "notes": [
             *([SEEN_NOTE] if seen else []),
@@ -117,6 +134,7 @@ def _read_names(run: Run) -> Sequence[str]:
 def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
     """Accuracy a set of classes, H, and the classes one by one where asked."""
     rows = [row for result in record["results"] for row in _result_rows(record, result)]
+    rows += [(part, "", "-", record["preset"], f"impossible: {why}") for part, why in record["unnameable"].items()]
     if record["harmonic_mean"] is not None:
         rows.append(("H", "", f"{record['harmonic_mean']:.2f}", record["preset"], ""))
     show_table(("classes", "images", "accuracy %", "preset", "remark"), rows)
@@ -126,15 +144,17 @@ def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
             for result in record["results"]
             for one in result["per_class"]
         ]
+        columns = ("classes", "class", "images", "accuracy %", "first expert")
+        shown = len(columns) - (len(record["group_ids"]) == 1)  # one expert is first for every image
         _gap()
-        show_table(("classes", "class", "images", "accuracy %", "first expert"), lines)
+        show_table(columns[:shown], [line[:shown] for line in lines])
     for note in record["notes"]:
         cli.say(f"note: {note}")
 
 
-def print_predictions(predictions: Iterable[Mapping[str, Any]]) -> None:
-    """A line an image: class, probability and the experts that decided."""
-    columns = ("path", "class", "probability", "experts")
+def print_predictions(predictions: Iterable[Mapping[str, Any]], *, experts: bool = True) -> None:
+    """A line an image: class, probability and, where there are several `experts`, those that decided."""
+    columns = ("path", "class", "probability", "experts" if experts else "remark")
     if on_terminal():
         show_table(columns, [_prediction_row(prediction) for prediction in predictions])
         return
@@ -184,13 +204,17 @@ def _remarks(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [*words, *skipped, *(("note", note) for note in (*data.get("notes", ()), *summary["notes"]))]
 
 
+def _training(training: Mapping[str, Any]) -> str:
+    steps = f"{training['epochs']} epochs, {training['steps']} steps" if training["steps"] else "no steps"
+    return f"{steps}, {training['seconds']:.1f} s"
+
+
 def _losses(last: Mapping[str, Any]) -> str:
-    if not last:
+    """The loss, and the terms of the method by its own names."""
+    if "loss" not in last:
         return "-"
-    return (
-        f"{last['loss']:.3f} (class {last['class_loss']:.3f}, router {last['router_loss']:.3f}, "
-        f"text {last['text_loss']:.3f})"
-    )
+    terms = ", ".join(f"{word} {value:.3f}" for word, value in last["terms"].items())
+    return f"{last['loss']:.3f} ({terms})" if terms else f"{last['loss']:.3f}"
 
 
 def _remark(result: Mapping[str, Any], trained_on: str) -> str:
@@ -217,16 +241,15 @@ def _prediction_row(prediction: Mapping[str, Any]) -> tuple[str, str, str, str]:
     return prediction["path"], prediction["class"], f"{prediction['probability']:.4f}", experts
 
 
-def _expert_rows(experts: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:
-    """A row a template; on a terminal an expert is named once."""
-    once = on_terminal()
-    rows = []
-    for expert in experts:
-        about = expert["id"], percent(expert["use"], 0)
-        for number, text in enumerate(expert["templates"]):
-            start = "* " if text == expert["init"] else ""
-            rows.append((*(("", "") if once and number else about), f"{start}{text}"))
-    return rows
+def _expert_rows(expert: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """A row a template, and one for a start that is none of them; on a terminal an expert is named once."""
+    init, texts = expert["init"], expert["templates"]
+    lines = [f"* {text}" if text == init else text for text in texts]
+    if init is not None and init not in texts:
+        lines.insert(0, f"* {init}")
+    for number, line in enumerate(lines):
+        named = ("", "") if on_terminal() and number else (expert["id"], percent(expert["use"], 0))
+        yield *named, line
 
 
 def _setting(value: object) -> str:

@@ -98,15 +98,20 @@ class PromptTokenizer:
         """
         return [self._context(template, classnames) for template in templates]
 
-    def prompt_context(self, words: str, position: CtxPosition, classnames: Sequence[str]) -> Context:
+    def prompt_context(
+        self, words: str, position: CtxPosition, classnames: Sequence[str], *, full_stop: bool = True
+    ) -> Context:
         """The context of one prompt made of `words`, which stand before, around or after the class name.
 
-        The full stop stays as written, as in CoOp. Words around the name are parted in the middle, the smaller half
-        before it. Raises GroupFileError, DataError as `contexts` and `rows` do.
+        The full stop stays as written, as in CoOp, or is left out. Words around the name are parted in the middle, the
+        smaller half before it. Raises GroupFileError, DataError as `contexts` and `rows` do.
         """
         split = words.split()
         half = {"before": len(split), "middle": len(split) // 2, "after": 0}[position]
-        context = self._context(" ".join([*split[:half], "{}", *split[half:]]) + ".", classnames)
+        template = " ".join([*split[:half], "{}", *split[half:]])
+        if not full_stop:
+            return self._context(template, classnames)
+        context = self._context(f"{template}.", classnames)
         stop = self.count_tokens(".") if context.after else 0  # a name that takes the full stop in leaves none
         return replace(context, after=context.after[: len(context.after) - stop], kept=stop)
 

@@ -22,16 +22,30 @@ _KEPT = (
 
 
 def summarise(run: Run) -> dict[str, Any]:
-    """The run's record with its experts and the state of training in its last epoch."""
+    """The run's record with its experts, the state of training in its last epoch, and which settings were read.
+
+    An expert's `init` is what its ctx starts from, for people; null where none is learned.
+    """
     last = last_epoch(run.history())
     use = last.get("expert_use") or [None] * len(run.groups.groups)
+    method = run.method
     experts = [
-        {"id": group.id, "title": group.title, "init": group.init, "templates": list(group.texts), "use": share}
+        {
+            "id": group.id,
+            "title": group.title,
+            "init": method.start(run.config, group),
+            "templates": list(group.texts) if method.reads_groups or not method.learns else [],
+            "use": share,
+        }
         for group, share in zip(run.groups.groups, use, strict=True)
+        if method.texts(run.config, run.groups, ())
     ]
+    if last:
+        last["terms"] = {word: last[name] for name, word in method.terms.items()}
     record = {key: run.info[key] for key in _KEPT if key in run.info}
     domain = {"domain": run.groups.domain, "sha256": run.groups.sha256}
-    return {"run": str(run.path), **record, "groups": domain, "experts": experts, "last_epoch": last}
+    read = method.read(run.config)
+    return {"run": str(run.path), **record, "groups": domain, "experts": experts, "last_epoch": last, "read": read}
 
 
 def last_epoch(history: Sequence[StepLog]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any, Literal
 
 import torch
 
-from mocoop.backbone import STAND_IN_NOTE, Backbone, load_backbone, texts_of
+from mocoop.backbone import STAND_IN_NOTE, Backbone, load_backbone
 from mocoop.checkpoint import crash_point
 from mocoop.config import Config
 from mocoop.data.dataset import Dataset, named
@@ -25,7 +25,6 @@ from mocoop.data.features import BadImages, FeatureCache, unreadable_images
 from mocoop.data.leaks import leaks
 from mocoop.data.sources import open_dataset
 from mocoop.data.splits import VAL_SHOTS, choose_classes, few_shot, unused
-from mocoop.data.templates import own_template
 from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
 from mocoop.files import sweep_stale, write_json
 from mocoop.fitting import fit
@@ -33,7 +32,6 @@ from mocoop.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.hard_features import text_cache
 from mocoop.inputs import cached_batches, files_sha256, load_inputs, online_batches, view_plan
 from mocoop.methods import Method, Samples, method_named
-from mocoop.methods.coop import RANDOM_WORD
 from mocoop.pretrained import stated_context_length
 from mocoop.run import FEATURES, GROUPS, LOG, MODEL, RUN, Run, new_record, read_info, read_log, save_run, write_log
 from mocoop.trainer import Batch, FolderCheckpoints, Listener
@@ -90,7 +88,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             plan.data, class_names=plan.class_names, split_seed=plan.split_seed, follow_links=plan.follow_links
         )
         dataset = _draw(plan, everything)
-        config = _with_own_template(_with_names_of_all(plan.config, everything, dataset), everything)
+        config = _with_names_of_all(method.adapt(plan.config, everything.name, plan.shots), everything, dataset)
         plan = replace(plan, config=config)
         groups = method.groups(given, plan.config)
         _check_templates(plan, groups, dataset)
@@ -156,11 +154,6 @@ def _given_groups(plan: TrainingPlan, method: Method) -> GroupFile | None:
     return load_groups(plan.groups, context_length=stated_context_length(plan.backbone))
 
 
-def _with_own_template(config: Config, everything: Dataset) -> Config:
-    """The data set's own template, unless the settings name one."""
-    return config if config.template else config.replace(template=own_template(everything.name, config.method))
-
-
 def _samples(
     plan: TrainingPlan, backbone: Backbone, everything: Dataset, dataset: Dataset, listener: Listener
 ) -> Samples:
@@ -210,8 +203,8 @@ def _vocabulary(
     """Words the backbone never saw in training: named once and recorded, or refused under --strict-vocabulary."""
     if backbone.stand_in:
         listener.notice(STAND_IN_NOTE)
-    words = backbone.unknown_words(texts_of([group.texts for group in groups.groups], dataset.classnames))
-    unknown = tuple(word for word in words if word != RANDOM_WORD.lower())
+    texts = method_named(plan.config.method).texts(plan.config, groups, dataset.classnames)
+    unknown = backbone.unknown_words(texts)
     if not unknown:
         return ()
     message = f"{backbone.name} never saw these words in training: {', '.join(unknown)}"
@@ -265,7 +258,8 @@ def _encoded(
 def _online(plan: TrainingPlan, backbone: Backbone, dataset: Dataset) -> tuple[Batch, str, dict[Path, str]]:
     """Batches with the image tower in the loop, the hash of the files, and the images that cannot be read."""
     if dataset.features is not None:
-        raise DataError("stored features have no pixels for views = online", "set --views 0")
+        hint = "set --views 0 --set tune_layer_norm=false" if plan.config.tune_layer_norm else "set --views 0"
+        raise DataError("stored features have no pixels for views = online", hint)
     bad = unreadable_images(dataset.train, on_bad_image=plan.on_bad_image)
     sha256 = "" if bad else files_sha256(dataset.train)
     return online_batches(backbone, dataset.train, plan.seed, plan.config), sha256, bad

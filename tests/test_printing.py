@@ -24,6 +24,7 @@ from mocoop.printing import (
 
 SUMMARY = {
     "run": "my runs/one",
+    "method": "mocoop",
     "preset": "recommended",
     "shots": 16,
     "seed": 1,
@@ -42,8 +43,33 @@ SUMMARY = {
     "notes": ["one expert was never first"],
     "config": {"top_k": 2, "renormalise_mix": True, "tau_class": None, "router_init": "groups", "view_scale": [0.1, 1]},
     "groups": {"domain": "animals"},
-    "experts": [{"id": "plain", "use": 0.75, "init": "a {}.", "templates": ["a {}.", "the {}."]}],
-    "last_epoch": {"loss": 1.0, "class_loss": 0.5, "router_loss": 0.25, "text_loss": 0.05, "accuracy": 0.875},
+    "read": ["top_k", "renormalise_mix", "tau_class", "router_init", "view_scale"],
+    "experts": [
+        {"id": "plain", "use": 0.75, "init": "a {}.", "templates": ["a {}.", "the {}."]},
+        {"id": "night", "use": 0.25, "init": "a {} at night", "templates": ["a {} at night."]},
+    ],
+    "last_epoch": {
+        "loss": 1.0,
+        "accuracy": 0.875,
+        "terms": {"class": 0.5, "router": 0.25, "text": 0.05},
+    },
+}
+ONE_PROMPT = {
+    **SUMMARY,
+    "method": "coop",
+    "config": {**SUMMARY["config"], "ctx_init": None},
+    "read": ["ctx_init"],
+    "experts": [{"id": "prompt", "use": 1.0, "init": "random: 16 tokens before {}", "templates": []}],
+    "last_epoch": {"loss": 1.0, "accuracy": 0.875, "terms": {}},
+}
+NOTHING_LEARNED_IN_STEPS = {
+    **SUMMARY,
+    "method": "linear-probe",
+    "read": ["probe_c"],
+    "config": {"probe_c": None},
+    "training": {"epochs": 0, "steps": 0, "seconds": 0.5},
+    "experts": [],
+    "last_epoch": {},
 }
 PREDICTION = {
     "path": "a\tb.png",
@@ -105,10 +131,41 @@ def test_a_run_in_a_pipe_is_three_tables_parted_by_empty_lines(capsys):
     assert about["skipped image"] == r"a\nb.png: damaged"
     assert about["note"] == "one expert was never first"
     assert experts["plain"] == "75%\tthe {}."  # named again in each line
+    assert experts["night"] == "25%\ta {} at night."  # after a line of its start, which is no template as written
     assert settings == {  # as --set takes them
         "setting": "value", "top_k": "2", "renormalise_mix": "true", "tau_class": "null", "router_init": "groups",
         "view_scale": "[0.1, 1]",
     }  # fmt: skip
+
+
+def test_one_prompt_is_shown_by_its_start_and_by_no_gate(capsys):
+    print_run(ONE_PROMPT)
+    about, prompt, settings = _tables(capsys)
+    assert "method\tcoop\n" in about
+    assert "loss, last epoch\t1.000\n" in about
+    assert prompt.split("\n") == ["templates (* starts it)", "* random: 16 tokens before {}"]
+    assert settings.split("\n") == ["setting\tvalue", "ctx_init\tnull"]
+
+
+def test_what_takes_no_steps_shows_no_loss_and_no_prompt(capsys):
+    print_run(NOTHING_LEARNED_IN_STEPS)
+    about, settings = _tables(capsys)
+    assert "training\tno steps, 0.5 s\n" in about
+    assert "loss" not in about
+    assert "accuracy" not in about
+    assert settings.split("\n") == ["setting\tvalue", "probe_c\tnull"]
+    print_training(NOTHING_LEARNED_IN_STEPS, "photos")
+    assert "loss" not in capsys.readouterr().out
+
+
+def test_classes_that_cannot_be_named_are_a_line_with_the_reason(capsys):
+    record = evaluation_record(RUN, "photos", [evaluation("base", 80.0, True)], {"new": "it knows no cat"})
+    assert (record["harmonic_mean"], record["unnameable"]) == (None, {"new": "it knows no cat"})
+    print_evaluation(record, per_class=False)
+    assert capsys.readouterr().out.split("\n")[1:3] == [
+        "base\t4\t80.00\trecommended\t1 unreadable image skipped",
+        "new\t\t-\trecommended\timpossible: it knows no cat",
+    ]
 
 
 def _tables(capsys):
@@ -124,6 +181,7 @@ def test_an_expert_is_named_once_on_a_terminal(on_a_terminal):
     shown = on_a_terminal(print_run, SUMMARY)
     assert shown.count("plain") == 1
     assert "* a {}." in shown
+    assert "* a {} at night" in shown
     assert "│ the {}." in shown
 
 

@@ -22,4 +22,17 @@ _OTHERWISE = {
 
 def own_template(dataset: str, method: str = "zero-shot") -> str:
     """A data set's own template, by its name as in CoOp's layout; "a photo of a {}." for any other."""
-    return _OTHERWISE.get((method, dataset), _CLIP.get(dataset, PLAIN))
+    template = _OTHERWISE.get((method, dataset), _CLIP.get(dataset, PLAIN))
+    return name_last(template) if method == "prograd" else template
+
+
+def name_last(template: str) -> str:
+    """A template with what follows the class name moved to the front, as ProGrad has its templates.
+
+    "a photo of a {}, a type of pet." becomes "a type of pet, a photo of a {}.", "{} texture." "a texture of {}.".
+    """
+    lead, _, rest = template.partition("{}")
+    lead, phrase = lead.strip(), rest.strip(" ,.")
+    if not phrase:
+        return f"{lead} {{}}.".lstrip()
+    return f"{phrase}, {lead} {{}}." if lead else f"a {phrase} of {{}}."

@@ -16,20 +16,24 @@ from torch import Tensor, nn
 
 from mocoop.classifier import Learned, Predictor
 from mocoop.config import Config
-from mocoop.data.templates import PLAIN
-from mocoop.errors import UsageError
-from mocoop.groups import GroupFile, dump_groups, parse_groups
+from mocoop.data.templates import PLAIN, own_template
+from mocoop.errors import DataError, UsageError
+from mocoop.groups import Group, GroupFile, dump_groups, parse_groups
 from mocoop.trainer import Step
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
     from mocoop.data.cache import FeatureCache
 
+# Fields of `Config` that several methods read.
 OPTIMISER = frozenset(
     {"lr", "epochs", "batch_size", "momentum", "weight_decay", "warmup_epochs", "warmup_lr", "clip_norm", "precision"}
 )
 VIEWS = frozenset({"views", "view_scale"})
-NEVER_UNUSED = frozenset({"method", "preset", "precision"})
+CONTEXT = frozenset({"ctx_init", "ctx_tokens", "ctx_position", "class_ctx"})
+IMAGE_TOWER = frozenset({"tune_layer_norm", "layer_norm_lr"})
+TEXT_LOSS = frozenset({"lambda_text", "tau_text", "text_target", "text_classes", "extra_class_names"})
+_NEVER_UNUSED = frozenset({"method", "preset", "precision"})  # labels, and the number format of the image features
 
 
 @dataclass(frozen=True)
@@ -76,15 +80,41 @@ class Method(ABC):
     fixed: ClassVar[Mapping[str, object]] = {}  # fields that it sets itself, so that a record says what was done
     reads_groups: ClassVar[bool] = False
     learns: ClassVar[bool] = True
-    new_classes: ClassVar[bool] = True  # whether it can name classes that it was not trained on
+    terms: ClassVar[Mapping[str, str]] = {}  # fields of `StepLog` beside the loss, and how people call them here
+    conditional: ClassVar[bool] = False  # whether its text side depends on the image, so that predicting needs it
 
     def settle(self, config: Config) -> Config:
         """The settings as this method goes by them."""
         return config.replace(**self.fixed)
 
-    def unused(self, names: Sequence[str]) -> list[str]:
-        """Which of some settings this method does not read."""
-        return [name for name in names if name not in self.settings | NEVER_UNUSED]
+    def adapt(self, config: Config, dataset: str, shots: int) -> Config:
+        """The settings with what the recipe takes from the data set where none is named: its own template."""
+        return config if config.template else config.replace(template=own_template(dataset, self.name))
+
+    def read(self, config: Config) -> list[str]:
+        """The settings that make a difference to this method beside the others, in their order."""
+        config = self.settle(config)
+        return [name for name in config.to_dict() if name in self.settings - self.idle(config)]
+
+    def unused(self, names: Sequence[str], config: Config) -> list[str]:
+        """Which of some settings change nothing here: those not read at all, and those that others put out of use."""
+        read = self.read(config)
+        return [name for name in names if name not in read and name not in _NEVER_UNUSED]
+
+    def idle(self, config: Config) -> set[str]:
+        """Settings that others put out of use."""
+        idle: set[str] = set()
+        if config.views == 0:
+            idle |= {"view_scale"}
+        if not config.tune_layer_norm:
+            idle |= {"layer_norm_lr"}
+        if config.warmup_epochs == 0:
+            idle |= {"warmup_lr"}
+        if config.ctx_init is not None:
+            idle |= {"ctx_tokens"}
+        if config.lambda_text == 0:
+            idle |= TEXT_LOSS - {"lambda_text"}
+        return idle
 
     def groups(self, given: GroupFile | None, config: Config) -> GroupFile:
         """The groups as this method reads them, an expert each; a method that reads none makes its own of one template.
@@ -103,6 +133,21 @@ class Method(ABC):
         """The one template of a method that reads no groups."""
         return config.template or PLAIN
 
+    def texts(self, config: Config, groups: GroupFile, classnames: Sequence[str]) -> list[str]:
+        """Every text that the text tower reads: templates, words that ctx starts from, class names."""
+        templates = [text for group in groups.groups for text in group.texts] if self.reads_groups else []
+        own = [config.template or PLAIN] if "template" in self.settings else []
+        words = [config.ctx_init] if "ctx_init" in self.settings and config.ctx_init else []
+        return [*templates, *own, *words, *classnames, *config.extra_class_names]
+
+    def start(self, config: Config, group: Group) -> str | None:
+        """What the ctx of a group's expert starts from, for people; None where none is learned."""
+        return None
+
+    def why_not(self, learned: Learned, classnames: Sequence[str]) -> str | None:
+        """Why some classes cannot be named after a training; None where they can."""
+        return None
+
     @abstractmethod
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Learn. Raises what the settings, templates and class names give reason for, and TrainingStopped."""
@@ -111,14 +156,22 @@ class Method(ABC):
     def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> Tensor | None:
         """(E, C, D): all of the text side that a predictor needs, to be kept beside the run; None where there is none.
 
-        Raises DataError for classes that this method cannot name.
+        Raises DataError for classes that this method cannot name (`why_not`).
         """
 
     @abstractmethod
     def predictor(
         self, learned: Learned, classnames: Sequence[str], features: Tensor | None, backbone: Backbone | None
     ) -> Predictor:
-        """The classifier of some classes, from their `class_features`."""
+        """The classifier of some classes, from their `class_features`.
+
+        Raises UsageError where the prompts depend on the image and there is no backbone.
+        """
+
+    def check_classes(self, learned: Learned, classnames: Sequence[str]) -> None:
+        """Raises DataError with the reason for classes that cannot be named."""
+        if reason := self.why_not(learned, classnames):
+            raise DataError(reason, "name classes that it was trained on, or train another method")
 
 
 def one_group(templates: Sequence[str], *, domain: str) -> GroupFile:

@@ -8,7 +8,6 @@ B images, C classes, M tokens, W text width, D joint width.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -21,19 +20,19 @@ from mocoop.classifier import Learned, Prediction
 from mocoop.config import Config
 from mocoop.errors import UsageError
 from mocoop.losses import class_loss
-from mocoop.methods.base import OPTIMISER, VIEWS, Loop, Method, Task
-from mocoop.methods.coop import CONTEXT, ONE_EXPERT, prompt_model, prompt_template
+from mocoop.methods.base import CONTEXT, OPTIMISER, VIEWS, Loop, Method, Task
+from mocoop.methods.coop import ONE_EXPERT, prompt_model, prompt_start, prompt_template
 from mocoop.methods.mixture import learned_of
 from mocoop.model import Mixed
 from mocoop.objective import Terms
 from mocoop.prompts import Context
-from mocoop.text import TextEncoder
+from mocoop.text import CHUNK_TOKENS, TextEncoder
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
+    from mocoop.groups import Group
 
 REDUCTION = 16  # the hidden layer has D / 16 units
-PROMPT_TOKENS = 65536  # of all prompts that are encoded at once in prediction
 
 
 class MetaNet(nn.Module):
@@ -66,20 +65,24 @@ class ConditionalPrompts:
     def __init__(self, backbone: Backbone, context: Context, classnames: Sequence[str]) -> None:
         self._text, self._tokens = backbone.text, len(context)
         self._rows = backbone.prompts.learned_rows([context], classnames)
-        self.prepare = functools.lru_cache(maxsize=2)(self._prepare)  # full batches, and a last smaller one
-
-    def _prepare(self, images: int) -> TextEncoder:
-        return self._text.prepare(self._rows.repeated(images, self._tokens))
+        self._encoders: dict[int, TextEncoder] = {}  # by images at once: full batches, and a last smaller one
 
     @property
     def images_at_once(self) -> int:
-        """How many images to encode together where no graph is kept."""
-        return max(1, PROMPT_TOKENS // max(1, int(self._rows.lengths.sum())))
+        """How many images fit one chunk of the text engine, so that no image's prefix is run twice."""
+        _, classes, length = self._rows.ids.shape
+        longest = int(self._rows.lengths.max()) if self._text.shared_prefix else length
+        return max(1, CHUNK_TOKENS // (classes * longest))
 
     def __call__(self, ctx: Tensor, shift: Tensor) -> Tensor:
         """Normalised features (B, C, D) from ctx (M, W) and the images' shifts (B, W)."""
         contexts = (ctx + shift[:, None, :]).flatten(0, 1)  # (B * M, W)
-        return F.normalize(self.prepare(len(shift))(contexts).float(), dim=-1)
+        return F.normalize(self._encoder(len(shift))(contexts).float(), dim=-1)
+
+    def _encoder(self, images: int) -> TextEncoder:
+        if images not in self._encoders:
+            self._encoders[images] = self._text.prepare(self._rows.repeated(images, self._tokens))
+        return self._encoders[images]
 
 
 @dataclass(frozen=True)
@@ -112,9 +115,15 @@ class CoCoOp(Method):
     settings = OPTIMISER | VIEWS | (CONTEXT - {"class_ctx"}) | {"tau_class"}
     fixed = {**ONE_EXPERT, "class_ctx": False}
 
+    conditional = True
+
     def template(self, config: Config) -> str:
         """What ctx starts from."""
         return prompt_template(config)
+
+    def start(self, config: Config, group: Group) -> str:
+        """The words, or how many random tokens stand where."""
+        return prompt_start(config)
 
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Train the context and the meta-net."""

@@ -14,22 +14,25 @@ from torch import Tensor
 
 from mocoop.classifier import Learned
 from mocoop.config import Config
-from mocoop.errors import DataError
+from mocoop.errors import BackboneError
 from mocoop.losses import class_loss
-from mocoop.methods.base import OPTIMISER, VIEWS, Loop, Task
+from mocoop.methods.base import CONTEXT, OPTIMISER, VIEWS, Loop, Task
 from mocoop.methods.mixture import PromptMethod, learn_prompts
 from mocoop.model import MixtureOfPrompts, empty_model
 from mocoop.objective import Terms
-from mocoop.prompts import Context
+from mocoop.prompts import Context, without_full_stop
 from mocoop.text import TextEncoder
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
+    from mocoop.groups import Group
 
 RANDOM_WORD = "X"  # stands for a token that starts from no word
 _DEVIATION = 0.02
-CONTEXT = frozenset({"ctx_init", "ctx_tokens", "ctx_position", "class_ctx"})
-ONE_EXPERT = {"routing": "uniform", "top_k": 1, "lambda_router": 0.0, "lambda_text": 0.0}
+ONE_EXPERT = {
+    "routing": "uniform", "top_k": 1, "lambda_router": 0.0, "lambda_text": 0.0, "text_offset": False,
+    "tune_layer_norm": False, "drop_full_stop": False,
+}  # fmt: skip
 
 
 class CoOp(PromptMethod):
@@ -44,14 +47,24 @@ class CoOp(PromptMethod):
         """What ctx starts from."""
         return prompt_template(config)
 
+    def start(self, config: Config, group: Group) -> str:
+        """The words, or how many random tokens stand where."""
+        return prompt_start(config)
+
+    def why_not(self, learned: Learned, classnames: Sequence[str]) -> str | None:
+        """A class without a ctx of its own, where each has one."""
+        unknown = [name for name in classnames if name not in learned.classnames]
+        if not learned.config.class_ctx or not unknown:
+            return None
+        return f"a prompt with a ctx for each class (class_ctx) has none for {unknown[0]!r}"
+
     def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> Tensor:
         """h (1, C, D). Raises DataError for new classes where each class has a ctx of its own."""
-        if learned.config.class_ctx and tuple(classnames) != learned.classnames:
-            raise DataError(
-                "a prompt with a ctx for each class knows only the classes it was trained on",
-                "train with class_ctx = false to name others",
-            )
-        return super().class_features(learned, classnames, backbone)
+        if not learned.config.class_ctx:
+            return super().class_features(learned, classnames, backbone)
+        self.check_classes(learned, classnames)
+        places = [learned.classnames.index(name) for name in classnames]
+        return learned.class_features(learned.classnames, backbone)[:, places]
 
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Train the one context."""
@@ -77,6 +90,16 @@ def prompt_template(config: Config) -> str:
     return " ".join([*words[:half], "{}", *words[half:]]) + "."
 
 
+def prompt_start(config: Config) -> str:
+    """What ctx starts from, for people."""
+    if config.ctx_init is not None:
+        start = without_full_stop(prompt_template(config)) if config.drop_full_stop else prompt_template(config)
+    else:
+        where = "around" if config.ctx_position == "middle" else config.ctx_position
+        start = f"random: {config.ctx_tokens} tokens {where} {{}}"
+    return f"{start} (for each class)" if config.class_ctx else start
+
+
 def prompt_model(task: Task, names: Sequence[str] | None = None) -> MixtureOfPrompts:
     """A mixture of one expert at its start: the tokens' embeddings, or N(0, 0.02) drawn from the seed.
 
@@ -84,9 +107,17 @@ def prompt_model(task: Task, names: Sequence[str] | None = None) -> MixtureOfPro
     """
     config = task.config
     names = task.classnames if names is None else names
-    context = task.backbone.prompts.prompt_context(prompt_words(config), config.ctx_position, names)
+    prompts = task.backbone.prompts
+    context = prompts.prompt_context(
+        prompt_words(config), config.ctx_position, names, full_stop=not config.drop_full_stop
+    )
     model = started(task.backbone, context, config, len(task.classnames))
     if config.ctx_init is None:
+        if len(context) != config.ctx_tokens:
+            raise BackboneError(
+                f"the tokenizer of {task.backbone.name} reads {RANDOM_WORD!r} as more than one token",
+                "start ctx from words: set ctx_init",
+            )
         random = torch.Generator().manual_seed(task.seed)
         drawn = torch.randn(model.ctx.shape, generator=random) * _DEVIATION
         with torch.no_grad():

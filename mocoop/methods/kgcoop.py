@@ -24,6 +24,7 @@ class KgCoOp(CoOp):
 
     name = "kgcoop"
     title = "KgCoOp"
+    terms = {"class_loss": "class", "text_loss": "distance from the template"}
     settings = CoOp.settings | {"template", "lambda_knowledge"}
 
     def learn(self, task: Task, loop: Loop) -> Learned:

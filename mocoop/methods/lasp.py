@@ -1,18 +1,19 @@
 """LASP (Bulat and Tzimiropoulos 2023) as a control: one prompt, taught by all templates of all groups.
 
 It is MoCoOp with E = 1: the same cross-entropy and the same L_text, over one group that holds every template. What the
-mixture adds is what it adds to this.
+mixture adds is what it adds to this. Its ctx starts from `ctx_init`, not from a template, and its full stop stays as
+written (or is left out, `drop_full_stop`), where an expert of MoCoOp learns it.
 """
 
 from __future__ import annotations
 
 from mocoop.classifier import Learned
 from mocoop.config import Config
-from mocoop.groups import GroupFile
+from mocoop.groups import Group, GroupFile
 from mocoop.hard_features import hard_features
-from mocoop.methods.base import OPTIMISER, VIEWS, Loop, Task, pooled
-from mocoop.methods.coop import CONTEXT, prompt_model
-from mocoop.methods.mixture import IMAGE_TOWER, TEXT_LOSS, PromptMethod, learn_prompts, text_classnames
+from mocoop.methods.base import CONTEXT, IMAGE_TOWER, OPTIMISER, TEXT_LOSS, VIEWS, Loop, Task, pooled
+from mocoop.methods.coop import prompt_model, prompt_start
+from mocoop.methods.mixture import PromptMethod, learn_prompts, text_classnames
 from mocoop.objective import Objective
 
 
@@ -21,13 +22,25 @@ class LASP(PromptMethod):
 
     name = "lasp"
     title = "LASP (E = 1)"
-    settings = OPTIMISER | VIEWS | IMAGE_TOWER | TEXT_LOSS | (CONTEXT - {"class_ctx"}) | {"tau_class", "text_offset"}
+    settings = (
+        OPTIMISER
+        | VIEWS
+        | IMAGE_TOWER
+        | TEXT_LOSS
+        | (CONTEXT - {"class_ctx"})
+        | {"tau_class", "text_offset", "drop_full_stop"}
+    )
+    terms = {"class_loss": "class", "text_loss": "text"}
     fixed = {"routing": "uniform", "top_k": 1, "lambda_router": 0.0, "class_ctx": False}
     reads_groups = True
 
     def groups(self, given: GroupFile | None, config: Config) -> GroupFile:
         """All templates in one group."""
         return pooled(super().groups(given, config))
+
+    def start(self, config: Config, group: Group) -> str:
+        """The words, or how many random tokens stand where."""
+        return prompt_start(config)
 
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Train the one context."""

@@ -1,7 +1,7 @@
 """Linear probe: logistic regression on the image features, without any text (as in CLIP's and CoOp's papers).
 
-Features are not normalised; lbfgs, 1000 iterations. The strength of the penalty is sought on val: over seven powers
-of ten first, then in eight steps that halve the distance around the best. Without any val the default is taken.
+Features are not normalised; lbfgs, 1000 iterations. The strength of the penalty is sought on val: over seven powers of
+ten first, then by binary search within a factor of ten of the best. Without any val the default is taken.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from mocoop.classifier import Learned, Prediction
-from mocoop.errors import DataError
 from mocoop.methods.base import Loop, Method, Samples, Task
 from mocoop.methods.mixture import learned_of
 
@@ -23,10 +22,12 @@ if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
     from mocoop.backbone import Backbone
+    from mocoop.config import Config
+    from mocoop.groups import GroupFile
 
 DEFAULT_C = 1.0  # scikit-learn's own; where there is no val to choose on
 _POWERS = (6, 4, 2, 0, -2, -4, -6)
-_HALVINGS = 8
+_SEARCH_STEPS = 8
 _ITERATIONS = 1000
 
 
@@ -52,8 +53,16 @@ class LinearProbe(Method):
     name = "linear-probe"
     title = "linear probe"
     settings = frozenset({"probe_c"})
-    fixed = {"views": 0, "routing": "uniform", "top_k": 1}
-    new_classes = False
+    fixed = {"views": 0, "routing": "uniform", "top_k": 1, "tune_layer_norm": False}
+
+    def texts(self, config: Config, groups: GroupFile, classnames: Sequence[str]) -> list[str]:
+        """None: no text is read."""
+        return []
+
+    def why_not(self, learned: Learned, classnames: Sequence[str]) -> str | None:
+        """A class that it was not trained on."""
+        unknown = [name for name in classnames if name not in learned.classnames]
+        return f"a linear probe knows only the classes it was trained on, not {unknown[0]!r}" if unknown else None
 
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Fit on the training images; C by accuracy on val."""
@@ -68,44 +77,43 @@ class LinearProbe(Method):
         return learned_of(task, {"weight": weight, "bias": bias})
 
     def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> None:
-        """None: there is no text side. Raises DataError for other classes than those trained on."""
-        if tuple(classnames) != learned.classnames:
-            raise DataError(
-                "a linear probe knows only the classes it was trained on", "choose a method with text for new classes"
-            )
+        """None: there is no text side. Raises DataError for classes that it was not trained on."""
+        self.check_classes(learned, classnames)
 
     def predictor(
         self, learned: Learned, classnames: Sequence[str], features: Tensor | None, backbone: Backbone | None = None
     ) -> LinearClassifier:
-        """The logistic regression."""
-        tensors = learned.tensors
-        return LinearClassifier(tuple(classnames), learned.group_ids, tensors["weight"], tensors["bias"])
+        """The logistic regression, of some or all of the classes trained on."""
+        self.check_classes(learned, classnames)
+        places = [learned.classnames.index(name) for name in classnames]
+        weight, bias = learned.tensors["weight"][places], learned.tensors["bias"][places]
+        return LinearClassifier(tuple(classnames), learned.group_ids, weight, bias)
 
 
 def best_c(samples: Samples) -> tuple[float, str]:
-    """C with the best accuracy on val, the smallest among equals, and how it was found."""
+    """The C of all tried that has the best accuracy on val, the smallest among equals, and how it was found."""
     if len(samples.val_labels) == 0:
         return DEFAULT_C, "the default, as there is no val to choose on"
     known: dict[float, float] = {}
 
     def accuracy(power: float) -> float:
         if power not in known:
-            guesses = fitted(samples, 10.0**power).predict(samples.val.numpy())
+            guesses = fitted(samples, 10.0**power).predict(samples.val.double().numpy())
             known[power] = float((torch.from_numpy(guesses) == samples.val_labels).float().mean())
         return known[power]
 
-    power = _halving_search(accuracy)
+    _search(accuracy)
+    power = max(known, key=lambda one: (known[one], -one))
     return 10.0**power, f"chosen on {len(samples.val_labels)} validation images"
 
 
-def _halving_search(accuracy: Callable[[float], float]) -> float:
+def _search(accuracy: Callable[[float], float]) -> None:
+    """Try powers of ten for C: a coarse grid, then the better half of the range around its best, again and again."""
     best = max(_POWERS, key=lambda power: (accuracy(power), -power))
-    distance = 1.0
-    power = float(best)
-    for _ in range(_HALVINGS):
-        power = max((power - distance, power, power + distance), key=lambda one: (accuracy(one), -one))
-        distance /= 2
-    return power
+    low, high = best - 1.0, best + 1.0
+    for _ in range(_SEARCH_STEPS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if accuracy(low) < accuracy(high) else (low, middle)
 
 
 def fitted(samples: Samples, c: float) -> LogisticRegression:
@@ -116,4 +124,4 @@ def fitted(samples: Samples, c: float) -> LogisticRegression:
     model = LogisticRegression(C=c, solver="lbfgs", max_iter=_ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the published recipe stops there too
-        return model.fit(samples.train.numpy(), samples.train_labels.numpy())
+        return model.fit(samples.train.double().numpy(), samples.train_labels.numpy())

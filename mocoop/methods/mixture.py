@@ -17,7 +17,7 @@ from mocoop.classifier import IMAGE, Classifier, Learned
 from mocoop.config import Config
 from mocoop.errors import UsageError
 from mocoop.hard_features import hard_features
-from mocoop.methods.base import OPTIMISER, VIEWS, Loop, Method, Task
+from mocoop.methods.base import IMAGE_TOWER, OPTIMISER, TEXT_LOSS, VIEWS, Loop, Method, Task
 from mocoop.model import MixtureOfPrompts, new_model
 from mocoop.objective import Objective, Terms
 from mocoop.prompts import Context, without_full_stop
@@ -25,17 +25,18 @@ from mocoop.text import TextEncoder
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
+    from mocoop.groups import Group
 
 StepTerms = Callable[[MixtureOfPrompts, TextEncoder, Tensor, Tensor], Terms]
-IMAGE_TOWER = frozenset({"tune_layer_norm", "layer_norm_lr"})
-TEXT_LOSS = frozenset({"lambda_text", "tau_text", "text_target", "text_classes", "extra_class_names"})
+_REFERENCE = frozenset({"gate_prototypes", "gate_target", "tau_gate", "router_loss"})
 
 
 class PromptMethod(Method):
     """What methods share whose prompts do not depend on the image: class text features say all of the text side."""
 
     def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> Tensor:
-        """h (E, C, D), normalised."""
+        """h (E, C, D), normalised. Raises DataError for classes that cannot be named."""
+        self.check_classes(learned, classnames)
         return learned.class_features(classnames, backbone)
 
     def predictor(
@@ -57,20 +58,36 @@ class MoCoOp(PromptMethod):
         | IMAGE_TOWER
         | TEXT_LOSS
         | {
-            "routing", "top_k", "router_init", "router_scale", "gate_prototypes", "gate_target", "tau_gate",
-            "router_loss", "renormalise_mix", "tau_class", "lambda_router", "text_offset", "drop_full_stop",
+            "routing", "top_k", "router_init", "router_scale", "renormalise_mix", "tau_class", "lambda_router",
+            "text_offset", "drop_full_stop",
         }
+        | _REFERENCE
     )  # fmt: skip
+    fixed = {"class_ctx": False}
     reads_groups = True
+    terms = {"class_loss": "class", "router_loss": "router", "text_loss": "text"}
 
     def settle(self, config: Config) -> Config:
         """A router that does not learn has no loss."""
+        config = super().settle(config)
         return config if config.routing == "learned" else config.replace(lambda_router=0.0)
+
+    def idle(self, config: Config) -> set[str]:
+        """A router that does not learn starts in one way only; equal weights need no router at all."""
+        idle = super().idle(config)
+        if config.routing != "learned":
+            idle |= {"router_init", "lambda_router"}
+        if config.routing == "uniform":
+            idle |= {"top_k", "router_scale"}
+        return idle | _REFERENCE if config.lambda_router == 0 else idle
+
+    def start(self, config: Config, group: Group) -> str:
+        """The group's init."""
+        return without_full_stop(group.init) if config.drop_full_stop else group.init
 
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Train contexts and router."""
-        inits = [group.init for group in task.groups.groups]
-        inits = [without_full_stop(init) for init in inits] if task.config.drop_full_stop else inits
+        inits = [self.start(task.config, group) for group in task.groups.groups]
         names = text_classnames(task.classnames, task.config)
         task.stage("encoding the templates")
         contexts = task.backbone.prompts.contexts(inits, names)

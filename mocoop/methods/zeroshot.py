@@ -30,7 +30,6 @@ class _TrainingFree(Method):
     """What the three share: the text side is the mean of each group's templates, and the rest follows from it."""
 
     learns = False
-    fixed = {"views": 0}
 
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Nothing."""
@@ -69,7 +68,7 @@ class ZeroShot(_TrainingFree):
     name = "zero-shot"
     title = "zero-shot CLIP"
     settings = frozenset({"template", "tau_class"})
-    fixed = {"views": 0, "routing": "uniform", "top_k": 1}
+    fixed = {"views": 0, "routing": "uniform", "top_k": 1, "tune_layer_norm": False}
 
     def _router(self, learned: Learned, features: Tensor) -> Tensor:
         return features.new_zeros(1, features.shape[-1])
@@ -94,6 +93,7 @@ class GatedZeroShot(_TrainingFree):
     name = "gated-zero-shot"
     title = "gated zero-shot"
     settings = frozenset({"top_k", "tau_gate", "tau_class"})
+    fixed = {"views": 0, "routing": "learned", "tune_layer_norm": False}
     reads_groups = True
 
     def _router(self, learned: Learned, features: Tensor) -> Tensor:
