@@ -34,6 +34,7 @@ format: install ## let ruff format and mend
 
 bench: install ## speed benchmarks (minutes)
 	@$(BIN)/python benchmarks/text_step.py
+	@$(BIN)/python benchmarks/peers.py
 	@$(BIN)/python benchmarks/inference.py
 
 miniclip: install ## train the embedded backbone again (up to an hour)

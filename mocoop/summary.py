@@ -38,7 +38,7 @@ def summarise(run: Run) -> dict[str, Any]:
             "use": share,
         }
         for group, share in zip(run.groups.groups, use, strict=True)
-        if method.texts(run.config, run.groups, ())
+        if method.start(run.config, group) or method.texts(run.config, run.groups, ())
     ]
     if last:
         last["terms"] = {word: last[name] for name, word in method.terms.items()}

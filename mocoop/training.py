@@ -157,9 +157,15 @@ def _given_groups(plan: TrainingPlan, method: Method) -> GroupFile | None:
 def _samples(
     plan: TrainingPlan, backbone: Backbone, everything: Dataset, dataset: Dataset, listener: Listener
 ) -> Samples:
-    """Plain features of train and val; without a val, of as many unused training images as a val would have."""
+    """Plain features of train and val; without a val, of as many unused training images as a val would have.
+
+    A val that is the test set, as ImageNet's is in CoOp's layout, is none: nothing is chosen on test images.
+    """
     available = choose_classes(everything, plan.classes).train
-    val = dataset.val or unused(dataset.train, available, min(plan.shots, VAL_SHOTS), plan.seed)
+    tested = set(dataset.test)
+    val = tuple(example for example in dataset.val if example not in tested) or unused(
+        dataset.train, available, min(plan.shots, VAL_SHOTS), plan.seed
+    )
     cache = FeatureCache() if plan.use_cache else None
     train, held = (
         load_inputs(backbone, dataset, part, cache=cache, on_bad_image=plan.on_bad_image, listener=listener)
