@@ -221,7 +221,7 @@ class _SharedPrefixPass:
         seen_prefix = F.scaled_dot_product_attention(q_prefix, k_prefix, v_prefix, attn_mask=prefix_mask)
         seen_own = F.scaled_dot_product_attention(q_own, keys, values, attn_mask=own_mask)
         flat_prefix = seen_prefix.transpose(1, 2).flatten(2).flatten(0, 1)  # (E * P, W)
-        flat_own = seen_own.transpose(1, 2).flatten(2).flatten(0, 1)[self._slots]  # (V, W)
+        flat_own = seen_own.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, self._slots)  # (V, W)
         return _finish(block, tokens, torch.cat([flat_prefix, flat_own]))
 
     def _last_block(self, block: Any, tokens: Tensor) -> Tensor:
@@ -238,13 +238,21 @@ class _SharedPrefixPass:
         attention = block.attn
         qkv = F.linear(block.ln_1(tokens), attention.in_proj_weight, attention.in_proj_bias)
         heads, (experts, length) = attention.num_heads, self._prefix_mask.shape
-        q_prefix, k_prefix, v_prefix = _by_head(qkv[: experts * length].view(experts, length, -1), heads)
-        spread = qkv.new_zeros(self._own_slots, qkv.shape[-1])
-        spread = spread.index_copy(0, self._slots, qkv[experts * length :])
+        of_prefix, of_own = qkv.split([experts * length, len(self._slots)])
+        q_prefix, k_prefix, v_prefix = _by_head(of_prefix.view(experts, length, -1), heads)
+        spread = qkv.new_zeros(self._own_slots, qkv.shape[-1]).index_copy(0, self._slots, of_own)
         q_own, k_own, v_own = _by_head(spread.view(len(self._last), -1, qkv.shape[-1]), heads)
-        keys = torch.cat([k_prefix[self._expert], k_own], dim=2)  # (N, heads, P + S, head)
-        values = torch.cat([v_prefix[self._expert], v_own], dim=2)
+        keys, values = self._behind(k_prefix, k_own), self._behind(v_prefix, v_own)
         return q_prefix, q_own, keys, values, k_prefix, v_prefix
+
+    def _behind(self, prefix: Tensor, own: Tensor) -> Tensor:
+        """(E, heads, P, head) and (N, heads, S, head) -> (N, heads, P + S, head).
+
+        Spread by `expand`, whose backward pass is a sum: that of an index adds row by row, a tenth of a step.
+        """
+        own = own.unflatten(0, self._shape)  # (E, C, heads, S, head)
+        spread = prefix[:, None].expand(-1, own.shape[1], -1, -1, -1)
+        return torch.cat([spread, own], dim=3).flatten(0, 1)
 
     @property
     def _own_slots(self) -> int:
