@@ -195,12 +195,11 @@ class LiveProgress(Listener):
 
 
 def losses_text(log: StepLog) -> str:
-    """The numbers of one step in one line."""
+    """The numbers of one step in one line; a term that is nothing at all is no term of the method."""
     router = max(0.0, log.router_loss)  # a divergence of nothing can round to a little below it
-    return (
-        f"loss {log.loss:.3f}  class {log.class_loss:.3f}  router {router:.3f}  text {log.text_loss:.3f}  "
-        f"batch accuracy {100 * log.accuracy:.0f}%"
-    )
+    terms = {"class": log.class_loss, "router": router, "text": log.text_loss}
+    named = [f"{name} {value:.3f}" for name, value in terms.items() if value or name == "class"]
+    return "  ".join([f"loss {log.loss:.3f}", *named, f"batch accuracy {100 * log.accuracy:.0f}%"])
 
 
 def most_used(group_ids: Sequence[str], log: StepLog) -> tuple[list[tuple[str, float]], int]:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 
 import pytest
 from rich.console import Console
 
-from mocoop.progress import LineProgress, LiveProgress, Pace, training_progress
+from mocoop.progress import LineProgress, LiveProgress, Pace, losses_text, training_progress
 from mocoop.trainer import StepLog
 
 
@@ -52,6 +53,12 @@ def test_a_log_gets_a_line_in_five_seconds_and_one_for_the_last_step(lines, cloc
         "epoch 1/10  loss 1.500  class 1.000  router 0.250  text 0.050  batch accuracy 50%  left 0:00"
         "  experts plain 75%, blurry 25%"
     )
+
+
+def test_a_term_that_a_method_does_not_have_is_not_shown():
+    without_router = replace(log(1), router_loss=0.0)
+    assert losses_text(without_router) == "loss 1.500  class 1.000  text 0.050  batch accuracy 50%"
+    assert losses_text(replace(without_router, text_loss=0.0)) == "loss 1.500  class 1.000  batch accuracy 50%"
 
 
 def test_a_quick_training_says_its_last_step_only(lines, said):
