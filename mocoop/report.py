@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,18 +24,30 @@ _TYPES = {
     ".webp": "image/webp",
 }
 
+_NUMBER = re.compile(r"[+-]?\d")
+_NO_NUMBER = ("-", "cannot")  # what stands in a column of numbers where there is none
+
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8881; --note: #0072b2; }
 body { font: 16px/1.55 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { line-height: 1.2; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
+h1 { line-height: 1.2; overflow-wrap: anywhere; } h2 { margin-top: 2.5rem; border-bottom: 1px solid var(--line); }
 table { border-collapse: collapse; margin: 1rem 0; display: block; overflow-x: auto; }
 th, td { padding: .3rem .8rem; border-bottom: 1px solid var(--line); text-align: left; vertical-align: top; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
+td.number { white-space: nowrap; }
+.wide { max-width: 84rem; } .wide p { max-width: 60rem; }
+.wide th, .wide td { padding: .25rem .6rem; font-size: .9rem; }
+.wide td:first-child, .wide th:first-child { position: sticky; left: 0; background: Canvas; }
 caption, figcaption { text-align: left; opacity: .8; font-size: .9rem; padding: .3rem 0; }
 figure { margin: 1.2rem 0; } figure > img { max-width: 100%; background: white; }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem; } .tiles figure { margin: 0; width: 8.5rem; }
 .tiles img { width: 100%; image-rendering: pixelated; }
 pre { background: var(--soft); padding: .8rem; overflow-x: auto; }
+.pictures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
+.pictures figure { margin: 0; flex: 1 1 22rem; max-width: 34rem; }
+.pictures img { width: 100%; background: white; }
+nav { border: 1px solid var(--line); padding: .2rem 1rem; } nav ol { margin: .5rem 0; padding-left: 1.6rem; }
+nav a { color: inherit; }
 .note { border-left: .3rem solid var(--note); background: var(--soft); padding: .6rem 1rem; }
 """
 
@@ -42,13 +55,19 @@ pre { background: var(--soft); padding: .8rem; overflow-x: auto; }
 class Report:
     """Builds the page part by part; every method returns the report itself."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, *, wide: bool = False) -> None:
+        """`wide`: for tables of many columns."""
         self._title = title
-        self._parts: list[str] = [f"<h1>{_text(title)}</h1>"]
+        self._body = '<body class="wide">' if wide else "<body>"
+        self._parts: list[str] = []
+        self._contents: list[tuple[str, str]] = []
 
-    def heading(self, text: str) -> Report:
-        """A section begins."""
-        return self._add(f"<h2>{_text(text)}</h2>")
+    def heading(self, text: str, anchor: str | None = None) -> Report:
+        """A section begins; with an anchor it is in the list of contents, which then stands on top."""
+        if anchor is None:
+            return self._add(f"<h2>{_text(text)}</h2>")
+        self._contents.append((anchor, text))
+        return self._add(f'<h2 id="{_text(anchor)}">{_text(text)}</h2>')
 
     def paragraph(self, text: str) -> Report:
         """Plain text."""
@@ -63,7 +82,7 @@ class Report:
         return self._add(f"<pre><code>{_text(text)}</code></pre>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str | None = None) -> Report:
-        """A table; a column whose cells all begin with a digit is set right. Raises ValueError for a ragged row."""
+        """A table; a column of numbers is set right. Raises ValueError for a ragged row."""
         if any(len(row) != len(columns) for row in rows):
             raise ValueError(f"each row must have {len(columns)} cells")
         kinds = [_column_class([row[n] for row in rows]) for n in range(len(columns))]
@@ -74,32 +93,40 @@ class Report:
 
     def picture(self, path: Path, description: str) -> Report:
         """An image file with its description. Raises UsageError for a format no browser shows, StorageError."""
-        return self._add(f"<figure>{_image(path, description)}<figcaption>{_text(description)}</figcaption></figure>")
+        return self._add(_figure(path, description))
+
+    def pictures(self, pictures: Sequence[tuple[Path, str]]) -> Report:
+        """Image files side by side where there is room, each with its description."""
+        figures = "".join(_figure(path, description) for path, description in pictures)
+        return self._add(f'<div class="pictures">{figures}</div>')
 
     def tiles(self, pictures: Sequence[tuple[Path, str]]) -> Report:
         """Small pictures side by side, each with a caption."""
-        figures = "".join(
-            f"<figure>{_image(path, caption)}<figcaption>{_text(caption)}</figcaption></figure>"
-            for path, caption in pictures
-        )
+        figures = "".join(_figure(path, caption) for path, caption in pictures)
         return self._add(f'<div class="tiles">{figures}</div>')
 
     def html(self) -> str:
         """The whole page."""
-        body = "\n".join(self._parts)
+        body = "\n".join([f"<h1>{_text(self._title)}</h1>", *self._contents_list(), *self._parts])
         return (
             '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
             '<meta http-equiv="Content-Security-Policy" '
             "content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\">\n"
             '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
             f"<title>{_text(self._title)}</title>\n<style>{_STYLE}</style>\n</head>\n"
-            f"<body>\n<main>\n{body}\n</main>\n</body>\n</html>\n"
+            f"{self._body}\n<main>\n{body}\n</main>\n</body>\n</html>\n"
         )
 
     def write(self, path: Path) -> Path:
         """Write the page. Raises StorageError."""
         atomic_write(path, self.html())
         return path
+
+    def _contents_list(self) -> list[str]:
+        if not self._contents:
+            return []
+        links = "\n".join(f'<li><a href="#{_text(anchor)}">{_text(text)}</a></li>' for anchor, text in self._contents)
+        return [f'<nav aria-label="Contents"><ol>\n{links}\n</ol></nav>']
 
     def _add(self, part: str) -> Report:
         self._parts.append(part)
@@ -118,8 +145,12 @@ def _cells(row: Sequence[object], kinds: Sequence[str]) -> str:
 
 def _column_class(cells: Sequence[object]) -> str:
     words = [str(cell) for cell in cells]
-    numeric = bool(words) and all(word[:1].isdigit() or word in ("", "-") for word in words)
+    numeric = any(words) and all(_NUMBER.match(word) or word in ("", *_NO_NUMBER) for word in words)
     return ' class="number"' if numeric else ""
+
+
+def _figure(path: Path, description: str) -> str:
+    return f"<figure>{_image(path, description)}<figcaption>{_text(description)}</figcaption></figure>"
 
 
 def _image(path: Path, description: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import os
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
@@ -19,6 +20,7 @@ from mocoop.files import os_error, sha256_bytes
 
 FORMAT = 1
 MAX_BYTES = 1 << 30
+_MOST_DIGITS = 18  # of a whole number: what 64 bits hold
 Row = dict[str, Any]
 
 
@@ -86,14 +88,27 @@ def _ends_line(path: Path) -> bool:
 
 def _row(line: bytes) -> Any:
     try:
-        return json.loads(line)
+        return json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=_countable)
     except (ValueError, RecursionError):
         return None
 
 
+def _finite(text: str) -> float:
+    """A number that can be averaged; NaN and infinities are no JSON, though Python reads them."""
+    if not math.isfinite(value := float(text)):
+        raise ValueError(text)
+    return value
+
+
+def _countable(text: str) -> int:
+    if len(text) > _MOST_DIGITS:
+        raise ValueError(text)
+    return int(text)
+
+
 def _fault(row: Any) -> str | None:
     if row is None:
-        return "it is not JSON"
+        return "it is not JSON, or a number in it is out of all range"
     misfit = next(_schema().iter_errors(row), None)
     return misfit.message[:200] if misfit else None
 

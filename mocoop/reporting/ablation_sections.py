@@ -1,0 +1,72 @@
+"""The sections on ablations: a table for each, the paper's numbers beside ours, and curves for the two weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from mocoop.bench.rows import Row
+from mocoop.reporting import paper
+from mocoop.reporting.ablations import Ablation, ablation_lines
+from mocoop.reporting.curves import Point, plot_curves
+from mocoop.reporting.document import Number, Picture, Section, Words
+from mocoop.reporting.paper import Accuracies
+from mocoop.reporting.results import Cells, Line, Lines, datasets_of
+from mocoop.reporting.tables import PARTS, BaseNewRow, Naming, base_new_entries, base_new_table, rows_of, wanted_cells
+
+
+def ablation_section(rows: Sequence[Row], one: Ablation) -> Section:
+    """A table of the ablation's variants; empty where it was not run."""
+    section = Section(f"ablation-{one.name}", f"Ablation: {one.title}")
+    variants = ablation_lines(rows, one.name)
+    if not variants:
+        return section
+    every = {line: cells for lines in variants.values() for line, cells in lines.items()}
+    datasets = datasets_of(every)
+    naming, wanted = Naming(every), wanted_cells(every)
+    found: list[BaseNewRow] = []
+    for place in [None, *datasets] if len(datasets) > 1 else datasets:
+        for setting, lines in variants.items():
+            found += rows_of(lines, place, partial(_paper_ablation, one, setting, place))
+    section.blocks.append(Words(one.about))
+    if one.paper and any(row.paper for row in found):
+        section.blocks.append(Words(" ".join([paper.note(every), *paper.oddities(one.name.rstrip("s"))])))
+    caption = "On base-to-new. Settings that are equal were trained once and stand in every table that has them."
+    section.blocks.append(base_new_table(section.anchor, found, wanted, naming, caption, datasets=len(datasets) > 1))
+    if one.name in ("lambda-router", "lambda-text"):
+        section.blocks.append(_sensitivity(one, variants, datasets))
+    return section
+
+
+def _paper_ablation(one: Ablation, setting: str, dataset: str | None, line: Line, cells: Cells) -> Accuracies | None:
+    if one.paper is None or line.shots != paper.SHOTS or ";" in line.setting:
+        return None
+    label = one.paper_label(setting)
+    if dataset is not None:
+        return paper.ablation(one.paper, dataset, label)
+    return paper.ablation_average(one.paper, {name for name, _ in cells}, label)
+
+
+def _sensitivity(one: Ablation, variants: Mapping[str, Lines], datasets: Sequence[str]) -> list[Picture]:
+    """Base, new and H over the weight, a picture for each way of training: averaged, or of the one data set."""
+    place = "average" if len(datasets) > 1 else datasets[0]
+    contexts = sorted({(line.preset, line.budget, line.groups, line.shots, line.backbone)
+                       for lines in variants.values() for line in lines})  # fmt: skip
+    pictures = []
+    for number, context in enumerate(contexts):
+        curves: dict[str, list[Point]] = {part: [] for part in PARTS}
+        for setting, lines in variants.items():
+            for line, cells in lines.items():
+                if (line.preset, line.budget, line.groups, line.shots, line.backbone) == context:
+                    _add_points(curves, float(setting.split("=")[1]), cells, place)
+        drawn = {part: points for part, points in curves.items() if points}
+        draw = partial(plot_curves, drawn, title=f"{one.title.split(' (')[0]}, {place}", xlabel=one.about.split()[0])
+        words = f"Base, new and H over the weight; {', '.join(map(str, context[:2]))}"
+        pictures.append(Picture(f"{one.name}-{number}", draw, words))
+    return pictures
+
+
+def _add_points(curves: Mapping[str, list[Point]], x: float, cells: Cells, place: str) -> None:
+    for part, entry in base_new_entries(cells, None if place == "average" else place).items():
+        if isinstance(entry, Number):
+            curves[part].append((x, entry.value, entry.deviation))

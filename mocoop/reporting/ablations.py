@@ -1,0 +1,144 @@
+"""Which rows an ablation shows. Equal cells are trained once, so a variant's row may stand under another name.
+
+The default of one ablation is the default of all, and the main table's row too. A row stands for a variant where it is
+called so, or where all its settings are those that the variant has.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from mocoop.bench.cells import BASE_TO_NEW, Cell
+from mocoop.bench.protocols import ABLATIONS, OWN, Variant
+from mocoop.bench.rows import Row
+from mocoop.errors import MoCoOpError
+from mocoop.reporting.results import Line, Lines, changes_text, line_of, lines_of
+
+_UNCOMPARED = ("preset", "extra_class_names")  # a label; and what follows from the data set
+
+
+@dataclass(frozen=True)
+class Ablation:
+    """An ablation as the page shows it; `paper` is the key of its table among the paper's numbers."""
+
+    name: str
+    title: str
+    about: str
+    paper: str | None = None
+    labels: Mapping[str, str] | None = None  # our name of a variant -> the paper's, where they differ
+
+    def paper_label(self, setting: str) -> str:
+        """What the paper calls a variant."""
+        return (self.labels or {}).get(setting, setting)
+
+
+SHOWN = (
+    Ablation("components", "Components (the paper's Table 2)", "Each row adds one part of the method to the one above.",
+             "components", {"CoOp": "CoOp baseline", "+ mixture": "+ MoE"}),
+    Ablation("top-k", "Experts chosen for an image (the paper's Table 3)", "K experts of the mixture are used.",
+             "top_k", {f"K = {k}": f"K={k}" for k in (2, 3, 4)}),
+    Ablation("grouping", "Random and semantic groups (the paper's Table 4)",
+             "Random groups: the same templates, dealt into groups of the same sizes.",
+             "grouping", {"random groups": "random", "semantic groups": "semantic"}),
+    Ablation("router-loss", "Router losses (the paper's Table 5)",
+             "The distance that keeps the router near the reference gate.", "router_loss"),
+    Ablation("experts", "Number of experts (the paper's Table 7)", "The first groups of the file; all of them last.",
+             "n_experts"),
+    Ablation("lambda-router", "Weight of the router loss (the paper's Fig. 4)", "lambda1 multiplies the router loss."),
+    Ablation("lambda-text", "Weight of the text loss (the paper's Fig. 4)", "lambda2 multiplies the text loss."),
+    Ablation("position", "Where the context stands", "Learned words before, around or after the class name."),
+    Ablation("routing", "Routing controls", "What a claim about routing needs beside it."),
+)  # fmt: skip
+
+
+def main_lines(rows: Iterable[Row]) -> Lines:
+    """The rows of base-to-new that are no variant, or equal to none."""
+
+    def label(row: Row) -> Line | None:
+        changes = _own_changes(row)
+        if row["ablation"] is None:
+            return line_of(row)
+        if changes is None or not _stands_for(row, Variant("", row["method"]), changes):
+            return None
+        return line_of(row, setting=changes_text(changes))
+
+    return lines_of((row for row in rows if row["protocol"] == BASE_TO_NEW), label)
+
+
+def ablation_lines(rows: Iterable[Row], name: str) -> dict[str, Lines]:
+    """The lines of each variant of an ablation, in its order; empty where nothing was run under its name."""
+    mine = [row for row in rows if row["protocol"] == BASE_TO_NEW]
+    if not any(row["ablation"] == name for row in mine):
+        return {}
+    counts = _experts(mine)
+    variants = {v.setting: v for count in sorted({*counts.values()} or {1}) for v in ABLATIONS[name](count)}
+    others = dict.fromkeys(row["setting"] for row in mine if row["ablation"] == name and row["setting"] not in variants)
+    found = {}
+    for setting in (*variants, *sorted(others)):
+
+        def label(row: Row, setting: str = setting) -> Line | None:
+            changes = _own_changes(row)
+            shown = setting if not changes else f"{setting}; {changes_text(changes)}"
+            if row["ablation"] == name and row["setting"] == setting:
+                return line_of(row, setting=shown)
+            allowed = {v.setting: v for v in ABLATIONS[name](counts.get(row["dataset"], 1))}
+            if changes is None or setting not in allowed or not _stands_for(row, allowed[setting], changes):
+                return None
+            return line_of(row, setting=shown)
+
+        if lines := lines_of(mine, label):
+            found[setting] = lines
+    return found
+
+
+def _experts(rows: Iterable[Row]) -> dict[str, int]:
+    """How many experts the mixture has on each data set, with its groups as they are."""
+    found: dict[str, int] = {}
+    for row in rows:
+        if row["groups"] and row["method"] == "mocoop" and row["groups"]["kind"] == OWN:
+            found[row["dataset"]] = max(found.get(row["dataset"], 0), len(row["groups"]["ids"]))
+    return found
+
+
+def _own_changes(row: Row) -> dict[str, Any] | None:
+    """What the comparison as a whole changed, beside what the row's variant does; None where the variant is unknown."""
+    if row["ablation"] is None:
+        return dict(row["changes"])
+    if row["ablation"] not in ABLATIONS:
+        return None
+    experts = len(row["groups"]["ids"]) if row["groups"] else 1
+    for variant in ABLATIONS[row["ablation"]](experts):
+        if variant.setting == row["setting"]:
+            return {name: value for name, value in row["changes"].items() if name not in (variant.changes or {})}
+    return None
+
+
+def _stands_for(row: Row, variant: Variant, changes: Mapping[str, Any]) -> bool:
+    kind = row["groups"]["kind"] if row["groups"] else OWN
+    if row["method"] != variant.method or kind != variant.group_kind:
+        return False
+    expected = _settings(
+        variant.method,
+        row["preset"],
+        row["budget"],
+        json.dumps({**changes, **(variant.changes or {})}, sort_keys=True),
+        row["config"].get("template") or "{}",
+    )
+    found = {name: value for name, value in row["config"].items() if name not in _UNCOMPARED}
+    return expected == found
+
+
+@functools.cache
+def _settings(method: str, preset: str, budget: str | None, changes: str, template: str) -> dict[str, Any] | None:
+    """Every setting of such a cell as plain JSON values; None where this version does not know it."""
+    cell = Cell("base-to-new", "", method, 1, 1, preset=preset, budget=budget, changes=json.loads(changes))
+    try:
+        settings = cell.config(template).to_dict()
+    except (MoCoOpError, KeyError, TypeError):
+        return None
+    settings = json.loads(json.dumps(settings))  # as a row has them
+    return {name: value for name, value in settings.items() if name not in _UNCOMPARED}

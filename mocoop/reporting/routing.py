@@ -1,0 +1,199 @@
+"""Which experts are used: by class from the rows, and for single images with a run (the paper's Fig. 5).
+
+C classes, E experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mocoop.plots import plot_expert_use
+from mocoop.reporting.document import Number, Picture, Section, Table, Tiles, Words
+from mocoop.reporting.results import Cells, Lines, datasets_of
+from mocoop.reporting.statistics import over_datasets, spread
+from mocoop.reporting.tables import Naming, distinct_names
+
+if TYPE_CHECKING:
+    from mocoop.run import Run
+
+_MOST_MAPS = 12
+MOST_CLASSES = 60  # rows of a heat map
+_PARTS = ("base", "new", "all")
+_TILE = 192  # pixels along the longer side
+_IMAGE_ENDS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
+
+
+@dataclass(frozen=True)
+class ExpertUse:
+    """Shares (C, E) of each class's test images by first expert, means over seeds; how many classes there were."""
+
+    classes: tuple[str, ...]
+    group_ids: tuple[str, ...]
+    shares: tuple[tuple[float, ...], ...]
+    of: int
+    seeds: int
+
+
+def expert_use(cells: Cells, dataset: str) -> ExpertUse | None:
+    """The use of a line's experts on a data set, base classes first; None where no row tells.
+
+    Of many classes those stay whose use is farthest from the mean use. Rows with other groups than the first seed's
+    are left out: their experts are others.
+    """
+    rows = [row for (name, _), row in sorted(cells.items()) if name == dataset and row.get("expert_use")]
+    if not rows:
+        return None
+    ids = tuple(rows[0]["groups"]["ids"])
+    rows = [row for row in rows if tuple(row["groups"]["ids"]) == ids]
+    found: dict[tuple[str, str], list[Sequence[float]]] = {}
+    for row in rows:
+        for part in _PARTS:
+            for name, shares in row["expert_use"].get(part, {}).items():
+                if len(shares) == len(ids):
+                    found.setdefault((part, name), []).append(shares)
+    if not found:
+        return None
+    means = {key: _mean(several) for key, several in found.items()}
+    kept = _farthest(means)
+    labels = tuple(f"{name} ({part})" if part != "all" else name for part, name in kept)
+    return ExpertUse(labels, ids, tuple(means[key] for key in kept), len(means), len(rows))
+
+
+def _mean(several: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(sum(column) / len(column) for column in zip(*several, strict=True))
+
+
+def _farthest(means: dict[tuple[str, str], tuple[float, ...]]) -> list[tuple[str, str]]:
+    middle = _mean(list(means.values()))
+    distance = {key: sum(abs(a - b) for a, b in zip(shares, middle, strict=True)) for key, shares in means.items()}
+    most = set(sorted(means, key=lambda key: (-distance[key], key))[:MOST_CLASSES])
+    return [key for key in sorted(means, key=lambda key: (_PARTS.index(key[0]), key[1])) if key in most]
+
+
+def router_table(name: str, lines: Lines, caption: str) -> Table | None:
+    """How undecided each line's router is; how often its first expert names the image's style, where that is known."""
+    mine = {line: cells for line, cells in lines.items() if any(row.get("router") for row in cells.values())}
+    if not mine:
+        return None
+    naming, rows = Naming(mine), []
+    for line, cells in mine.items():
+        told = {cell: row["router"] for cell, row in cells.items() if row.get("router")}
+        named = [one["style_named"] for one in told.values() if one.get("style_named") is not None]
+        entropy = over_datasets({cell: one["entropy"] for cell, one in told.items() if "entropy" in one})
+        style = spread(named)
+        rows.append(
+            (
+                *naming.entries(line),
+                f"{len(told)} cells",
+                Number(entropy.mean, entropy.deviation, 3) if entropy else None,
+                Number(style.mean, style.deviation, 1) if style else None,
+            )
+        )
+    return Table(name, (*naming.columns, "measured", "gate entropy, nats", "style named, %"), tuple(rows), caption)
+
+
+def expert_use_section(lines: Lines) -> Section:
+    """The router in numbers, and heat maps of the plain mixture's experts on each data set."""
+    section = Section("expert-use", "Which experts are used")
+    caption = "Entropy is 0 where one expert decides, and the logarithm of the number of experts where all do alike."
+    if (table := router_table("router", lines, caption)) is not None:
+        section.blocks.append(table)
+    maps: list[Picture] = []
+    for line, name in zip(lines, distinct_names(lines), strict=True):
+        if line.method != "mocoop" or line.setting:
+            continue
+        for dataset in datasets_of({line: lines[line]}):
+            if found := expert_use(lines[line], dataset):
+                maps.append(_heat_map(found, f"{dataset}, {name}", len(maps)))
+    if maps:
+        section.blocks += [Words(_MAPS + _more(len(maps))), maps[:_MOST_MAPS]]
+    return section
+
+
+_MAPS = "Each row is a class; its shares say how many of its test images have each expert first, on average over seeds."
+
+
+def _more(maps: int) -> str:
+    return f" The first {_MOST_MAPS} of {maps} maps are shown." if maps > _MOST_MAPS else ""
+
+
+def _heat_map(found: ExpertUse, title: str, number: int) -> Picture:
+    draw = partial(
+        plot_expert_use, found.shares, found.classes, found.group_ids, title=f"First expert by class: {title}"
+    )
+    some = f"; the {MOST_CLASSES} of {found.of} classes farthest from the mean" if len(found.classes) < found.of else ""
+    seeds = f"{found.seeds} seed{'s' * (found.seeds > 1)}"
+    return Picture(
+        f"expert-use-{number}", draw, f"Share of each class's images by first expert: {title}, {seeds}{some}"
+    )
+
+
+def images_below(folder: Path, most: int) -> list[Path]:
+    """So many images of a folder and its subfolders, evenly spaced in the order of their names. Raises DataError."""
+    from mocoop.errors import DataError
+
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_ENDS and path.is_file())
+    if not found:
+        raise DataError(f"{folder} holds no image", f"images end in {', '.join(_IMAGE_ENDS)}")
+    if len(found) <= most:
+        return found
+    return [found[place * len(found) // most] for place in range(most)]
+
+
+def predictions(run: Run, paths: Sequence[Path]) -> list[dict[str, Any]]:
+    """What the run makes of the images; those that cannot be read tell why. Raises BackboneError, DataError."""
+    from mocoop.predict import predict_images
+
+    return list(predict_images(run, paths, on_bad_image="skip"))
+
+
+def prediction_table(found: Sequence[dict[str, Any]], caption: str) -> Table:
+    """A row an expert that was chosen for an image, with its weight and templates."""
+    rows = [row for one in found for row in _prediction_rows(one)]
+    columns = ("image", "predicted", "probability, %", "expert", "weight, %", "its templates")
+    return Table("routing-images", columns, tuple(rows), caption)
+
+
+def _prediction_rows(one: dict[str, Any]) -> list[tuple[Any, ...]]:
+    name = Path(one["path"]).name
+    if "error" in one:
+        return [(name, f"not read: {one['error']}", None, "", None, "")]
+    image = (name, one["class"], Number(100 * one["probability"], digits=1))
+    experts = one["experts"] or [{"id": "one prompt", "weight": 1.0, "templates": []}]
+    return [
+        (*image, expert["id"], Number(100 * expert["weight"], digits=1), " / ".join(expert["templates"]))
+        for expert in experts
+    ]
+
+
+def thumbnails(found: Sequence[dict[str, Any]], folder: Path) -> tuple[tuple[Path, str], ...]:
+    """Small copies, in a folder, of the images that were read, each with its caption. Raises ImageError."""
+    from mocoop.data.images import open_image
+
+    tiles = []
+    for place, one in enumerate(one for one in found if "error" not in one):
+        small = folder / f"tile-{place}.png"
+        picture = open_image(Path(one["path"]))
+        picture.thumbnail((_TILE, _TILE))
+        picture.save(small)
+        first = f", {one['experts'][0]['id']}" if one["experts"] else ""
+        tiles.append((small, f"{Path(one['path']).name}: {one['class']}{first}"))
+    return tuple(tiles)
+
+
+def routing_section(run: Run, found: Sequence[dict[str, Any]], folder: Path) -> Section:
+    """Images with the experts that a run chose for them, as in the paper's Fig. 5; small copies go into `folder`."""
+    about = f"{run.info['backbone']['name']}, preset {run.info['preset']}, {run.info['shots']} shots"
+    section = Section("routing-images", "Which templates are chosen for an image (the paper's Fig. 5)")
+    if run.stand_in:
+        section.blocks.append(Words("This run's backbone is a small stand-in trained on drawings, not CLIP.", "note"))
+    section.blocks += [
+        Words(f"The run {run.path.name} ({about}, seed {run.info['seed']}), its classes, and the experts it mixed."),
+        Tiles(thumbnails(found, folder)),
+        prediction_table(found, "The chosen experts, the heaviest first, with their weights and templates."),
+    ]
+    return section

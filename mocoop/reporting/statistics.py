@@ -1,0 +1,105 @@
+"""Means, deviations and paired differences, as pure functions of numbers.
+
+The sums are exact before they are rounded, so the order of the numbers does not matter. A *cell* is (data set, seed).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+CellName = tuple[str, int]
+_EQUAL = 1e-9  # percent: accuracies of the same count of images, however they were divided
+
+
+@dataclass(frozen=True)
+class Spread:
+    """The mean of some numbers and their sample deviation (over n - 1), which one number alone does not have."""
+
+    mean: float
+    deviation: float | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Differences first - second over the pairs: how many, their mean, its interval, and who was better how often."""
+
+    count: int
+    mean: float
+    interval: tuple[float, float] | None
+    wins: int
+    ties: int
+    losses: int
+
+
+def spread(values: Iterable[float]) -> Spread | None:
+    """Mean and sample deviation; None of no numbers."""
+    found = list(values)
+    if not found:
+        return None
+    return Spread(statistics.fmean(found), statistics.stdev(found) if len(found) > 1 else None, len(found))
+
+
+def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
+    """Student's t interval of the mean; None of fewer than two numbers."""
+    if len(values) < 2:
+        return None
+    from scipy.stats import t
+
+    middle = statistics.fmean(values)
+    half = float(t.ppf((1 + level) / 2, len(values) - 1)) * statistics.stdev(values) / math.sqrt(len(values))
+    return middle - half, middle + half
+
+
+def paired_differences(first: Mapping[CellName, float], second: Mapping[CellName, float]) -> Paired | None:
+    """What differs where both have a number; None where they share nothing."""
+    differences = [first[name] - second[name] for name in first if name in second]
+    if not differences:
+        return None
+    wins, losses = sum(d > _EQUAL for d in differences), sum(d < -_EQUAL for d in differences)
+    return Paired(
+        count=len(differences),
+        mean=statistics.fmean(differences),
+        interval=confidence_interval(differences),
+        wins=wins,
+        ties=len(differences) - wins - losses,
+        losses=losses,
+    )
+
+
+def by_dataset(cells: Mapping[CellName, float]) -> dict[str, Spread]:
+    """Mean and deviation over the seeds of each data set."""
+    found: dict[str, list[float]] = {}
+    for (dataset, _), value in sorted(cells.items()):
+        found.setdefault(dataset, []).append(value)
+    return {dataset: Spread(statistics.fmean(some), _deviation(some), len(some)) for dataset, some in found.items()}
+
+
+def over_datasets(cells: Mapping[CellName, float]) -> Spread | None:
+    """The average over data sets, each by its mean over seeds; None of no cells.
+
+    The deviation is that of the averages of single seeds, over the seeds that every data set has; `count` counts cells.
+    """
+    datasets = by_dataset(cells)
+    if not datasets:
+        return None
+    return Spread(
+        mean=statistics.fmean(one.mean for one in datasets.values()),
+        deviation=_deviation(list(seed_averages(cells).values())),
+        count=len(cells),
+    )
+
+
+def seed_averages(cells: Mapping[CellName, float]) -> dict[int, float]:
+    """The average over data sets of each seed that all of them have."""
+    datasets = {dataset for dataset, _ in cells}
+    seeds = {seed for _, seed in cells}
+    whole = [seed for seed in sorted(seeds) if all((dataset, seed) in cells for dataset in datasets)]
+    return {seed: statistics.fmean(cells[dataset, seed] for dataset in datasets) for seed in whole}
+
+
+def _deviation(values: Sequence[float]) -> float | None:
+    return statistics.stdev(values) if len(values) > 1 else None

@@ -1,0 +1,262 @@
+"""Tables of results: each row names its method with preset, budget and extras; what was not measured stays empty.
+
+A table shows means over seeds with their sample deviations. An average that lacks a cell which another method of the
+same comparison has is marked as partial, with its counts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from mocoop.evaluate import harmonic_mean
+from mocoop.reporting.document import Entry, Number, Table, number
+from mocoop.reporting.paper import Accuracies
+from mocoop.reporting.results import Cells, Line, Lines, impossible, numbers
+from mocoop.reporting.statistics import (
+    CellName,
+    Paired,
+    Spread,
+    by_dataset,
+    over_datasets,
+    paired_differences,
+    seed_averages,
+    spread,
+)
+
+PARTS = ("base", "new", "H")
+CANNOT = "cannot"
+_ALWAYS = ("method", "preset", "budget", "extra names")
+Wanted = Mapping[tuple[str, int], Collection[CellName]]  # (backbone, shots) -> the cells that some line of it has
+
+
+class Naming:
+    """The columns that say what a row is: always method, preset, budget and extra names, others where lines differ."""
+
+    def __init__(self, lines: Iterable[Line]) -> None:
+        known = list(lines)
+        self._optional = [name for name in ("groups", "shots", "backbone") if len(_values(known, name)) > 1]
+        self.columns = (*_ALWAYS, *self._optional)
+
+    def entries(self, line: Line, name: str | None = None) -> tuple[str, ...]:
+        """A line in these columns, the method by another name where one is given."""
+        extra = "read in training" if line.extra_names else "none"
+        optional = (str(getattr(line, column)) for column in self._optional)
+        return name or line.name, line.preset, line.budget, extra, *optional
+
+
+def _values(lines: Iterable[Line], name: str) -> set[object]:
+    return {getattr(line, name) for line in lines} - {"-", 0}
+
+
+def distinct_names(lines: Iterable[Line]) -> list[str]:
+    """A name for each line that no other has: what else it was trained with is added where need be."""
+    known = list(lines)
+    names = [line.name for line in known]
+    naming = Naming(known)
+    return [
+        name if names.count(name) == 1 else f"{name}, {', '.join(naming.entries(line)[1:])}"
+        for name, line in zip(names, known, strict=True)
+    ]
+
+
+def wanted_cells(lines: Lines) -> dict[tuple[str, int], set[CellName]]:
+    """The cells that any line has, by backbone and shots: what a whole average is made of."""
+    found: dict[tuple[str, int], set[CellName]] = {}
+    for line, cells in lines.items():
+        found.setdefault((line.backbone, line.shots), set()).update(cells)
+    return found
+
+
+def base_new_entries(cells: Cells, dataset: str | None) -> dict[str, Entry]:
+    """Base, new and H of one data set, or averaged over all (None): "cannot" where the method has no such part.
+
+    H of a data set is the mean of its seeds' H; of an average it is H of the averaged base and new.
+    """
+    mine = cells if dataset is None else {name: row for name, row in cells.items() if name[0] == dataset}
+    found = _averages(mine) if dataset is None else {part: spread(numbers(mine, part).values()) for part in PARTS}
+    shown: dict[str, Entry] = {part: number(value) for part, value in found.items()}
+    return {part: CANNOT if value is None and impossible(mine, part) else value for part, value in shown.items()}
+
+
+def _averages(cells: Cells) -> dict[str, Spread | None]:
+    base, new = numbers(cells, "base"), numbers(cells, "new")
+    found = {"base": over_datasets(base), "new": over_datasets(new), "H": None}
+    if found["base"] and found["new"] and set(base) == set(new):
+        of_base, of_new = seed_averages(base), seed_averages(new)
+        by_seed = spread(harmonic_mean(of_base[seed], of_new[seed]) for seed in of_base)
+        h = harmonic_mean(found["base"].mean, found["new"].mean)
+        found["H"] = Spread(h, by_seed.deviation if by_seed else None, len(base))
+    return found
+
+
+def measured(cells: Collection[CellName], wanted: Collection[CellName], dataset: str | None) -> str:
+    """ "3 of 3" seeds of a data set; of an average "33 of 33 cells", marked as partial where some are missing."""
+    mine = [name for name in cells if dataset in (None, name[0])]
+    all_of_them = [name for name in wanted if dataset in (None, name[0])]
+    if dataset is not None:
+        return f"{len(mine)} of {len(all_of_them)} seeds"
+    counts = f"{len(mine)} of {len(all_of_them)} cells"
+    if len(mine) == len(all_of_them):
+        return counts
+    if _datasets(mine) == _datasets(all_of_them):
+        return f"partial: {counts}"
+    return f"partial: {counts}, {_datasets(mine)} of {_datasets(all_of_them)} data sets"
+
+
+def _datasets(cells: Iterable[CellName]) -> int:
+    return len({dataset for dataset, _ in cells})
+
+
+@dataclass(frozen=True)
+class BaseNewRow:
+    """A row of a table of base, new and H; `dataset` None is the average."""
+
+    line: Line
+    cells: Cells
+    dataset: str | None
+    name: str | None = None  # instead of the method's
+    paper: Accuracies | None = None
+
+
+def base_new_table(
+    name: str, rows: Sequence[BaseNewRow], wanted: Wanted, naming: Naming, caption: str, *, datasets: bool = False
+) -> Table:
+    """Base, new and H of some rows, the paper's beside them where there are any; `datasets` adds that column."""
+    paper = any(row.paper for row in rows)
+    columns = (*naming.columns, "measured", *PARTS, *(f"paper {part}" for part in PARTS if paper))
+    found = []
+    for row in rows:
+        counts = measured(row.cells, wanted[row.line.backbone, row.line.shots], row.dataset)
+        ours = base_new_entries(row.cells, row.dataset)
+        theirs = [Number(row.paper[part]) if row.paper else None for part in PARTS if paper]
+        place = (row.dataset or "average",) if datasets else ()
+        found.append((*place, *naming.entries(row.line, row.name), counts, *(ours[part] for part in PARTS), *theirs))
+    return Table(name, ("data set", *columns) if datasets else columns, tuple(found), caption)
+
+
+def rows_of(
+    lines: Lines, dataset: str | None, paper: Callable[[Line, Cells], Accuracies | None], *, name: str | None = None
+) -> list[BaseNewRow]:
+    """A row for each line that has the data set, or an average of each line (None)."""
+    mine = {line: cells for line, cells in lines.items() if dataset is None or any(d == dataset for d, _ in cells)}
+    return [BaseNewRow(line, cells, dataset, name, paper(line, cells)) for line, cells in mine.items()]
+
+
+def few_shot_table(name: str, found: Mapping[Line, Mapping[int, Cells]], caption: str) -> Table:
+    """Accuracy on all classes: a row for each data set and line, and for the averages; a column for each shots."""
+    shots = sorted({count for by_shots in found.values() for count in by_shots})
+    datasets = sorted({dataset for by_shots in found.values() for cells in by_shots.values() for dataset, _ in cells})
+    places: list[str | None] = [None, *datasets] if len(datasets) > 1 else list(datasets)
+    naming = Naming(found)
+    wanted = {(line.backbone, count): set[CellName]() for line in found for count in shots}
+    for line, by_shots in found.items():
+        for count, cells in by_shots.items():
+            wanted[line.backbone, count].update(cells)
+    rows = []
+    for place in places:
+        for line, by_shots in found.items():
+            entries = [_accuracy(by_shots.get(count, {}), place) for count in shots]
+            if all(entry is None for entry in entries):
+                continue
+            have = [(*cell, count) for count, cells in by_shots.items() for cell in cells if place in (None, cell[0])]
+            need = [
+                (*cell, count) for count in shots for cell in wanted[line.backbone, count] if place in (None, cell[0])
+            ]
+            partial = "partial: " if place is None and len(have) < len(need) else ""
+            counts = f"{partial}{len(have)} of {len(need)} cells"
+            rows.append((place or "average", *naming.entries(line), counts, *entries))
+    columns = ("data set", *naming.columns, "measured", *(f"{n} shot{'s' * (n > 1)}" for n in shots))
+    return Table(name, columns, tuple(rows), caption)
+
+
+def _accuracy(cells: Cells, dataset: str | None) -> Entry:
+    mine = {name: row for name, row in cells.items() if dataset in (None, name[0])}
+    return number(over_datasets(numbers(mine, "all")))
+
+
+def transfer_table(name: str, lines: Lines, source: str, caption: str) -> Table:
+    """Trained on one data set: accuracy there, on each target, and averaged over the targets."""
+    mine = {line: _from(cells, source) for line, cells in lines.items()}
+    mine = {line: cells for line, cells in mine.items() if cells}
+    targets = sorted({part for cells in mine.values() for row in cells.values() for part in row["accuracy"]} - {"all"})
+    naming = Naming(mine)
+    wanted: dict[tuple[str, int], set[CellName]] = {}
+    for line, cells in mine.items():
+        wanted.setdefault((line.backbone, line.shots), set()).update(target_numbers(cells, targets))
+    rows = []
+    for line, cells in mine.items():
+        reached = target_numbers(cells, targets)
+        entries: list[Entry] = [number(spread(numbers(cells, part).values())) for part in ("all", *targets)]
+        impossibles = [impossible(cells, part) for part in ("all", *targets)]
+        entries = [CANNOT if no and one is None else one for one, no in zip(entries, impossibles, strict=True)]
+        counts = measured(reached, wanted[line.backbone, line.shots], None)
+        rows.append((*naming.entries(line), counts, *entries, number(over_datasets(reached))))
+    columns = (*naming.columns, "measured", f"{source} (source)", *targets, "average of targets")
+    return Table(name, columns, tuple(rows), caption)
+
+
+def _from(cells: Cells, source: str) -> Cells:
+    return {name: row for name, row in cells.items() if name[0] == source}
+
+
+def target_numbers(cells: Cells, targets: Iterable[str]) -> dict[CellName, float]:
+    """Accuracy by (target, seed)."""
+    found: dict[CellName, float] = {}
+    for target in targets:
+        found |= {(target, seed): value for (_, seed), value in numbers(cells, target).items()}
+    return found
+
+
+def difference_table(
+    name: str, values: Mapping[str, Mapping[Line, Mapping[CellName, float]]], reference: str, caption: str
+) -> Table | None:
+    """Each line against the reference method trained with the same preset, budget, shots and backbone.
+
+    `values`: percent by part, line and cell. None where nothing can be compared.
+    """
+    naming = Naming(line for lines in values.values() for line in lines)
+    rows = [
+        (part, *naming.entries(line), against.name, *_difference(found))
+        for part, lines in values.items()
+        for line, cells in lines.items()
+        if (against := reference_of(line, lines, reference)) is not None
+        and (found := paired_differences(cells, lines[against])) is not None
+    ]
+    columns = ("part", *naming.columns, "against", "pairs", "difference", "95 % from", "95 % to", *_COUNTS)
+    return Table(name, columns, tuple(rows), caption) if rows else None
+
+
+_COUNTS = ("better", "equal", "worse")
+
+
+def reference_of(line: Line, lines: Iterable[Line], reference: str) -> Line | None:
+    """The plain line of the reference method that shares preset, budget, shots and backbone; never the line itself."""
+    like = [
+        other
+        for other in sorted(lines)
+        if other.method == reference
+        and not other.setting
+        and (other.preset, other.budget, other.shots, other.backbone)
+        == (line.preset, line.budget, line.shots, line.backbone)
+    ]
+    same_groups = [other for other in like if other.groups == line.groups]
+    found = next(iter(same_groups or like), None)
+    return None if found == line else found
+
+
+def _difference(found: Paired) -> tuple[Entry, ...]:
+    ends: Sequence[Entry] = (None, None)
+    if found.interval:
+        ends = [Number(end, signed=True) for end in found.interval]
+    counts = (str(count) for count in (found.wins, found.ties, found.losses))
+    return str(found.count), Number(found.mean, signed=True), *ends, *counts
+
+
+def dataset_means(cells: Cells, part: str) -> dict[str, Spread]:
+    """Mean and deviation over seeds by data set, and under "average" over all where there are several."""
+    found = numbers(cells, part)
+    means = by_dataset(found)
+    if len(means) > 1 and (average := over_datasets(found)):
+        return {"average": average, **means}
+    return means
