@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 import os
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
@@ -20,7 +19,7 @@ from mocoop.files import os_error, sha256_bytes
 
 FORMAT = 1
 MAX_BYTES = 1 << 30
-_MOST_DIGITS = 18  # of a whole number: what 64 bits hold
+_MOST, _MOST_DIGITS = 1e15, 15  # larger numbers are mistakes, and sums of them overflow
 Row = dict[str, Any]
 
 
@@ -94,8 +93,8 @@ def _row(line: bytes) -> Any:
 
 
 def _finite(text: str) -> float:
-    """A number that can be averaged; NaN and infinities are no JSON, though Python reads them."""
-    if not math.isfinite(value := float(text)):
+    """A number that can be averaged with others. NaN and infinities are no JSON, though Python reads them."""
+    if not abs(value := float(text)) < _MOST:  # so that NaN is refused too
         raise ValueError(text)
     return value
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import partial
 
@@ -50,20 +51,28 @@ def _paper_ablation(one: Ablation, setting: str, dataset: str | None, line: Line
 def _sensitivity(one: Ablation, variants: Mapping[str, Lines], datasets: Sequence[str]) -> list[Picture]:
     """Base, new and H over the weight, a picture for each way of training: averaged, or of the one data set."""
     place = "average" if len(datasets) > 1 else datasets[0]
-    contexts = sorted({(line.preset, line.budget, line.groups, line.shots, line.backbone)
-                       for lines in variants.values() for line in lines})  # fmt: skip
-    pictures = []
-    for number, context in enumerate(contexts):
-        curves: dict[str, list[Point]] = {part: [] for part in PARTS}
-        for setting, lines in variants.items():
+    found: dict[tuple[str, ...], dict[str, list[Point]]] = {}
+    for setting, lines in variants.items():
+        if weight := _NUMBER.search(setting):
             for line, cells in lines.items():
-                if (line.preset, line.budget, line.groups, line.shots, line.backbone) == context:
-                    _add_points(curves, float(setting.split("=")[1]), cells, place)
+                curves = found.setdefault(_context(line), {part: [] for part in PARTS})
+                _add_points(curves, float(weight[1]), cells, place)
+    pictures = []
+    for number, (context, curves) in enumerate(sorted(found.items())):
         drawn = {part: points for part, points in curves.items() if points}
         draw = partial(plot_curves, drawn, title=f"{one.title.split(' (')[0]}, {place}", xlabel=one.about.split()[0])
-        words = f"Base, new and H over the weight; {', '.join(map(str, context[:2]))}"
+        words = f"Base, new and H over the weight ({', '.join(word for word in context if word)})"
         pictures.append(Picture(f"{one.name}-{number}", draw, words))
     return pictures
+
+
+_NUMBER = re.compile(r"= (\d+(?:\.\d+)?)$")
+
+
+def _context(line: Line) -> tuple[str, ...]:
+    """What a line was trained with beside the weight; the changes of a whole comparison stand after its name."""
+    changes = line.setting.partition("; ")[2]
+    return line.preset, line.budget, changes, line.groups.strip("-"), f"{line.shots} shots", line.backbone
 
 
 def _add_points(curves: Mapping[str, list[Point]], x: float, cells: Cells, place: str) -> None:

@@ -126,7 +126,7 @@ def _stands_for(row: Row, variant: Variant, changes: Mapping[str, Any]) -> bool:
         row["preset"],
         row["budget"],
         json.dumps({**changes, **(variant.changes or {})}, sort_keys=True),
-        row["config"].get("template") or "{}",
+        template if isinstance(template := row["config"].get("template"), str) else "{}",
     )
     found = {name: value for name, value in row["config"].items() if name not in _UNCOMPARED}
     return expected == found
@@ -138,7 +138,7 @@ def _settings(method: str, preset: str, budget: str | None, changes: str, templa
     cell = Cell("base-to-new", "", method, 1, 1, preset=preset, budget=budget, changes=json.loads(changes))
     try:
         settings = cell.config(template).to_dict()
-    except (MoCoOpError, KeyError, TypeError):
+    except (MoCoOpError, KeyError, TypeError, ValueError):
         return None
     settings = json.loads(json.dumps(settings))  # as a row has them
     return {name: value for name, value in settings.items() if name not in _UNCOMPARED}

@@ -85,12 +85,12 @@ def _group_file(row: Row) -> str:
 def _left_out(rows: Sequence[Row], shown: Sequence[str]) -> list[str]:
     found = []
     if tuned := sum(row["protocol"] == "tune" for row in rows):
-        found.append(f"{_counted(tuned, 'result')} of mocoop tune are of validation images and are not shown.")
+        found.append(f"Not shown because they are of validation images: {_counted(tuned, 'result')} of mocoop tune.")
     others = sorted({row["ablation"] for row in rows if row["ablation"]} - set(shown))
     if others:
         found.append(f"This version has no table for the ablations {', '.join(others)}; their results are not shown.")
     if twice := measured_twice(rows):
-        found.append(f"{_counted(twice, 'result')} are not shown, since a newer one is of the same cell.")
+        found.append(f"Not shown because a newer one is of the same cell: {_counted(twice, 'result')}.")
     return found
 
 

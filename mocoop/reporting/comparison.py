@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 
 from mocoop.bench.cells import CROSS, FEW_SHOT, SHIFT, TIME
 from mocoop.bench.protocols import INFERENCE
@@ -20,16 +19,17 @@ from mocoop.reporting.document import Document, Entry, Number, Picture, Section,
 from mocoop.reporting.paper import Accuracies
 from mocoop.reporting.results import Cells, Line, Lines, by_shots, datasets_of, lines_of, numbers
 from mocoop.reporting.routing import expert_use_section
-from mocoop.reporting.statistics import CellName, paired_differences
+from mocoop.reporting.statistics import CellName, over_datasets, paired_differences
 from mocoop.reporting.tables import (
+    PARTIAL,
     PARTS,
     Naming,
     base_new_entries,
     base_new_table,
-    dataset_means,
     difference_table,
     distinct_names,
     few_shot_table,
+    measured,
     reference_of,
     rows_of,
     target_numbers,
@@ -88,7 +88,10 @@ def _base_to_new(lines: Lines) -> Section:
         rows = rows_of(lines, None, _paper_average)
         caption = f"Average over {', '.join(datasets)}."
         section.blocks.append(base_new_table("base-to-new-average", rows, wanted, naming, caption))
-    section.blocks.append(Picture("base-to-new", partial(_draw_bars, lines), "Base, new and H of each method"))
+    one = datasets[0] if len(datasets) == 1 else None
+    if bars := _bars(lines, one):
+        draw = partial(plot_base_new, bars, title=one or "Average over data sets")
+        section.blocks.append(Picture("base-to-new", draw, "Base, new and H of each method"))
     for dataset in datasets:
         rows = rows_of(lines, dataset, partial(_paper_of, dataset))
         section.blocks.append(base_new_table(f"base-to-new-{dataset}", rows, wanted, naming, f"{dataset}."))
@@ -128,19 +131,26 @@ def _published() -> Table:
     return Table("published", ("method", *(f"published {part}" for part in PARTS)), tuple(rows), caption)
 
 
-def _draw_bars(lines: Lines, path: Path) -> Path:
-    """The averages, or the one data set, of the lines that have base, new and H."""
-    one = datasets_of(lines)[0] if len(datasets_of(lines)) == 1 else None
-    bars = []
+def _bars(lines: Lines, dataset: str | None) -> list[BaseNewResult]:
+    """A data set's results, or the averages (None), of the lines that have base, new and H."""
+    bars, wanted = [], wanted_cells(lines)
     for line, name in zip(lines, distinct_names(lines), strict=True):
-        base, new, h = base_new_entries(lines[line], one).values()
+        counts = measured(lines[line], wanted[line.backbone, line.shots], dataset)
+        name = f"{name} (partial)" if counts.startswith(PARTIAL) else name
+        base, new, h = base_new_entries(lines[line], dataset).values()
         if isinstance(base, Number) and isinstance(new, Number) and isinstance(h, Number):
-            found = (base.value, new.value, h.value, base.deviation, new.deviation, h.deviation)
-            bars.append(BaseNewResult(**dict(zip(_BAR, found, strict=True)), method=name))  # type: ignore[arg-type]
-    return plot_base_new(bars, path, "Average over data sets" if one is None else one)
-
-
-_BAR = ("base", "new", "h", "base_sd", "new_sd", "h_sd")
+            bars.append(
+                BaseNewResult(
+                    method=name,
+                    base=base.value,
+                    new=new.value,
+                    h=h.value,
+                    base_sd=base.deviation,
+                    new_sd=new.deviation,
+                    h_sd=h.deviation,
+                )
+            )
+    return bars
 
 
 def _few_shot(lines: Lines) -> Section:
@@ -150,35 +160,31 @@ def _few_shot(lines: Lines) -> Section:
     found = by_shots(lines)
     caption = "Accuracy on all classes by training images a class. The paper shows its own as curves, without numbers."
     section.blocks.append(few_shot_table("few-shot", found, caption))
-    names = dict(zip(found, distinct_names(found), strict=True))
+    names = distinct_names(found)
     datasets = datasets_of(lines)
-    places = ["average", *datasets] if len(datasets) > 1 else datasets
     pictures = []
-    for number, place in enumerate(places):
-        curves = {names[line]: _points(cells, place) for line, cells in found.items()}
-        draw = partial(
-            plot_curves,
-            {name: points for name, points in curves.items() if points},
-            title="Average over data sets" if number == 0 and len(places) > 1 else place,
-            xlabel="training images a class",
-            names=list(names.values()),
-            by_doubling=True,
+    for number, place in enumerate([None, *datasets] if len(datasets) > 1 else datasets):
+        curves = {name: _points(cells, place) for name, cells in zip(names, found.values(), strict=True)}
+        drawn = {name: points for name, points in curves.items() if points}
+        title, where = (
+            (place, f"on {place}") if place else ("Average over data sets", "on whole averages over data sets")
         )
-        where = "on average over data sets" if number == 0 and len(places) > 1 else f"on {place}"
+        draw = partial(plot_curves, drawn, title=title, xlabel="training images a class", names=names, by_doubling=True)
         words = f"Accuracy {where} by training images a class; bars are deviations over seeds"
-        pictures.append(Picture(f"few-shot-{number}", draw, words))
+        if drawn:
+            pictures.append(Picture(f"few-shot-{number}", draw, words))
     section.blocks.append(pictures)
     return section
 
 
-def _points(cells: Mapping[int, Cells], place: str) -> list[Point]:
-    """Accuracy by shots of a data set or of the average; an average is drawn of whole sets of cells only."""
-    most = max(len({dataset for dataset, _ in found}) for found in cells.values())
+def _points(cells: Mapping[int, Cells], dataset: str | None) -> list[Point]:
+    """Accuracy by shots of a data set, or of the average (None) where it is of all cells that any shots have."""
+    most = max(map(len, cells.values()))
     points: list[Point] = []
     for shots, found in cells.items():
-        if place == "average" and len({dataset for dataset, _ in found}) < most:
-            continue
-        if (one := dataset_means(found, "all").get(place)) is not None:
+        mine = {name: row for name, row in found.items() if dataset in (None, name[0])}
+        one = over_datasets(numbers(mine, "all"))
+        if one is not None and (dataset is not None or len(found) == most):
             points.append((shots, one.mean, one.deviation))
     return points
 

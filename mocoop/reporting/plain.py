@@ -35,7 +35,7 @@ def csv_text(document: Document) -> str:
         for place, row in enumerate(table.rows, start=1):
             for column, entry in zip(table.columns, row, strict=True):
                 if entry is not None:
-                    writer.writerow((table.name, place, _harmless(column), *_value(entry)))
+                    writer.writerow((_harmless(table.name), place, _harmless(column), *_value(entry)))
     return out.getvalue()
 
 

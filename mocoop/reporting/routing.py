@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mocoop.bench.rows import Row
 from mocoop.plots import plot_expert_use
 from mocoop.reporting.document import Number, Picture, Section, Table, Tiles, Words
 from mocoop.reporting.results import Cells, Lines, datasets_of
@@ -44,7 +45,7 @@ def expert_use(cells: Cells, dataset: str) -> ExpertUse | None:
     Of many classes those stay whose use is farthest from the mean use. Rows with other groups than the first seed's
     are left out: their experts are others.
     """
-    rows = [row for (name, _), row in sorted(cells.items()) if name == dataset and row.get("expert_use")]
+    rows = [row for (name, _), row in sorted(cells.items()) if name == dataset and _tells(row)]
     if not rows:
         return None
     ids = tuple(rows[0]["groups"]["ids"])
@@ -61,6 +62,10 @@ def expert_use(cells: Cells, dataset: str) -> ExpertUse | None:
     kept = _farthest(means)
     labels = tuple(f"{name} ({part})" if part != "all" else name for part, name in kept)
     return ExpertUse(labels, ids, tuple(means[key] for key in kept), len(means), len(rows))
+
+
+def _tells(row: Row) -> bool:
+    return bool(row.get("expert_use") and row["groups"] and row["groups"]["ids"])
 
 
 def _mean(several: Sequence[Sequence[float]]) -> tuple[float, ...]:

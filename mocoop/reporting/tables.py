@@ -17,7 +17,6 @@ from mocoop.reporting.statistics import (
     CellName,
     Paired,
     Spread,
-    by_dataset,
     over_datasets,
     paired_differences,
     seed_averages,
@@ -25,7 +24,7 @@ from mocoop.reporting.statistics import (
 )
 
 PARTS = ("base", "new", "H")
-CANNOT = "cannot"
+CANNOT, PARTIAL = "cannot", "partial: "
 _ALWAYS = ("method", "preset", "budget", "extra names")
 Wanted = Mapping[tuple[str, int], Collection[CellName]]  # (backbone, shots) -> the cells that some line of it has
 
@@ -100,8 +99,8 @@ def measured(cells: Collection[CellName], wanted: Collection[CellName], dataset:
     if len(mine) == len(all_of_them):
         return counts
     if _datasets(mine) == _datasets(all_of_them):
-        return f"partial: {counts}"
-    return f"partial: {counts}, {_datasets(mine)} of {_datasets(all_of_them)} data sets"
+        return f"{PARTIAL}{counts}"
+    return f"{PARTIAL}{counts}, {_datasets(mine)} of {_datasets(all_of_them)} data sets"
 
 
 def _datasets(cells: Iterable[CellName]) -> int:
@@ -163,7 +162,7 @@ def few_shot_table(name: str, found: Mapping[Line, Mapping[int, Cells]], caption
             need = [
                 (*cell, count) for count in shots for cell in wanted[line.backbone, count] if place in (None, cell[0])
             ]
-            partial = "partial: " if place is None and len(have) < len(need) else ""
+            partial = PARTIAL if place is None and len(have) < len(need) else ""
             counts = f"{partial}{len(have)} of {len(need)} cells"
             rows.append((place or "average", *naming.entries(line), counts, *entries))
     columns = ("data set", *naming.columns, "measured", *(f"{n} shot{'s' * (n > 1)}" for n in shots))
@@ -251,12 +250,3 @@ def _difference(found: Paired) -> tuple[Entry, ...]:
         ends = [Number(end, signed=True) for end in found.interval]
     counts = (str(count) for count in (found.wins, found.ties, found.losses))
     return str(found.count), Number(found.mean, signed=True), *ends, *counts
-
-
-def dataset_means(cells: Cells, part: str) -> dict[str, Spread]:
-    """Mean and deviation over seeds by data set, and under "average" over all where there are several."""
-    found = numbers(cells, part)
-    means = by_dataset(found)
-    if len(means) > 1 and (average := over_datasets(found)):
-        return {"average": average, **means}
-    return means

@@ -47,7 +47,7 @@ def _seconds(row: Row) -> float | None:
 def _times(rows: Sequence[Row]) -> tuple[Entry, Entry, str]:
     """Seconds of prediction and of the image tower, each with its deviation over runs, and the machines."""
     own = spread(row["seconds_per_100"] for row in rows)
-    tower = spread(row["image_tower_seconds_per_100"] for row in rows if row.get("image_tower_seconds_per_100"))
+    tower = spread(s for row in rows if isinstance(s := row.get("image_tower_seconds_per_100"), float))
     machines = sorted({f"{row['device']}, {row['threads']} threads" for row in rows})
     shown = [Number(one.mean, one.deviation, 5) if one else None for one in (own, tower)]
     return shown[0], shown[1], "; ".join(machines)
