@@ -127,6 +127,18 @@ def test_differences_explain_their_interval(document):
     assert {row["against"] for row in other} == {"CoOp"}
 
 
+def test_variants_are_held_against_the_method_as_it_is(document):
+    found = [row for row in table(document, "ablation-routing-differences") if row["part"] == "H"]
+    assert [row["method"] for row in found][:4] == [
+        "MoCoOp (uniform weights)", "MoCoOp (fixed random router)", "MoCoOp (K = 1)", "MoCoOp (K = E)",
+    ]  # fmt: skip
+    assert {(row["against"], row["pairs"]) for row in found} == {("MoCoOp", "6")}
+    places = table(document, "ablation-position-differences")
+    assert {(row["method"], row["against"]) for row in places} == {
+        ("CoOp (ctx middle the name)", "CoOp"), ("CoOp (ctx after the name)", "CoOp"),
+    }  # fmt: skip
+
+
 def test_a_stand_in_and_extra_names_are_told_on_top():
     plain = row_of(plain_cell())
     row = {**plain, "config": {**plain["config"], "extra_class_names": ["dam"], "text_classes": "all"}}

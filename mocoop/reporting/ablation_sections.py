@@ -8,12 +8,21 @@ from functools import partial
 
 from mocoop.bench.rows import Row
 from mocoop.reporting import paper
-from mocoop.reporting.ablations import Ablation, ablation_lines
+from mocoop.reporting.ablations import Ablation, ablation_lines, main_lines
 from mocoop.reporting.curves import Point, plot_curves
-from mocoop.reporting.document import Number, Picture, Section, Words
+from mocoop.reporting.document import Number, Picture, Section, Table, Words
 from mocoop.reporting.paper import Accuracies
-from mocoop.reporting.results import Cells, Line, Lines, datasets_of
-from mocoop.reporting.tables import PARTS, BaseNewRow, Naming, base_new_entries, base_new_table, rows_of, wanted_cells
+from mocoop.reporting.results import Cells, Line, Lines, datasets_of, numbers
+from mocoop.reporting.tables import (
+    PARTS,
+    BaseNewRow,
+    Naming,
+    base_new_entries,
+    base_new_table,
+    difference_table,
+    rows_of,
+    wanted_cells,
+)
 
 
 def ablation_section(rows: Sequence[Row], one: Ablation) -> Section:
@@ -34,9 +43,28 @@ def ablation_section(rows: Sequence[Row], one: Ablation) -> Section:
         section.blocks.append(Words(" ".join([paper.note(every), *paper.oddities(one.name.rstrip("s"))])))
     caption = "On base-to-new. Settings that are equal were trained once and stand in every table that has them."
     section.blocks.append(base_new_table(section.anchor, found, wanted, naming, caption, datasets=len(datasets) > 1))
+    section.blocks += _differences(one, rows, variants)
     if one.name in ("lambda-router", "lambda-text"):
         section.blocks.append(_sensitivity(one, variants, datasets))
     return section
+
+
+def _differences(one: Ablation, rows: Sequence[Row], variants: Mapping[str, Lines]) -> list[Table]:
+    """Each variant against the method as it is, but for the variant that is the method as it is."""
+    plain = {
+        line: cells for line, cells in main_lines(rows).items() if line.method == one.reference and not line.setting
+    }
+    keys = {row["key"] for cells in plain.values() for row in cells.values()}
+    lines = {
+        line: cells
+        for found in variants.values()
+        for line, cells in found.items()
+        if "; " not in line.setting and not keys >= {row["key"] for row in cells.values()}
+    }
+    values = {part: {line: numbers(cells, part) for line, cells in {**plain, **lines}.items()} for part in PARTS}
+    caption = "Differences in points over pairs of (data set, seed), from the method as it is; intervals as under Paired differences."
+    table = difference_table(f"ablation-{one.name}-differences", values, one.reference, caption)
+    return [table] if table else []
 
 
 def _paper_ablation(one: Ablation, setting: str, dataset: str | None, line: Line, cells: Cells) -> Accuracies | None:

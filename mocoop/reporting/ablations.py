@@ -30,6 +30,7 @@ class Ablation:
     about: str
     paper: str | None = None
     labels: Mapping[str, str] | None = None  # our name of a variant -> the paper's, where they differ
+    reference: str = "mocoop"  # the method that variants are held against, as it is
 
     def paper_label(self, setting: str) -> str:
         """What the paper calls a variant."""
@@ -50,7 +51,8 @@ SHOWN = (
              "n_experts"),
     Ablation("lambda-router", "Weight of the router loss (the paper's Fig. 4)", "lambda1 multiplies the router loss."),
     Ablation("lambda-text", "Weight of the text loss (the paper's Fig. 4)", "lambda2 multiplies the text loss."),
-    Ablation("position", "Where the context stands", "Learned words before, around or after the class name."),
+    Ablation("position", "Where the context stands", "Learned words before, around or after the class name.",
+             reference="coop"),
     Ablation("routing", "Routing controls", "What a claim about routing needs beside it."),
 )  # fmt: skip
 
