@@ -62,7 +62,10 @@ def _differences(one: Ablation, rows: Sequence[Row], variants: Mapping[str, Line
         if "; " not in line.setting and not keys >= {row["key"] for row in cells.values()}
     }
     values = {part: {line: numbers(cells, part) for line, cells in {**plain, **lines}.items()} for part in PARTS}
-    caption = "Differences in points over pairs of (data set, seed), from the method as it is; intervals as under Paired differences."
+    caption = (
+        "Differences in points from the method as it is, over pairs of (data set, seed); the intervals are as under "
+        "Paired differences."
+    )
     table = difference_table(f"ablation-{one.name}-differences", values, one.reference, caption)
     return [table] if table else []
 
