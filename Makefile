@@ -4,10 +4,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench miniclip clean
+.PHONY: help install demo test lint format bench bench-small miniclip clean
 
 help: ## list these targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 install: $(VENV)/.installed ## make .venv and install the project in it
 
@@ -37,8 +37,21 @@ bench: install ## speed benchmarks (minutes)
 	@$(BIN)/python benchmarks/peers.py
 	@$(BIN)/python benchmarks/inference.py
 
+SMALL := bench-small
+COMPARE := $(BIN)/mocoop bench
+COMMON := --groups $(SMALL)/groups.json --budget small --jobs 2 -o $(SMALL)/results.jsonl
+STEPS := zero-shot,zero-shot-ensemble,gated-zero-shot,linear-probe,coop,kgcoop,prograd,lasp,mocoop
+
+bench-small: install ## every method and ablation on the drawn tiles, with a report (half an hour)
+	@mkdir -p $(SMALL)
+	@test -f $(SMALL)/groups.json || $(BIN)/mocoop-groups generate --domain "satellite imagery" -o $(SMALL)/groups.json
+	@$(COMPARE) base-to-new $(COMMON)
+	@$(COMPARE) few-shot --methods $(STEPS) $(COMMON)
+	@$(COMPARE) ablations $(COMMON)
+	@$(BIN)/mocoop report $(SMALL)/results.jsonl -o $(SMALL)/report.html --also md --also csv
+
 miniclip: install ## train the embedded backbone again (up to an hour)
 	@$(BIN)/python -m mocoop.miniclip.pretrain
 
 clean: ## remove what make made
-	rm -rf $(VENV) demo build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo bench-small build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

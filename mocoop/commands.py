@@ -15,8 +15,12 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 import click
 
 from mocoop import cli
+from mocoop.bench.command import bench
+from mocoop.bench.tune_command import tune
 from mocoop.config import METHODS, PRESETS, Config, preset
 from mocoop.errors import ConfigError, DataError, UsageError
+from mocoop.reporting.command import report
+from mocoop.settings import settings_by_name
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
@@ -337,6 +341,10 @@ def demo(out: Path, force: bool, as_json: bool) -> None:
         print_demo(results)
 
 
+for command in (bench, tune, report):
+    mocoop.add_command(command)
+
+
 def main() -> NoReturn:
     """Entry point of `mocoop`."""
     # PyTorch's OpenMP threads spin while they wait. On a busy machine that made a training fifteen times slower; this
@@ -350,7 +358,7 @@ def _training_plan(options: dict[str, Any]) -> TrainingPlan:
     """The options of `train` as a plan. Raises UsageError for settings that cannot be."""
     method = options.pop("method_name")
     named = {name: options.pop(name) for name in _SETTINGS}
-    changes = _changes(options.pop("settings"), named)
+    changes = settings_by_name(options.pop("settings"), named)
     config = _config(options.pop("preset_name"), method, changes)
 
     from mocoop.methods import method_named
@@ -374,36 +382,11 @@ def _group_ids(plan: TrainingPlan) -> list[str]:
     return ids if len(ids) > 1 else []
 
 
-def _changes(settings: tuple[str, ...], named: dict[str, Any]) -> dict[str, Any]:
-    """Settings by name, from options of their own and from --set. Raises UsageError."""
-    changes = {name: value for name, value in named.items() if value is not None}
-    if "views" in changes:
-        changes["views"] = _value(changes["views"])
-    for setting in settings:
-        name, equals, text = setting.partition("=")
-        if not equals:
-            raise UsageError(f"--set {setting} sets nothing", "write --set NAME=VALUE")
-        if name in ("preset", "method"):
-            raise UsageError(f"--set {setting} would change the name only", f"write --{name} {text}")
-        if name in changes:
-            raise UsageError(f"{name} is given twice", "give each setting once")
-        changes[name] = _value(text)
-    return changes
-
-
 def _config(preset_name: str, method: str, changes: dict[str, Any]) -> Config:
     try:
         return preset(preset_name, method, **changes)
     except ConfigError as error:
         raise UsageError(error.message, error.hint) from error
-
-
-def _value(text: str) -> Any:
-    """A JSON value, or the text itself where it is none."""
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return text
 
 
 def _use_threads(threads: int | None) -> None:

@@ -24,7 +24,7 @@ from mocoop.data.dataset import Dataset, named
 from mocoop.data.features import BadImages, FeatureCache, unreadable_images
 from mocoop.data.leaks import leaks
 from mocoop.data.sources import open_dataset
-from mocoop.data.splits import VAL_SHOTS, choose_classes, few_shot, unused
+from mocoop.data.splits import VAL_SHOTS, choose_classes, chosen_on, few_shot
 from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
 from mocoop.files import sweep_stale, write_json
 from mocoop.fitting import fit
@@ -157,15 +157,9 @@ def _given_groups(plan: TrainingPlan, method: Method) -> GroupFile | None:
 def _samples(
     plan: TrainingPlan, backbone: Backbone, everything: Dataset, dataset: Dataset, listener: Listener
 ) -> Samples:
-    """Plain features of train and val; without a val, of as many unused training images as a val would have.
-
-    A val that is the test set, as ImageNet's is in CoOp's layout, is none: nothing is chosen on test images.
-    """
+    """Plain features of train and of the images to choose on."""
     available = choose_classes(everything, plan.classes).train
-    tested = set(dataset.test)
-    val = tuple(example for example in dataset.val if example not in tested) or unused(
-        dataset.train, available, min(plan.shots, VAL_SHOTS), plan.seed
-    )
+    val = chosen_on(dataset, available, min(plan.shots, VAL_SHOTS), plan.seed)
     cache = FeatureCache() if plan.use_cache else None
     train, held = (
         load_inputs(backbone, dataset, part, cache=cache, on_bad_image=plan.on_bad_image, listener=listener)

@@ -28,6 +28,11 @@ from mocoop.data.sources import open_dataset
 from mocoop.files import sha256_file
 
 COMMANDS = {
+    "bench": {
+        "--data-root", "--data", "--datasets", "--class-names", "--groups", "--methods", "--ablation", "--seeds",
+        "--shots", "--preset", "--budget", "--set", "--source", "--backbone", "--pretrained", "--device", "--jobs", "--threads",
+        "--no-cache", "--dry-run", "--out",
+    },
     "demo": {"--out", "--force", "--json"},
     "eval": {
         "--data", "--class-names", "--follow-links", "--no-cache", "--classes", "--per-class", "--baselines", "--plots",
@@ -38,8 +43,14 @@ COMMANDS = {
         "--top", "--classes-file", "--backbone", "--pretrained", "--device", "--precision", "--threads",
         "--on-bad-image", "--json",
     },
+    "report": {"--out", "--also", "--reference", "--title", "--run", "--images", "--most-images"},
     "scenes": {"--out", "--train", "--val", "--test", "--seed"},
     "show": {"--json"},
+    "tune": {
+        "--data", "--class-names", "--groups", "--method", "--try", "--set", "--trainings", "--seeds", "--shots",
+        "--classes", "--preset", "--budget", "--backbone", "--pretrained", "--device", "--threads", "--no-cache",
+        "--out",
+    },
     "train": {
         "--groups", "--method", "--data", "--class-names", "--follow-links", "--no-cache", "--out", "--shots", "--seed",
         "--split-seed", "--classes", "--preset", "--backbone", "--pretrained", "--quick-gelu", "--epochs", "--lr",

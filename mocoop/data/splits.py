@@ -37,6 +37,16 @@ def few_shot(dataset: Dataset, shots: int, seed: int) -> Dataset:
     return replace(drawn, notes=(*dataset.notes, *_shortfall(drawn, shots)))
 
 
+def chosen_on(drawn: Dataset, available: Sequence[Example], most: int, seed: int) -> tuple[Example, ...]:
+    """The images that settings may be chosen on: val, or up to `most` unused training images a class.
+
+    A val that is the test set, as ImageNet's is in CoOp's layout, is none: nothing is chosen on test images.
+    """
+    tested = set(drawn.test)
+    val = tuple(example for example in drawn.val if example not in tested)
+    return val or unused(drawn.train, available, most, seed)
+
+
 def unused(used: Sequence[Example], available: Sequence[Example], most: int, seed: int) -> tuple[Example, ...]:
     """Up to `most` examples a class of those available that are not used: what stands in for a missing val."""
     taken = set(used)

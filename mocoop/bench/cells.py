@@ -1,0 +1,80 @@
+"""A cell of a comparison: one training and its evaluation, named by everything that its numbers depend on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal
+
+from mocoop.bench.rows import FORMAT, cell_key
+from mocoop.config import Config, preset
+from mocoop.groups import GroupFile
+from mocoop.methods import method_named
+
+Protocol = Literal["base-to-new", "few-shot", "cross-dataset", "domain-shift", "inference-time", "tune"]
+BASE_TO_NEW: Final = "base-to-new"
+FEW_SHOT: Final = "few-shot"
+CROSS: Final = "cross-dataset"
+SHIFT: Final = "domain-shift"
+TIME: Final = "inference-time"
+TUNE: Final = "tune"
+DEFAULT = "default"
+
+# Limits on training by name: what they change of a preset. The same image passes for every method that takes steps,
+# and the same batch, so that no method is measured at a length of its own.
+BUDGETS: dict[str, dict[str, Any]] = {
+    "small": {"epochs": 30, "batch_size": 32, "views": 0, "warmup_epochs": 1},
+}
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is trained and on what. `setting` is how tables call `changes`; `targets` are evaluated beside `dataset`."""
+
+    protocol: Protocol
+    dataset: str
+    method: str
+    shots: int
+    seed: int
+    preset: str = "recommended"
+    budget: str | None = None
+    setting: str = DEFAULT
+    changes: Mapping[str, Any] = field(default_factory=dict)
+    group_kind: str = "own"
+    ablation: str | None = None
+    targets: tuple[str, ...] = ()
+    classes: Literal["all", "base"] | None = None  # trained on; None: as the protocol has it
+
+    def config(self, data: str, template: str | None = None) -> Config:
+        """Every setting, as the method goes by them. A budget gives way to what the cell itself changes.
+
+        Args:
+            data: the data set's name in CoOp's layout, or any other.
+            template: its own template, where the name does not tell.
+        """
+        method = method_named(self.method)
+        limits = BUDGETS[self.budget] if self.budget and method.learns else {}
+        chosen = preset(self.preset, self.method, **{"template": template, **limits, **self.changes})
+        return method.adapt(method.settle(chosen), data, self.shots)
+
+    @property
+    def train_on(self) -> Literal["all", "base"]:
+        """The classes trained on."""
+        return self.classes or ("base" if self.protocol in (BASE_TO_NEW, TIME) else "all")
+
+    def __str__(self) -> str:
+        setting = "" if self.setting == DEFAULT else f" ({self.setting})"
+        return f"{self.protocol}  {self.dataset}  {self.method}{setting}  {self.shots} shots  seed {self.seed}"
+
+
+def key_of(cell: Cell, config: Config, groups: GroupFile, data: Mapping[str, str], backbone: str) -> str:
+    """The name of a cell's row: equal for cells whose numbers must be equal, whatever tables call them.
+
+    Args:
+        groups: as the method reads them.
+        data: the identity of each data set that is read.
+        backbone: its fingerprint.
+    """
+    identity = config.to_dict()
+    del identity["preset"]
+    return cell_key([FORMAT, cell.protocol, dict(data), cell.shots, cell.seed, groups.sha256, backbone, identity])

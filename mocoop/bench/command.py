@@ -1,0 +1,143 @@
+"""The command `mocoop bench`: protocols and ablations on data sets, a row a cell in one file."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mocoop import cli
+from mocoop.config import METHODS, PRESETS
+from mocoop.errors import MoCoOpError, UsageError
+from mocoop.settings import settings_by_name
+
+if TYPE_CHECKING:
+    from mocoop.bench.runner import BenchPlan
+
+_PROTOCOLS = ("base-to-new", "few-shot", "cross-dataset", "domain-shift", "ablations")
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
+
+
+@click.command(short_help="Compare methods on data sets by a protocol.")
+@click.argument("protocol", type=click.Choice(_PROTOCOLS))
+@click.option("--data-root", type=_FOLDER, help="The folder of CoOp's data sets.")
+@click.option("--data", "folders", type=_FOLDER, multiple=True, help="A folder of class folders; repeatable.")
+@click.option("--datasets", help="Some of them by name, with commas, or all; scenes are the drawn tiles.  [default: "
+              "all that is given, else scenes]")  # fmt: skip
+@click.option("--class-names", type=_FILE, help="Readable names of the classes of --data.")
+@click.option("--groups", help="A group file for all, or the word paper: each data set's own from the paper.")
+@click.option("--methods", help="Some methods, with commas.  [default: all]")
+@click.option("--ablation", "ablations", multiple=True, help="One ablation; repeatable.  [default: all]")
+@click.option("--seeds", default="1,2,3", show_default=True, help="Seeds, with commas.")
+@click.option("--shots", help="Images a class, with commas.  [default: 16; few-shot: 1,2,4,8,16]")
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="recommended", show_default=True,
+              help="Settings: ours, each paper's, or the released code's.")  # fmt: skip
+@click.option("--budget", type=click.Choice(["small"]), help="small: 30 epochs at batch 32 for every method.")
+@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="Any setting, for every cell.")
+@click.option("--source", default="imagenet", show_default=True, help="Trained on in cross-dataset and domain-shift.")
+@click.option("--backbone", default="miniclip", show_default=True, help="As in mocoop train.")
+@click.option("--pretrained", help="Its weights: a tag or a file.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.")
+@click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none.")
+@click.option("--dry-run", is_flag=True, help="List the cells, and which are there already.")
+@click.option("-o", "--out", type=_FILE, required=True, help="The results file, JSON Lines; it is added to.")
+def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) -> None:
+    """Compare methods on data sets by a protocol, or by the paper's ablations.
+
+    Each cell (data set, method, setting, shots, seed) becomes a row of the results file. What is there is not run
+    again, so the same command goes on where it was stopped; several may run at once. `mocoop report` makes the page.
+
+    \b
+    mocoop bench base-to-new --groups groups.json --budget small -o results.jsonl
+    mocoop bench base-to-new --data-root DATA --datasets eurosat,dtd --groups paper \\
+        --methods zero-shot,coop,mocoop --backbone ViT-B-16 --pretrained openai -o results.jsonl
+    mocoop bench few-shot --data photos/ --groups groups.json --shots 1,4,16 --dry-run -o results.jsonl
+    mocoop bench ablations --ablation top-k --ablation grouping --groups groups.json -o results.jsonl
+    """
+    from mocoop.bench.runner import list_cells, run_plan
+
+    plan = _plan(protocol, out, options)
+    if dry_run:
+        rows = [(str(cell), "there" if done else "to do") for cell, done in list_cells(plan)]
+        cli.show_table(("cell", "state"), rows)
+        return
+    try:
+        done = run_plan(plan, jobs)
+    except KeyboardInterrupt:
+        cli.say("the same command again goes on where this one stopped")
+        raise
+    cli.say(f"{done.cells} cells, {done.found} of them there before")
+    cli.say(f"next: mocoop report {cli.command_path(out)} -o report.html")
+    click.echo(out)
+    if done.failures:
+        raise MoCoOpError(f"{len(done.failures)} cells failed", "the lines above name them")
+
+
+def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
+    """The options as a plan. Raises UsageError, DataError."""
+    from mocoop.bench.data import find_data
+    from mocoop.bench.protocols import ABLATIONS, INFERENCE, Comparison, ablation_cells, cells_of
+    from mocoop.bench.runner import BenchPlan, group_files
+    from mocoop.groups import load_groups
+
+    data = find_data(options["data_root"], options["folders"], words_of(options["datasets"]))
+    groups = group_files(options["groups"], list(data))
+    if options["ablations"] and protocol != "ablations":
+        raise UsageError("--ablation goes with the protocol ablations", "write mocoop bench ablations --ablation ...")
+    methods = words_of(options["methods"]) or list(METHODS)
+    for method in methods:
+        if method not in METHODS:
+            raise UsageError(f"no method is called {method!r}", f"there are {', '.join(METHODS)}")
+    what = Comparison(
+        datasets=list(data),
+        methods=methods,
+        seeds=numbers_of("--seeds", options["seeds"]),
+        shots=numbers_of("--shots", options["shots"]) if options["shots"] else None,
+        preset=options["preset"],
+        budget=options["budget"],
+        source=options["source"],
+        changes=settings_by_name(options["settings"]),
+    )
+    if protocol == "ablations":
+        if not groups:
+            raise UsageError("ablations of the mixture need a group file", "give one with --groups")
+        cells = [
+            cell
+            for name in options["ablations"] or (*ABLATIONS, INFERENCE)
+            for dataset in data
+            for cell in ablation_cells(
+                name, replace(what, datasets=[dataset]), len(load_groups(groups[dataset]).groups)
+            )
+        ]
+    else:
+        cells = cells_of(protocol, what)  # type: ignore[arg-type]
+    return BenchPlan(
+        cells=tuple(cells),
+        data=data,
+        results=out,
+        groups=groups,
+        backbone=options["backbone"],
+        pretrained=options["pretrained"],
+        device=options["device"],
+        threads=options["threads"],
+        class_names=options["class_names"],
+        use_cache=not options["no_cache"],
+    )
+
+
+def words_of(text: str | None) -> list[str]:
+    """Words between commas."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def numbers_of(option: str, text: str) -> list[int]:
+    """Whole numbers between commas. Raises UsageError."""
+    try:
+        return [int(word) for word in words_of(text)]
+    except ValueError as error:
+        raise UsageError(f"{option} {text} are not whole numbers", "separate them with commas: 1,2,3") from error

@@ -1,0 +1,114 @@
+"""Data sets of a comparison: opened once, each image encoded once, then only rows are taken.
+
+`scenes` are the drawn tiles that ship with the package, drawn into the cache folder when they are first asked for.
+N images, D joint width.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mocoop.data.cache import FeatureCache, default_root
+from mocoop.data.coop import LAYOUTS
+from mocoop.data.dataset import Dataset, Example
+from mocoop.data.sources import open_dataset
+from mocoop.errors import DataError
+from mocoop.inputs import load_inputs
+
+if TYPE_CHECKING:
+    from mocoop.backbone import Backbone
+
+SCENES = "scenes"
+SCENES_TEMPLATE = "a satellite photo of a {}."
+_SCENES_FOLDER = "scenes-v1"
+
+
+@dataclass
+class BenchData:
+    """One data set with the features of its images, as far as they were asked for."""
+
+    name: str
+    dataset: Dataset
+    identity: str
+    _rows: dict[Example, np.ndarray] = field(default_factory=dict, repr=False)
+
+    @property
+    def template(self) -> str | None:
+        """The data set's own template, where its name does not tell it."""
+        return SCENES_TEMPLATE if self.name == SCENES else None
+
+    def features(self, backbone: Backbone, examples: Sequence[Example], cache: FeatureCache | None) -> Tensor:
+        """Features (N, D) of the plain view of some examples, as the backbone gives them. Raises DataError."""
+        if self.dataset.features is not None:
+            return load_inputs(backbone, self.dataset, examples).view(0)
+        unlabelled = [example._replace(label=0) for example in examples]  # base and new count labels differently
+        missing = [example for example in dict.fromkeys(unlabelled) if example not in self._rows]
+        if missing:
+            found = load_inputs(backbone, self.dataset, missing, cache=cache).features[0]
+            self._rows.update(zip(missing, found, strict=True))
+        return torch.from_numpy(np.stack([self._rows[example] for example in unlabelled]))
+
+
+def open_bench_data(name: str, path: Path | None, *, split_seed: int = 0, class_names: Path | None = None) -> BenchData:
+    """Open a data set by the name that rows will have. Raises DataError."""
+    where = _scenes() if path is None else path
+    dataset = open_dataset(where, split_seed=split_seed, class_names=class_names)
+    return BenchData(name, dataset, _identity(dataset, where))
+
+
+def find_data(root: Path | None, folders: Sequence[Path], wanted: Sequence[str]) -> dict[str, Path | None]:
+    """Where each data set lies: CoOp's fifteen below a root, folders by their names, and the scenes.
+
+    `wanted` names some of them, or "all"; without any, all folders given, or the scenes where nothing is given.
+    Raises DataError for a name that is nowhere.
+    """
+    known: dict[str, Path | None] = {SCENES: None}
+    if root is not None:
+        known |= {layout.name: root / layout.folder for layout in LAYOUTS if (root / layout.folder).is_dir()}
+        if len(known) == 1:
+            there = ", ".join(layout.folder for layout in LAYOUTS)
+            raise DataError(f"{root} has none of CoOp's data sets", f"it should hold some of the folders {there}")
+    known |= {folder.resolve().name: folder for folder in folders}
+    given = [name for name in known if name != SCENES] or [SCENES]
+    names = given if not wanted or list(wanted) == ["all"] else list(dict.fromkeys(wanted))
+    for name in names:
+        if name not in known:
+            raise DataError(f"there is no data set {name!r} here", f"there are {', '.join(known)}")
+    return {name: known[name] for name in names}
+
+
+def _scenes() -> Path:
+    """The folder of the drawn tiles, drawn now if need be."""
+    from filelock import FileLock
+
+    from mocoop.miniclip.scenes import write_scenes
+
+    folder = default_root() / _SCENES_FOLDER
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{folder}.lock"):
+        if not folder.is_dir():
+            drawing = folder.with_name(f"{folder.name}.{os.getpid()}")
+            write_scenes(drawing, train=4, val=1, test=6)  # tiles a class and style, as in the demonstration
+            drawing.rename(folder)
+    return folder
+
+
+def _identity(dataset: Dataset, where: Path) -> str:
+    """Names a data set by its class names and by the names, sizes and labels of its images in each split."""
+    digest = hashlib.sha256(repr(dataset.classnames).encode())
+    for split in ("train", "val", "test"):
+        for path, label, row in dataset.split(split):
+            what = f"{os.path.relpath(path, where)} {path.stat().st_size}" if path is not None else f"row {row}"
+            digest.update(f"{split} {what} {label}\n".encode())
+    if dataset.features is not None:
+        digest.update(np.ascontiguousarray(dataset.features).data)
+    return digest.hexdigest()

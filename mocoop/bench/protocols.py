@@ -1,0 +1,197 @@
+"""Which cells a protocol or an ablation has. Ablations are made on base-to-new, beside the default cell they change.
+
+A cell stands here once for each table that shows it; cells that are equal have equal keys and run once.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from mocoop.bench.cells import BASE_TO_NEW, CROSS, FEW_SHOT, SHIFT, TIME, Cell, Protocol
+from mocoop.config import METHODS
+from mocoop.errors import UsageError
+from mocoop.groups import GroupFile, dump_groups, parse_groups
+
+PROTOCOLS: tuple[Protocol, ...] = (BASE_TO_NEW, FEW_SHOT, CROSS, SHIFT)
+SHOTS: dict[str, Sequence[int]] = {FEW_SHOT: (1, 2, 4, 8, 16)}  # others: 16
+SHIFTED = ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r")
+OWN, RANDOM, FIRST = "own", "random", "first-"  # kinds of groups; "first-3": the first three
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """What is compared: every combination is a cell."""
+
+    datasets: Sequence[str]
+    methods: Sequence[str] = METHODS
+    seeds: Sequence[int] = (1, 2, 3)
+    shots: Sequence[int] | None = None  # None: as the protocol has them
+    preset: str = "recommended"
+    budget: str | None = None
+    source: str = "imagenet"  # of cross-dataset and domain-shift
+    changes: Mapping[str, Any] | None = None
+
+
+def cells_of(protocol: Protocol, what: Comparison) -> list[Cell]:
+    """The cells of a protocol; methods come first, so that a table grows row by row.
+
+    Raises UsageError where the source of a transfer is not among the data sets, or no target is.
+    """
+    trained = list(what.datasets)
+    targets: tuple[str, ...] = ()
+    if protocol in (CROSS, SHIFT):
+        others = [name for name in what.datasets if name != what.source]
+        targets = tuple(name for name in others if (name in SHIFTED) == (protocol == SHIFT))
+        if what.source not in what.datasets or not targets:
+            raise UsageError(
+                f"{protocol} needs the source {what.source} and a target; there are {', '.join(what.datasets)}",
+                "name them with --source and --datasets",
+            )
+        trained = [what.source]
+    return [
+        _cell(what, protocol, dataset, method, shots, seed, targets=targets)
+        for method in what.methods
+        for dataset in trained
+        for shots in (what.shots or SHOTS.get(protocol, (16,)))
+        for seed in what.seeds
+    ]
+
+
+def _cell(what: Comparison, protocol: Protocol, dataset: str, method: str, shots: int, seed: int, **more: Any) -> Cell:
+    changes = {**(what.changes or {}), **more.pop("changes", {})}
+    return Cell(
+        protocol=protocol,
+        dataset=dataset,
+        method=method,
+        shots=shots,
+        seed=seed,
+        preset=what.preset,
+        budget=what.budget,
+        changes=changes,
+        **more,
+    )
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One row of an ablation: a method, what is changed, and what the row is called."""
+
+    setting: str
+    method: str = "mocoop"
+    changes: Mapping[str, Any] | None = None
+    group_kind: str = OWN
+
+
+def _components(_experts: int) -> list[Variant]:
+    return [
+        Variant("CoOp", "coop"),
+        Variant("+ mixture", changes={"lambda_router": 0.0, "lambda_text": 0.0}),
+        Variant("+ L_router", changes={"lambda_text": 0.0}),
+        Variant("+ L_text"),
+    ]
+
+
+def _top_k(experts: int) -> list[Variant]:
+    return [Variant(f"K = {k}", changes={"top_k": k}) for k in (1, 2, 3, 4, 8) if k <= experts]
+
+
+def _grouping(_experts: int) -> list[Variant]:
+    return [Variant("random groups", group_kind=RANDOM), Variant("semantic groups")]
+
+
+def _router_loss(_experts: int) -> list[Variant]:
+    return [Variant("MSE", changes={"router_loss": "mse"}), Variant("KL"),
+            Variant("KL reversed", changes={"router_loss": "kl-reversed"})]  # fmt: skip
+
+
+def _experts(experts: int) -> list[Variant]:
+    fewer = [count for count in (2, 3, 5, 6) if count < experts]
+    return [*(Variant(f"{n} experts", group_kind=f"{FIRST}{n}") for n in fewer), Variant(f"{experts} experts")]
+
+
+def _lambda_router(_experts: int) -> list[Variant]:
+    return [Variant(f"lambda1 = {value:g}", changes={"lambda_router": value}) for value in (0.0, 0.5, 1.0, 2.0, 5.0)]
+
+
+def _lambda_text(_experts: int) -> list[Variant]:
+    return [Variant(f"lambda2 = {value:g}", changes={"lambda_text": value}) for value in (0.0, 1.0, 3.0, 5.0, 8.0)]
+
+
+def _position(_experts: int) -> list[Variant]:
+    places = ("before", "middle", "after")
+    return [Variant(f"ctx {place} the name", "coop", {"ctx_position": place}) for place in places]
+
+
+def _routing(experts: int) -> list[Variant]:
+    return [
+        Variant("learned router"),
+        Variant("uniform weights", changes={"routing": "uniform"}),
+        Variant("fixed random router", changes={"routing": "random"}),
+        Variant("K = 1", changes={"top_k": 1}),
+        Variant("K = E", changes={"top_k": experts}),
+        Variant("the gate, nothing learned", "gated-zero-shot"),
+        Variant("one prompt (LASP)", "lasp"),
+    ]
+
+
+ABLATIONS: dict[str, Callable[[int], list[Variant]]] = {
+    "components": _components,
+    "top-k": _top_k,
+    "grouping": _grouping,
+    "router-loss": _router_loss,
+    "experts": _experts,
+    "lambda-router": _lambda_router,
+    "lambda-text": _lambda_text,
+    "position": _position,
+    "routing": _routing,
+}
+INFERENCE = "inference-time"
+
+
+def ablation_cells(name: str, what: Comparison, experts: int) -> list[Cell]:
+    """The cells of an ablation, for a group file of so many experts. Raises UsageError for an unknown name."""
+    if name == INFERENCE:
+        timed = replace(what, changes={**(what.changes or {}), "epochs": 1})
+        return [_cell(timed, TIME, dataset, method, 16, what.seeds[0], ablation=name)
+                for method in what.methods for dataset in what.datasets]  # fmt: skip
+    if name not in ABLATIONS:
+        raise UsageError(f"no ablation is called {name!r}", f"choose {', '.join([*ABLATIONS, INFERENCE])}")
+    return [
+        _cell(
+            what,
+            BASE_TO_NEW,
+            dataset,
+            variant.method,
+            shots,
+            seed,
+            setting=variant.setting,
+            changes=dict(variant.changes or {}),
+            group_kind=variant.group_kind,
+            ablation=name,
+        )
+        for variant in ABLATIONS[name](experts)
+        for dataset in what.datasets
+        for shots in what.shots or (16,)
+        for seed in what.seeds
+    ]
+
+
+def groups_of_kind(given: GroupFile, kind: str, seed: int) -> GroupFile:
+    """The groups of a cell: as they are, the first few, or their templates dealt anew into groups of the same sizes."""
+    if kind == OWN:
+        return given
+    if kind.startswith(FIRST):
+        kept = [(group.id, list(group.texts), group.init) for group in given.groups[: int(kind.removeprefix(FIRST))]]
+    else:
+        texts = [text for group in given.groups for text in group.texts]
+        random.Random(seed).shuffle(texts)
+        kept = []
+        for number, group in enumerate(given.groups, start=1):
+            part, texts = texts[: len(group.texts)], texts[len(group.texts) :]
+            kept.append((f"random_{number}", part, part[0]))
+    groups = [{"id": name, "init": init, "templates": templates} for name, templates, init in kept]
+    document = {"schema_version": 1, "domain": given.domain, "groups": groups}
+    return parse_groups(dump_groups(document), source=f"{kind} groups")

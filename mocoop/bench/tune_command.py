@@ -1,0 +1,165 @@
+"""The command `mocoop tune`: settings, group file and number of experts chosen on validation images alone."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mocoop import cli
+from mocoop.bench.command import numbers_of
+from mocoop.config import METHODS, PRESETS
+from mocoop.errors import UsageError
+from mocoop.settings import setting_value, settings_by_name
+
+if TYPE_CHECKING:
+    from mocoop.bench.tuning import Scored
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.command(short_help="Choose settings on validation images.")
+@click.option("--data", type=click.Path(exists=True, path_type=Path), help="As in mocoop train.  [default: the scenes]")
+@click.option("--class-names", type=_FILE, help="Readable names of the classes.")
+@click.option("--groups", type=_FILE, multiple=True, help="A group file; repeatable, the best one is chosen.")
+@click.option("--method", type=click.Choice(METHODS), default="mocoop", show_default=True, help="What is trained.")
+@click.option("--try", "tried", metavar="NAME=V1,V2,...", multiple=True,
+              help="Values of a setting; repeatable. experts=3,5 tries the first groups of a file.")  # fmt: skip
+@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="A setting that stays.")
+@click.option("--trainings", type=click.IntRange(1), default=24, show_default=True, help="The budget.")
+@click.option("--seeds", default="1,2,3", show_default=True, help="Seeds; each halves the candidates.")
+@click.option("--shots", type=click.IntRange(1), default=16, show_default=True, help="Training images a class.")
+@click.option("--classes", type=click.Choice(["all", "base"]), default="all", show_default=True,
+              help="Train and choose on all classes, or on the first half only.")  # fmt: skip
+@click.option("--preset", type=click.Choice(list(PRESETS)), default="recommended", show_default=True,
+              help="What the settings start from.")  # fmt: skip
+@click.option("--budget", type=click.Choice(["small"]), help="As in mocoop bench.")
+@click.option("--backbone", default="miniclip", show_default=True, help="As in mocoop train.")
+@click.option("--pretrained", help="Its weights: a tag or a file.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
+@click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none.")
+@click.option("-o", "--out", type=_FILE, required=True, help="Every training becomes a row here, and runs once.")
+def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> None:
+    """Choose settings, a group file and a number of experts on validation images; test images are never looked at.
+
+    Every combination of the values, or as many as the budget allows, is tried with the first seed, the better half
+    with the second too, and so on. Prints the ranking and the command that trains with the best.
+
+    \b
+    mocoop tune --data photos/ --groups a.json --groups b.json --try top_k=1,2,4 --try lr=0.005,0.02,0.1 -o tune.jsonl
+    mocoop tune --data photos/ --groups a.json --try experts=3,5,8 --try lambda_router=0,1,5 -o tune.jsonl
+    mocoop tune --data photos/ --method coop --try lr=0.002,0.02 --classes base -o tune.jsonl
+    """
+    from mocoop.bench.tuning import grid, search
+
+    values = values_tried(tried)
+    seeds = numbers_of("--seeds", options.pop("seeds"))
+    trainer = _trainer(out, options)
+    found = search(grid(values, len(options["groups"])), seeds, trainings, trainer)
+    files = [path.name for path in options["groups"]]
+    rows = [
+        (str(one.candidate), files[one.candidate.groups] if files else "-", len(one.results),
+         f"{one.accuracy:.2f}", f"{one.loss:.4f}")
+        for one in found if one.results
+    ]  # fmt: skip
+    cli.show_table(("settings", "groups", "seeds", "val accuracy %", "val loss"), rows)
+    cli.say(f"the best: {_command(found[0], options)}")
+
+
+def values_tried(tried: tuple[str, ...]) -> dict[str, list[Any]]:
+    """The values of each setting to try. Raises UsageError."""
+    values: dict[str, list[Any]] = {}
+    for one in tried:
+        name, equals, text = one.partition("=")
+        words = [word.strip() for word in text.split(",") if word.strip()]
+        if not equals or not words:
+            raise UsageError(f"--try {one} tries nothing", "write --try NAME=VALUE,VALUE,...")
+        if name in values:
+            raise UsageError(f"{name} is tried twice", "give all its values in one --try")
+        values[name] = [setting_value(word) for word in words]
+    return values
+
+
+def _trainer(out: Path, options: dict[str, Any]) -> Any:
+    """What trains one candidate with one seed and measures it on val; a row that is there is not trained again."""
+    from mocoop.bench.cells import TUNE, Cell
+    from mocoop.bench.data import SCENES
+    from mocoop.bench.protocols import FIRST, OWN
+    from mocoop.bench.rows import append_row, read_rows
+    from mocoop.bench.runner import Bench, BenchPlan
+    from mocoop.bench.tuning import Candidate, Measured
+
+    data = options["data"]
+    name = data.resolve().name if data is not None else SCENES
+    stays = settings_by_name(options["settings"])
+    benches: dict[int, Bench] = {}
+
+    def bench_of(groups: int) -> Bench:
+        if groups not in benches:
+            files = {name: options["groups"][groups]} if options["groups"] else {}
+            benches[groups] = Bench(
+                BenchPlan(
+                    cells=(),
+                    data={name: data},
+                    results=out,
+                    groups=files,
+                    backbone=options["backbone"],
+                    pretrained=options["pretrained"],
+                    device=options["device"],
+                    threads=options["threads"],
+                    class_names=options["class_names"],
+                    use_cache=not options["no_cache"],
+                )
+            )
+        return benches[groups]
+
+    def train(candidate: Candidate, seed: int) -> Measured:
+        changes = {**stays, **candidate.changes}
+        experts = changes.pop("experts", None)
+        cell = Cell(
+            protocol=TUNE,
+            dataset=name,
+            method=options["method"],
+            shots=options["shots"],
+            seed=seed,
+            preset=options["preset"],
+            budget=options["budget"],
+            setting=str(candidate),
+            changes=changes,
+            group_kind=OWN if experts is None else f"{FIRST}{experts}",
+            classes=options["classes"],
+        )
+        bench = bench_of(candidate.groups)
+        one = bench.ready(cell)
+        row = next((row for row in read_rows(out) if row["key"] == one.key), None)
+        if row is None:
+            row = bench.run(one)
+            append_row(out, row)
+        cli.say(f"seed {seed}  {candidate}: val {row['accuracy']['val']:.2f} %")
+        return Measured(row["accuracy"]["val"], row["loss"]["val"])
+
+    return train
+
+
+def _command(best: Scored, options: dict[str, Any]) -> str:
+    """The command that trains with the settings chosen."""
+    changes = {**settings_by_name(options["settings"]), **best.candidate.changes}
+    experts = changes.pop("experts", None)
+    words = ["mocoop", "train", "--method", options["method"], "--preset", options["preset"]]
+    if options["groups"]:
+        words += ["--groups", str(options["groups"][best.candidate.groups])]
+    words += ["--data", str(options["data"] or "SCENES"), "--shots", str(options["shots"])]
+    words += ["--classes", options["classes"], "--backbone", options["backbone"]]
+    for name, value in changes.items():
+        words += ["--set", f"{name}={_word(value)}"]
+    command = f"{shlex.join(words)} -o run"
+    return command if experts is None else f"{command}  (with the first {experts} groups of the file)"
+
+
+def _word(value: Any) -> str:
+    import json
+
+    return value if isinstance(value, str) else json.dumps(value)

@@ -1,0 +1,34 @@
+"""Settings as people write them on a command line: NAME=VALUE, the value in JSON or as a plain word."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mocoop.errors import UsageError
+
+
+def settings_by_name(settings: Sequence[str], named: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Settings from --set and from options of their own (`named`, None where not given). Raises UsageError."""
+    changes = {name: value for name, value in (named or {}).items() if value is not None}
+    if "views" in changes:
+        changes["views"] = setting_value(changes["views"])
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals:
+            raise UsageError(f"--set {setting} sets nothing", "write --set NAME=VALUE")
+        if name in ("preset", "method"):
+            raise UsageError(f"--set {setting} would change the name only", f"write --{name} {text}")
+        if name in changes:
+            raise UsageError(f"{name} is given twice", "give each setting once")
+        changes[name] = setting_value(text)
+    return changes
+
+
+def setting_value(text: str) -> Any:
+    """A JSON value, or the text itself where it is none."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        return text
