@@ -206,3 +206,35 @@ def test_whatever_rows_say_is_text(rows):
     assert "<script" not in page
     assert "\x1b" not in page + markdown(document) + csv_text(document)
     assert "<img" not in markdown(document)
+
+
+def test_partial_averages_are_no_points_of_a_curve_and_marked_as_bars(tmp_path):
+    rows = drawn_rows(protocols=("base-to-new", "few-shot"), methods=("coop", "mocoop"), shots=(4, 16))
+    lost = [row for row in rows if not (row["method"] == "coop" and row["shots"] == 4 and row["dataset"] == "dtd")]
+    found = sections(comparison([row for row in lost if row["shots"] == 16 or row["protocol"] == "few-shot"]))
+    average = found["few-shot"].blocks[-1][0].draw.args[0]
+    assert [x for x, *_ in average["CoOp"]] == [16]
+    assert [x for x, *_ in average["MoCoOp"]] == [4, 16]
+    missing = sections(comparison([row for row in rows if row["method"] != "coop" or row["seed"] != 3]))
+    bars = next(block for block in missing["base-to-new"].blocks if isinstance(block, Picture)).draw
+    assert "(partial) CoOp" in (drawn := bars(tmp_path / "bars.svg").read_text())
+    assert "(partial) MoCoOp" not in drawn
+
+
+def test_a_changed_reference_is_no_reference():
+    rows = [row for name in ("coop", "mocoop") for row in drawn_rows(methods=(name,))]
+    changed = drawn_rows(methods=("mocoop",), changes={"lr": 0.001})
+    found = [row for row in table(comparison([*rows, *changed]), "differences") if row["part"] == "H"]
+    assert [(row["method"], row["against"]) for row in found] == [("CoOp", "MoCoOp"), ("MoCoOp (lr=0.001)", "MoCoOp")]
+    only_changed = comparison([*drawn_rows(methods=("coop",)), *changed])
+    assert not [one for one in only_changed.tables() if one.name == "differences"]
+
+
+def test_seconds_of_the_paper_are_of_its_data_set_alone():
+    rows = drawn_rows(protocols=(), ablations=(INFERENCE,), datasets=("caltech101", "dtd"), methods=("coop", "lasp"))
+    found = {(row["method"], row["data set"]): row for row in table(comparison(rows), "inference-time")}
+    assert str(found["CoOp", "caltech101"]["paper seconds (Caltech101)"]) == "0.09"
+    assert found["CoOp", "dtd"]["paper seconds (Caltech101)"] is None
+    assert found["LASP (E = 1)", "caltech101"]["paper seconds (Caltech101)"] is None
+    mine = next(row for row in rows if (row["method"], row["dataset"]) == ("coop", "dtd"))
+    assert found["CoOp", "dtd"]["seconds"].value == mine["seconds_per_100"]

@@ -136,7 +136,7 @@ def _bars(lines: Lines, dataset: str | None) -> list[BaseNewResult]:
     bars, wanted = [], wanted_cells(lines)
     for line, name in zip(lines, distinct_names(lines), strict=True):
         counts = measured(lines[line], wanted[line.backbone, line.shots], dataset)
-        name = f"{name} (partial)" if counts.startswith(PARTIAL) else name
+        name = f"(partial) {name}" if counts.startswith(PARTIAL) else name
         base, new, h = base_new_entries(lines[line], dataset).values()
         if isinstance(base, Number) and isinstance(new, Number) and isinstance(h, Number):
             bars.append(
