@@ -61,8 +61,7 @@ def append_row(path: Path, row: Row) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"), path.open("ab") as out:
-            if out.tell() and not _ends_line(path):
-                line = b"\n" + line  # a killed process left half a line
+            out.truncate(_whole_lines(path))  # a killed process may have left half a line
             out.write(line)
             out.flush()
             os.fsync(out.fileno())
@@ -79,10 +78,9 @@ def _matches(found: Any, value: Any) -> bool:
     return found in value if isinstance(value, Sequence) and not isinstance(value, str) else found == value
 
 
-def _ends_line(path: Path) -> bool:
-    with path.open("rb") as file:
-        file.seek(-1, os.SEEK_END)
-        return file.read(1) == b"\n"
+def _whole_lines(path: Path) -> int:
+    """How many bytes of a file are whole lines."""
+    return path.read_bytes().rfind(b"\n") + 1
 
 
 def _row(line: bytes) -> Any:

@@ -262,8 +262,10 @@ def new_row(
             "loss": fitted.history[-1].loss if fitted.history else None,
         },
         "calibration": {name: _calibration(part) for name, part in found.items()},
-        "expert_use": {name: _expert_use(part, len(ids)) for name, part in found.items()} if len(ids) > 1 else None,
-        "router": _router(found, ids) if len(ids) > 1 else None,
+        "expert_use": {name: _expert_use(part, len(ids)) for name, part in found.items()}
+        if found and len(ids) > 1
+        else None,
+        "router": _router(found, ids) if found and len(ids) > 1 else None,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("mocoop", "torch", "open_clip_torch")},
