@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mocoop import cli
+from mocoop.commands.shared import FILE, numbers_of, words_of
 from mocoop.config import METHODS, PRESETS
 from mocoop.errors import MoCoOpError, UsageError
 from mocoop.settings import settings_by_name
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from mocoop.bench.runner import BenchPlan
 
 _PROTOCOLS = ("base-to-new", "few-shot", "cross-dataset", "domain-shift", "ablations")
-_FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 
 
@@ -27,7 +27,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--data", "folders", type=_FOLDER, multiple=True, help="A folder of class folders; repeatable.")
 @click.option("--datasets", help="Some of them by name, with commas, or all; scenes are the drawn tiles.  [default: "
               "all that is given, else scenes]")  # fmt: skip
-@click.option("--class-names", type=_FILE, help="Readable names of the classes of --data.")
+@click.option("--class-names", type=FILE, help="Readable names of the classes of --data.")
 @click.option("--groups", help="A group file for all, or the word paper: each data set's own from the paper.")
 @click.option("--methods", help="Some methods, with commas.  [default: all]")
 @click.option("--ablation", "ablations", multiple=True, help="One ablation; repeatable.  [default: all]")
@@ -45,7 +45,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.")
 @click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none.")
 @click.option("--dry-run", is_flag=True, help="List the cells, and which are there already.")
-@click.option("-o", "--out", type=_FILE, required=True, help="The results file, JSON Lines; it is added to.")
+@click.option("-o", "--out", type=FILE, required=True, help="The results file, JSON Lines; it is added to.")
 def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) -> None:
     """Compare methods on data sets by a protocol, or by the paper's ablations.
 
@@ -128,16 +128,3 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
         class_names=options["class_names"],
         use_cache=not options["no_cache"],
     )
-
-
-def words_of(text: str | None) -> list[str]:
-    """Words between commas."""
-    return [word.strip() for word in (text or "").split(",") if word.strip()]
-
-
-def numbers_of(option: str, text: str) -> list[int]:
-    """Whole numbers between commas. Raises UsageError."""
-    try:
-        return [int(word) for word in words_of(text)]
-    except ValueError as error:
-        raise UsageError(f"{option} {text} are not whole numbers", "separate them with commas: 1,2,3") from error

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mocoop import cli
-from mocoop.bench.command import numbers_of
+from mocoop.commands.shared import FILE, numbers_of
 from mocoop.config import METHODS, PRESETS
 from mocoop.errors import UsageError
 from mocoop.settings import setting_value, settings_by_name
@@ -17,13 +17,11 @@ from mocoop.settings import setting_value, settings_by_name
 if TYPE_CHECKING:
     from mocoop.bench.tuning import Scored
 
-_FILE = click.Path(dir_okay=False, path_type=Path)
-
 
 @click.command(short_help="Choose settings on validation images.")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="As in mocoop train.  [default: the scenes]")
-@click.option("--class-names", type=_FILE, help="Readable names of the classes.")
-@click.option("--groups", type=_FILE, multiple=True, help="A group file; repeatable, the best one is chosen.")
+@click.option("--class-names", type=FILE, help="Readable names of the classes.")
+@click.option("--groups", type=FILE, multiple=True, help="A group file; repeatable, the best one is chosen.")
 @click.option("--method", type=click.Choice(METHODS), default="mocoop", show_default=True, help="What is trained.")
 @click.option("--try", "tried", metavar="NAME=V1,V2,...", multiple=True,
               help="Values of a setting; repeatable. experts=3,5 tries the first groups of a file.")  # fmt: skip
@@ -41,7 +39,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none.")
-@click.option("-o", "--out", type=_FILE, required=True, help="Every training becomes a row here, and runs once.")
+@click.option("-o", "--out", type=FILE, required=True, help="Every training becomes a row here, and runs once.")
 def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> None:
     """Choose settings, a group file and a number of experts on validation images; test images are never looked at.
 

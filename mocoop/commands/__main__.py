@@ -1,0 +1,8 @@
+"""The same as `python -m mocoop`."""
+
+from __future__ import annotations
+
+from mocoop.commands import main
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,92 @@
+"""Options that several commands share, and what they do with them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mocoop.errors import UsageError
+
+if TYPE_CHECKING:
+    from mocoop.backbone import Backbone
+    from mocoop.run import Run
+
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+ANY = click.Path(path_type=Path)
+Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
+SEED = click.IntRange(0, 2**31 - 1)
+
+
+def together(*options: Decorator) -> Decorator:
+    """Several options as one decorator, in the order given."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+data_options = together(
+    click.option("--data", type=ANY, required=True,
+                 help="A folder of class folders, a folder in CoOp's layout, a CSV or JSONL manifest, or an array "
+                      "file of image features."),
+    click.option("--class-names", type=FILE, help="Readable names of the classes (JSON, CSV, or one a line)."),
+    click.option("--follow-links", is_flag=True, help="Allow symbolic links that leave the data folder."),
+    click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none."),
+)  # fmt: skip
+moved_options = together(
+    click.option("--backbone", help="Where the backbone of the training is now, if it has moved."),
+    click.option("--pretrained", help="The same for its weights file."),
+)  # fmt: skip
+bad_image_option = click.option("--on-bad-image", type=click.Choice(["fail", "skip"]), default="fail",
+                                 show_default=True, help="What to do with an image that cannot be read.")  # fmt: skip
+device_options = together(
+    click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
+    click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
+                 help="Number format of the backbone on a GPU."),
+    click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores if left out."),
+)  # fmt: skip
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def use_threads(threads: int | None) -> None:
+    """So many CPU threads from now on; None leaves them as they are."""
+    if threads is not None:
+        import torch
+
+        torch.set_num_threads(threads)
+
+
+def backbone_of(run: Run, options: dict[str, Any]) -> Backbone:
+    """The backbone of a run, from where the options say it is."""
+    return run.load_backbone(
+        options["device"],
+        precision=options["precision"] or "auto",
+        name=options["backbone"],
+        pretrained=options["pretrained"],
+    )
+
+
+def print_json(value: Any) -> None:
+    """A value on stdout as JSON for people and programs."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def words_of(text: str | None) -> list[str]:
+    """Words between commas."""
+    return [word.strip() for word in (text or "").split(",") if word.strip()]
+
+
+def numbers_of(option: str, text: str) -> list[int]:
+    """Whole numbers between commas. Raises UsageError."""
+    try:
+        return [int(word) for word in words_of(text)]
+    except ValueError as error:
+        raise UsageError(f"{option} {text} are not whole numbers", "separate them with commas: 1,2,3") from error

@@ -1,0 +1,126 @@
+"""The command `mocoop train`."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mocoop import cli
+from mocoop.commands.shared import (
+    FILE,
+    FOLDER,
+    SEED,
+    bad_image_option,
+    data_options,
+    device_options,
+    json_option,
+    print_json,
+)
+from mocoop.config import METHODS, PRESETS, Config, preset
+from mocoop.errors import ConfigError, UsageError
+from mocoop.settings import settings_by_name
+
+if TYPE_CHECKING:
+    from mocoop.training import TrainingPlan
+
+_SETTINGS = (
+    "epochs", "lr", "batch_size", "views", "top_k", "lambda_router", "lambda_text", "precision",
+)  # fmt: skip
+
+
+@click.command(short_help="Train a mixture of prompts from a group file.")
+@click.option("--groups", type=FILE, help="The group file: one group of templates an expert.")
+@click.option("--method", "method_name", type=click.Choice(METHODS), default="mocoop", show_default=True,
+              help="What is learned, and how. Those with one prompt or none read no groups.")  # fmt: skip
+@data_options
+@click.option("-o", "--out", type=FOLDER, required=True, help="The run folder.")
+@click.option("--shots", type=click.IntRange(min=1), default=16, show_default=True, help="Training images a class.")
+@click.option("--seed", type=SEED, default=1, show_default=True, help="Draws the shots and the order of training.")
+@click.option("--split-seed", type=SEED, default=0, show_default=True, help="Makes splits that the data lacks.")
+@click.option("--classes", type=click.Choice(["all", "base"]), default="all", show_default=True,
+              help="Train on all classes, or on the first half only.")  # fmt: skip
+@click.option("--preset", "preset_name", type=click.Choice(list(PRESETS)), default="recommended", show_default=True,
+              help="Settings: ours, the paper's, or the authors' released code's.")  # fmt: skip
+@click.option("--backbone", default="miniclip", show_default=True,
+              help="An open_clip model (ViT-B-16), local-dir:PATH or hf-hub:ORG/REPO. "
+                   "miniclip is a small stand-in.")  # fmt: skip
+@click.option("--pretrained", help="Its weights: a tag (openai) or a file.")
+@click.option("--quick-gelu/--no-quick-gelu", default=None, help="Activation of a weights file that does not tell.")
+@click.option("--epochs", type=int, help="Passes over the training images.")
+@click.option("--lr", type=float, help="Learning rate.")
+@click.option("--batch-size", type=int, help="Images a step.")
+@click.option("--views", help="Cached augmented views an image, 0 for the plain one; or epochs, or online.")
+@click.option("--top-k", type=int, help="Experts used for an image.")
+@click.option("--lambda-router", type=float, help="Weight of the router loss.")
+@click.option("--lambda-text", type=float, help="Weight of the text loss.")
+@click.option("--set", "settings", metavar="NAME=VALUE", multiple=True,
+              help="Any other setting, the value in JSON or as a word; repeatable.")  # fmt: skip
+@device_options
+@bad_image_option
+@click.option("--strict-vocabulary", is_flag=True, help="Refuse words the backbone was never trained on.")
+@click.option("--force", is_flag=True, help="Train a finished run again.")
+@json_option
+def train(as_json: bool, **options: Any) -> None:
+    """Train a mixture of prompts: one expert a group, started from the group's template. Or another method.
+
+    The same command again resumes an interrupted training. Every setting is recorded in the run folder.
+
+    \b
+    mocoop train --groups groups.json --data photos/ --shots 16 --seed 1 -o run/
+    mocoop train --method coop --data photos/ --set ctx_init=null --set ctx_tokens=16 -o coop/
+    mocoop train --groups groups.json --data eurosat/ --classes base -o run/ \\
+        --backbone ViT-B-16 --pretrained openai --set renormalise_mix=false
+    """
+    plan = _training_plan(options)
+
+    from mocoop.printing import print_training
+    from mocoop.progress import training_progress
+    from mocoop.summary import summarise
+    from mocoop.training import train as train_run
+
+    try:
+        with training_progress(_group_ids(plan)) as listener:
+            run = train_run(plan, listener)
+    except KeyboardInterrupt:
+        cli.say("the same command again goes on where this one stopped")
+        raise
+    if as_json:
+        print_json(summarise(run))
+    else:
+        print_training(summarise(run), plan.data, plan.class_names)
+
+
+def _training_plan(options: dict[str, Any]) -> TrainingPlan:
+    """The options of `train` as a plan. Raises UsageError for settings that cannot be."""
+    method = options.pop("method_name")
+    named = {name: options.pop(name) for name in _SETTINGS}
+    changes = settings_by_name(options.pop("settings"), named)
+    config = _config(options.pop("preset_name"), method, changes)
+
+    from mocoop.methods import method_named
+    from mocoop.training import TrainingPlan
+
+    unused = method_named(method).unused(list(changes), config)
+    if options["groups"] is not None and not method_named(method).reads_groups:
+        unused.append("a group file")
+    if unused:
+        cli.say(f"note: the method {method} does not use {', '.join(unused)}")
+    return TrainingPlan(config=config, use_cache=not options.pop("no_cache"), **options)
+
+
+def _group_ids(plan: TrainingPlan) -> list[str]:
+    """The experts whose use is shown in training; none where there is one prompt."""
+    from mocoop.groups import load_groups
+    from mocoop.methods import method_named
+
+    given = load_groups(plan.groups) if plan.groups is not None else None
+    ids = [group.id for group in method_named(plan.config.method).groups(given, plan.config).groups]
+    return ids if len(ids) > 1 else []
+
+
+def _config(preset_name: str, method: str, changes: dict[str, Any]) -> Config:
+    try:
+        return preset(preset_name, method, **changes)
+    except ConfigError as error:
+        raise UsageError(error.message, error.hint) from error

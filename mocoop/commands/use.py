@@ -1,0 +1,203 @@
+"""Using a run: `mocoop eval`, `mocoop predict` and `mocoop show`."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from mocoop import cli
+from mocoop.commands.shared import (
+    ANY,
+    FILE,
+    FOLDER,
+    backbone_of,
+    bad_image_option,
+    data_options,
+    device_options,
+    json_option,
+    moved_options,
+    print_json,
+    use_threads,
+)
+from mocoop.errors import DataError
+
+if TYPE_CHECKING:
+    from mocoop.data.cache import FeatureCache
+
+
+@click.command("eval", short_help="Measure a run on the test images of a data set.")
+@click.argument("run", type=FOLDER)
+@data_options
+@click.option("--classes", "parts", type=click.Choice(["base", "new", "all"]), multiple=True,
+              help="Repeatable; those trained on if left out. Base and new together give H.")  # fmt: skip
+@click.option("--per-class", is_flag=True, help="A line a class as well.")
+@click.option("--baselines", is_flag=True, help="Also what the templates reach on these images without any training.")
+@click.option("--plots", type=FOLDER, help="Write pictures here: losses, expert use, base and new.")
+@moved_options
+@device_options
+@bad_image_option
+@click.option("--max-skipped", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+              help="Fail above this share of unreadable test images.")  # fmt: skip
+@json_option
+def evaluate(
+    run: Path,
+    parts: tuple[str, ...],
+    per_class: bool,
+    baselines: bool,
+    plots: Path | None,
+    as_json: bool,
+    **options: Any,
+) -> None:
+    """Measure a run on the test images of a data set.
+
+    \b
+    mocoop eval run/ --data photos/ --baselines
+    mocoop eval run/ --data photos/ --classes base --classes new --per-class --plots plots/
+    """
+    use_threads(options["threads"])
+
+    from mocoop.data.sources import open_dataset
+    from mocoop.data.splits import Half
+    from mocoop.evaluate import evaluate as evaluate_run
+    from mocoop.evaluate import unnameable
+    from mocoop.plots import draw_run
+    from mocoop.printing import evaluation_record, print_evaluation
+    from mocoop.progress import training_progress
+    from mocoop.run import Run
+
+    opened = Run.open(run)
+    dataset = open_dataset(
+        options["data"],
+        class_names=options["class_names"],
+        split_seed=opened.info["split_seed"],
+        follow_links=options["follow_links"],
+    )
+    chosen = cast("list[Half]", list(dict.fromkeys(parts or (opened.info["classes"],))))
+    impossible = unnameable(opened, dataset, chosen)
+    with training_progress() as listener:
+        listener.stage("loading the backbone")
+        backbone = backbone_of(opened, options)
+        listener.stage("encoding the images")
+        evaluations = [
+            evaluate_run(
+                opened,
+                dataset,
+                classes=part,
+                backbone=backbone,
+                cache=_cache(options["no_cache"]),
+                on_bad_image=options["on_bad_image"],
+                max_skipped=options["max_skipped"],
+                baselines=baselines,
+                listener=listener,
+            )
+            for part in chosen
+            if part not in impossible
+        ]
+    record = evaluation_record(opened, dataset.name, evaluations, impossible)
+    if as_json:
+        print_json(record)
+    else:
+        print_evaluation(record, per_class)
+    if plots is not None:  # last: a full disk costs no result
+        for picture in draw_run(opened, evaluations, plots):
+            cli.say(f"picture: {picture}")
+
+
+@click.command(short_help="Classify images, and say which experts decided.")
+@click.argument("run", type=FOLDER)
+@click.argument("images", metavar="IMAGES...", type=ANY, nargs=-1, required=True)
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Likeliest classes in the JSON.")
+@click.option("--classes-file", type=FILE, help="Other classes than those trained on, one name a line.")
+@moved_options
+@device_options
+@bad_image_option
+@click.option("--json", "as_json", is_flag=True, help="Print JSON, one line an image.")
+def predict(
+    run: Path, images: tuple[Path, ...], top: int, classes_file: Path | None, as_json: bool, **options: Any
+) -> None:
+    """Classify images, and say which experts decided. A folder stands for all images in it.
+
+    \b
+    mocoop predict run/ photo.jpg more_photos/
+    mocoop predict run/ photo.jpg --json | head -1
+    mocoop predict run/ photo.jpg --classes-file other_classes.txt
+    """
+    use_threads(options["threads"])
+    paths = list(_image_files(images, may_be_missing=options["on_bad_image"] == "skip"))
+    classnames = _read_class_names(classes_file) if classes_file else None
+
+    from mocoop.backbone import STAND_IN_NOTE
+    from mocoop.predict import predict_images
+    from mocoop.printing import print_predictions
+    from mocoop.run import Run
+
+    opened = Run.open(run)
+    if opened.stand_in:
+        cli.say(f"note: {STAND_IN_NOTE}")
+    backbone = backbone_of(opened, options)
+    found = predict_images(
+        opened, paths, backbone=backbone, classnames=classnames, top=top, on_bad_image=options["on_bad_image"]
+    )
+    if as_json:
+        for prediction in found:
+            click.echo(json.dumps(prediction, ensure_ascii=False))
+    else:
+        print_predictions(found, experts=len(opened.group_ids) > 1)
+
+
+@click.command(short_help="Show what a run learned, from what and how.")
+@click.argument("run", type=FOLDER)
+@json_option
+def show(run: Path, as_json: bool) -> None:
+    """Show what a run learned and from what: settings, experts, losses and how often each expert comes first.
+
+    \b
+    mocoop show run/
+    mocoop show run/ --json
+    """
+    from mocoop.printing import print_run
+    from mocoop.run import Run
+    from mocoop.summary import summarise
+
+    summary = summarise(Run.open(run))
+    if as_json:
+        print_json(summary)
+    else:
+        print_run(summary)
+
+
+def _cache(no_cache: bool) -> FeatureCache | None:
+    from mocoop.data.cache import FeatureCache
+
+    return None if no_cache else FeatureCache()
+
+
+def _image_files(given: tuple[Path, ...], *, may_be_missing: bool) -> Iterator[Path]:
+    """The files named, and the images in the folders named. Raises DataError for a missing file, an empty folder."""
+    from mocoop.data.images import list_images
+
+    for path in given:
+        if not os.path.isdir(path):
+            if not may_be_missing and not os.path.exists(path):
+                raise DataError(f"there is no image {path}", "check the path")
+            yield path
+            continue
+        images = list_images(path).images
+        if not images:
+            raise DataError(f"{path} has no images", "give image files, or a folder that has some")
+        yield from images
+
+
+def _read_class_names(path: Path) -> tuple[str, ...]:
+    """Class names, one a line, under the rules of every class name. Raises DataError."""
+    from mocoop.data.classnames import final_names, read_list
+
+    names = read_list(path)
+    if len(names) < 2:
+        raise DataError(f"{path} names {len(names)} class", "name two or more, one a line")
+    return final_names(names)[0]
