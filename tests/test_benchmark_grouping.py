@@ -67,15 +67,15 @@ def test_development_learns_from_aspects_that_were_not_drawn(benchmark, monkeypa
 
     def learned(encode, aspects):
         seen.extend(text for group in aspects for text in group)
-        return [np.eye(3)] * 4
+        return np.eye(3)
 
     def encode(sentences):
         return np.array([np.random.default_rng(list(text.encode())).normal(size=3) for text in sentences])
 
-    monkeypatch.setattr(benchmark, "learned_tones", learned)
+    monkeypatch.setattr(benchmark, "learned_tone", learned)
     aspects = benchmark.development_aspects()
     drawn = benchmark.development_sets()["6 of 35"][0]
-    assert len(benchmark.development_figures(drawn, aspects, encode)) == 3
+    assert len(benchmark.development_figures(drawn, aspects, encode)) == 4
     texts = {text for group in drawn.values() for text in group}
     assert not texts & set(seen)
     assert len(texts) + len(seen) == sum(map(len, aspects.values()))

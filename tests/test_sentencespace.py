@@ -7,7 +7,7 @@ from mocoop.grouping.bank import load_bank
 from mocoop.grouping.clustering.embed import unit
 from mocoop.grouping.clustering.sentencespace import (
     SHRINKAGE,
-    learned_tones,
+    learned_tone,
     measured_aspects,
     readings,
     reference_aspects,
@@ -35,10 +35,10 @@ def test_readings_have_no_slot_and_no_article_before_it():
 
 def test_the_space_is_the_readings_toned_and_centred_side_by_side():
     texts = ["a {} at night.", "the {} by day.", "a sketch of a {}."]
-    tones = learned_tones(encode, [("a {} in rain.", "a {} in snow."), ("a red {}.", "a blue {}.", "a {}.")])
-    space = sentence_space(encode, texts, tones)
+    tone = learned_tone(encode, [("a {} in rain.", "a {} in snow."), ("a red {}.", "a blue {}.", "a {}.")])
+    space = sentence_space(encode, texts, tone)
     parts = []
-    for number, tone in enumerate(tones):
+    for number in range(4):
         rows = encode([readings(text)[number] for text in texts]) @ tone
         parts.append(unit(rows - rows.mean(axis=0)))
     assert np.allclose(space, np.hstack(parts) / 2)  # four parts of length 1
@@ -47,10 +47,10 @@ def test_the_space_is_the_readings_toned_and_centred_side_by_side():
 
 def test_a_tone_is_the_inverse_root_of_the_covariance_within_aspects():
     aspects = [("a {} in rain.", "a {} in snow."), ("a red {}.", "a blue {}.", "a {}.")]
-    tone = learned_tones(encode, aspects)[1]
+    tone = learned_tone(encode, aspects)
     deviations = []
     for aspect in aspects:
-        rows = encode([readings(text)[1] for text in aspect])
+        rows = encode([readings(text)[0] for text in aspect])
         deviations += [row - sum(rows) / len(rows) for row in rows]
     covariance = sum(np.outer(row, row) for row in deviations) / 5
     mean_variance = sum(covariance[i, i] for i in range(WIDTH)) / WIDTH
@@ -65,7 +65,7 @@ def test_directions_in_which_an_aspects_templates_differ_count_less():
     def flat(sentences):
         return np.array([next(place for sign, place in places.items() if sign in text) for text in sentences], float)
 
-    tone = learned_tones(flat, [("{} 1.", "{} 2."), ("{} 3.", "{} 4.")])[1]
+    tone = learned_tone(flat, [("{} 1.", "{} 2."), ("{} 3.", "{} 4.")])
     assert np.linalg.norm(np.array([1, 0]) @ tone) > 1.05 * np.linalg.norm(np.array([0, 1]) @ tone)
 
 

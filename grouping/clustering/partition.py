@@ -3,15 +3,23 @@
 Everything is a function of the vectors, the number and the seed. Rows come in an order that does not depend on the
 pool's (`cluster.py` sorts), so the same templates give the same groups. T templates, N groups, D dimensions.
 
-Groups are looked for in the N leading principal directions of the space: what tells N groups apart lies there, and
-what is particular to one sentence lies in the others (chosen by measurement; see benchmarks/grouping.py).
+Groups are looked for in the leading principal directions of the space: what tells N groups apart lies there, and what
+is particular to one sentence lies in the others. K-means is run many times in 2 N of them, where each run ends
+elsewhere, and the groups are what the runs agree on: templates are as near as the share of runs that put them together
+(evidence accumulation; Fred and Jain 2005), and k-means groups them in the N leading directions of that. Chosen by
+measurement; see benchmarks/grouping.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from mocoop.grouping.clustering.embed import unit
+from mocoop.grouping.clustering.kmeans import kmeans_runs, tightest
+from mocoop.grouping.measuring.compare import adjusted_rand
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,10 +29,13 @@ if TYPE_CHECKING:
     Labels = NDArray[np.int64]
 
 METHODS = ("kmeans", "agglomerative")
-ALGORITHMS = {"kmeans": "k-means", "agglomerative": "agglomerative, average linkage"}
+ALGORITHMS = {"kmeans": "k-means, agreement of runs", "agglomerative": "agglomerative, average linkage"}
 SAMPLE = 0.8  # of the templates, in each of the runs that are compared
 STABLE_STARTS = 3  # of k-means in each of them
+RUNS = 400  # of k-means, that groups are what they agree on
 FEWEST, MOST = 4, 12  # groups that auto tries: the paper's own files have 4 to 6, and few data sets gain beyond 8
+LARGE, SMALL = 15, 9  # templates a group, of large pools: no fewer groups than one in 15, as many as one in 9
+NUMBERS = 9  # of groups that auto tries
 
 
 @dataclass(frozen=True)
@@ -43,11 +54,18 @@ def partition(space: Array, count: int, method: str, *, seed: int = 0, restarts:
     """Labels 0 .. N-1 of the rows, at most `count` of them: rows that are equal are never parted."""
     import numpy as np
 
-    space = leading(space, count)
-    count = min(count, distinct(space))
+    rows = _looked_at(space, count, method)
+    count = min(count, distinct(rows))
     if count <= 1:
-        return np.zeros(len(space), dtype=np.int64)
-    return numbered(_parted(space, count, method, seed, restarts))
+        return np.zeros(len(rows), dtype=np.int64)
+    random = np.random.default_rng(seed)
+    if method == "kmeans":
+        rows = leading(together(rows, count, random), count)
+    return numbered(_parted(rows, count, method, restarts, random))
+
+
+def _looked_at(space: Array, count: int, method: str) -> Array:
+    return leading(space, 2 * count if method == "kmeans" else count)
 
 
 def leading(space: Array, count: int) -> Array:
@@ -56,12 +74,17 @@ def leading(space: Array, count: int) -> Array:
 
     if count >= min(space.shape):
         return space
-    moved = space - space.mean(axis=0)
-    left, scale, _ = np.linalg.svd(moved, full_matrices=False)
-    rows = (left * scale)[:, :count]
-    lengths = np.linalg.norm(rows, axis=1, keepdims=True)
-    # a row without anything in these directions is put nowhere, rather than wherever rounding points
-    return np.where(lengths > 1e-9, rows / np.maximum(lengths, 1e-9), 0.0)
+    left, scale, _ = np.linalg.svd(space - space.mean(axis=0), full_matrices=False)
+    return unit((left * scale)[:, :count])
+
+
+def together(rows: Array, count: int, random: np.random.Generator) -> Array:
+    """The share of k-means runs that put two rows together (T, T)."""
+    import numpy as np
+
+    found, _ = kmeans_runs(rows, count, RUNS, random)
+    member = (found[:, None] == np.arange(count)[:, None]).astype(np.float64).reshape(-1, len(rows))  # (S N, T)
+    return np.asarray(member.T @ member / RUNS)
 
 
 def distinct(space: Array) -> int:
@@ -87,15 +110,16 @@ def stability(space: Array, count: int, method: str, *, seed: int = 0, runs: int
     group. 1 means that the same groups come out each time.
     """
     import numpy as np
-    from sklearn.metrics import adjusted_rand_score
 
-    rows = leading(space, count)
-    drawn = [_sampled(rows, count, method, np.random.default_rng([seed, run])) for run in range(runs)]
-    pairs = [[adjusted_rand_score(a, b) if a is not b else np.nan for b in drawn] for a in drawn]
-    if len(drawn) < 2:
+    if runs < 2:
         return 1.0, 0.0
-    means = np.nanmean(np.array(pairs, dtype=np.float64), axis=1)
-    return float(means.mean()), float(means.std() / np.sqrt(len(means)))
+    rows = _looked_at(space, count, method)
+    drawn = [_sampled(rows, count, method, np.random.default_rng([seed, run])).tolist() for run in range(runs)]
+    sums = np.zeros(runs)
+    for one, other in itertools.combinations(range(runs), 2):
+        sums[[one, other]] += adjusted_rand(drawn[one], drawn[other])
+    means = sums / (runs - 1)
+    return float(means.mean()), float(means.std() / np.sqrt(runs))
 
 
 def choose(tried: Sequence[Tried]) -> int:
@@ -111,11 +135,16 @@ def choose(tried: Sequence[Tried]) -> int:
 
 
 def numbers_to_try(templates: int, asked: int | None) -> list[int]:
-    """Numbers of groups for the table: 4 to 12 for auto, else the one asked for and its neighbours."""
-    if asked is None:
-        lowest = min(FEWEST, templates)
-        return list(range(lowest, max(lowest, min(MOST, templates // 2)) + 1))
-    return [count for count in range(asked - 2, asked + 3) if 2 <= count <= templates or count == asked]
+    """Numbers of groups for the table: for auto 4 to 12 and more of large pools, else the one asked for and those near.
+
+    A large pool holds more aspects than a small one, and the fewest groups are mostly the most stable: so the range
+    moves with the size, from 61 templates on.
+    """
+    if asked is not None:
+        return [count for count in range(asked - 2, asked + 3) if 2 <= count <= templates or count == asked]
+    lowest = min(max(FEWEST, templates // LARGE), templates)
+    highest = max(lowest, min(max(MOST, templates // SMALL), templates // 2))
+    return list(range(lowest, highest + 1, -(-(highest - lowest + 1) // NUMBERS)))
 
 
 def merged_small(space: Array, labels: Labels, least: int) -> Labels:
@@ -139,15 +168,14 @@ def _means(space: Array, labels: Labels) -> Array:
     return np.stack([space[labels == label].mean(axis=0) for label in range(int(labels.max()) + 1)])
 
 
-def _parted(space: Array, count: int, method: str, seed: int, starts: int) -> Labels:
+def _parted(rows: Array, count: int, method: str, starts: int, random: np.random.Generator) -> Labels:
     import numpy as np
-    from sklearn.cluster import AgglomerativeClustering, KMeans
 
-    ways: dict[str, Callable[[], object]] = {
-        "kmeans": lambda: KMeans(count, n_init=starts, random_state=seed).fit_predict(space),
-        "agglomerative": lambda: AgglomerativeClustering(count, metric="cosine", linkage="average").fit_predict(space),
-    }
-    return np.asarray(ways[method](), dtype=np.int64)
+    if method == "kmeans":
+        return tightest(rows, count, starts, random)
+    from sklearn.cluster import AgglomerativeClustering
+
+    return np.asarray(AgglomerativeClustering(count, metric="cosine", linkage="average").fit_predict(rows))
 
 
 def _sampled(rows: Array, count: int, method: str, random: np.random.Generator) -> Labels:
@@ -160,6 +188,6 @@ def _sampled(rows: Array, count: int, method: str, random: np.random.Generator) 
     fitting = min(count, distinct(sample))
     if fitting <= 1:
         return np.zeros(len(rows), dtype=np.int64)
-    labels = _parted(sample, fitting, method, int(random.integers(1 << 31)), STABLE_STARTS)
+    labels = _parted(sample, fitting, method, STABLE_STARTS, random)
     distances = ((rows[:, None, :] - _means(sample, numbered(labels))[None]) ** 2).sum(axis=2)  # (T, N)
     return np.asarray(distances.argmin(axis=1), dtype=np.int64)

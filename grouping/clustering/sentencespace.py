@@ -2,14 +2,15 @@
 
 A sentence model mostly hears the subject and the boilerplate of a template. So each is read in four ways that have no
 subject. And the model is shown what does not part aspects: directions in which templates of one hand-made aspect
-differ among themselves count less, learned from the bank. The bank's aspects that benchmarks/grouping.py measures on
-are not learned from. Both were chosen by measurement; the benchmark has the figures. T templates, D dimensions.
+differ among themselves count less, learned from the bank by the first reading. The bank's aspects that
+benchmarks/grouping.py measures on are not learned from. Both were chosen by measurement; the benchmark has the
+figures. T templates, D dimensions.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from mocoop.grouping.bank import Aspect, load_bank
@@ -21,32 +22,38 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mocoop.grouping.clustering.embed import Encode
+
     Array = NDArray[np.float64]
-    Encode = Callable[[Sequence[str]], Array]  # sentences to rows of length 1 (T, D)
 
 SHRINKAGE = 10.0  # how many times the mean variance is added to that of each direction
 _SLOT_WITH_ARTICLE = re.compile(r"\b(?:a|an|the)\b ?\{\}|\{\}")
 
 
-def sentence_space(encode: Encode, texts: Sequence[str], tones: Sequence[Array]) -> Array:
-    """Centred rows of length 1 (T, 4 D) of templates; `tones` as `learned_tones` makes them, one a reading."""
+def sentence_space(encode: Encode, texts: Sequence[str], tone: Array) -> Array:
+    """Centred rows of length 1 (T, 4 D) of templates; `tone` as `learned_tone` makes it."""
     import numpy as np
 
     views = zip(*map(readings, texts), strict=True)
-    return unit(np.hstack([centred(encode(view) @ tone) for view, tone in zip(views, tones, strict=True)]))
+    return unit(np.hstack([centred(encode(view) @ tone) for view in views]))
 
 
-def learned_tones(encode: Encode, aspects: Sequence[Sequence[str]]) -> list[Array]:
-    """For each reading a matrix (D, D) that makes directions shorter in which templates of one aspect differ.
+def learned_tone(encode: Encode, aspects: Sequence[Sequence[str]]) -> Array:
+    """A matrix (D, D) that makes directions shorter in which templates of one aspect differ.
 
     The inverse root of the covariance within aspects, with ten times its mean variance added to each direction, as
     some hundred templates do not tell 384 of them apart.
     """
     import numpy as np
 
-    texts = [text for aspect in aspects for text in aspect]
     labels = np.repeat(np.arange(len(aspects)), [len(aspect) for aspect in aspects])
-    return [_tone(encode(view), labels) for view in zip(*map(readings, texts), strict=True)]
+    rows = encode([readings(text)[0] for aspect in aspects for text in aspect])
+    means = np.stack([rows[labels == label].mean(axis=0) for label in range(len(aspects))])
+    within = rows - means[labels]
+    covariance = within.T @ within / len(rows)
+    width = len(covariance)
+    covariance += SHRINKAGE * np.trace(covariance) / width * np.eye(width)
+    return np.asarray(np.linalg.cholesky(np.linalg.inv(covariance)))
 
 
 def reference_aspects() -> list[tuple[str, ...]]:
@@ -74,14 +81,3 @@ def readings(text: str) -> tuple[str, str, str, str]:
         f"visual style: {rest}",
         f"{rest}, a kind of picture",
     )
-
-
-def _tone(rows: Array, labels: NDArray[np.int64]) -> Array:
-    import numpy as np
-
-    means = np.stack([rows[labels == label].mean(axis=0) for label in range(int(labels.max()) + 1)])
-    within = rows - means[labels]
-    covariance = within.T @ within / len(rows)
-    width = len(covariance)
-    covariance += SHRINKAGE * np.trace(covariance) / width * np.eye(width)
-    return np.asarray(np.linalg.cholesky(np.linalg.inv(covariance)))
