@@ -88,7 +88,7 @@ def cluster_pool(pool: Pool, embedding: Embedding, how: Clustering | None = None
     Raises:
         UsageError: a number of groups that cannot be, an unknown method or class kind, a group that grew too large.
     """
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     how = how or Clustering()
     task = _task(pool, embedding)

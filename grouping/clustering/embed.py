@@ -130,7 +130,7 @@ def unit(vectors: Array) -> Array:
 
 def _sentence(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
     """Each template as one sentence with a neutral noun; the space is that of `sentencespace`."""
-    from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+    from threadpoolctl import threadpool_limits
 
     from mocoop.grouping.clustering.sentencespace import sentence_space
 
