@@ -41,7 +41,7 @@ def drawn_rows(
 def row_of(cell, seed=0, **changes):
     """One cell's row."""
     method = method_named(cell.method)
-    config = cell.config("a photo of a {}.")
+    config = cell.config(cell.dataset, f"a {cell.dataset} photo of a {{}}.")
     identity = config.to_dict()
     del identity["preset"]
     key = cell_key([cell.protocol, cell.dataset, cell.targets, cell.shots, cell.seed, cell.group_kind, identity])

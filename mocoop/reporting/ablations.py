@@ -18,7 +18,7 @@ from mocoop.bench.rows import Row
 from mocoop.errors import MoCoOpError
 from mocoop.reporting.results import Line, Lines, changes_text, line_of, lines_of
 
-_UNCOMPARED = ("preset", "extra_class_names")  # a label; and what follows from the data set
+_UNCOMPARED = ("preset", "extra_class_names", "template")  # a label; and what follows from the data set
 
 
 @dataclass(frozen=True)
@@ -123,23 +123,20 @@ def _stands_for(row: Row, variant: Variant, changes: Mapping[str, Any]) -> bool:
     kind = row["groups"]["kind"] if row["groups"] else OWN
     if row["method"] != variant.method or kind != variant.group_kind:
         return False
-    expected = _settings(
-        variant.method,
-        row["preset"],
-        row["budget"],
-        json.dumps({**changes, **(variant.changes or {})}, sort_keys=True),
-        template if isinstance(template := row["config"].get("template"), str) else "{}",
-    )
+    changed = json.dumps({**changes, **(variant.changes or {})}, sort_keys=True)
+    expected = _settings(variant.method, row["preset"], row["budget"], changed, row["dataset"], row["shots"])
     found = {name: value for name, value in row["config"].items() if name not in _UNCOMPARED}
     return expected == found
 
 
 @functools.cache
-def _settings(method: str, preset: str, budget: str | None, changes: str, template: str) -> dict[str, Any] | None:
+def _settings(
+    method: str, preset: str, budget: str | None, changes: str, dataset: str, shots: int
+) -> dict[str, Any] | None:
     """Every setting of such a cell as plain JSON values; None where this version does not know it."""
-    cell = Cell("base-to-new", "", method, 1, 1, preset=preset, budget=budget, changes=json.loads(changes))
+    cell = Cell("base-to-new", dataset, method, shots, 1, preset=preset, budget=budget, changes=json.loads(changes))
     try:
-        settings = cell.config(template).to_dict()
+        settings = cell.config(dataset).to_dict()
     except (MoCoOpError, KeyError, TypeError, ValueError):
         return None
     settings = json.loads(json.dumps(settings))  # as a row has them

@@ -11,7 +11,7 @@ from mocoop import cli
 from mocoop.errors import UsageError
 
 if TYPE_CHECKING:
-    from mocoop.reporting.document import Document, Section
+    from mocoop.reporting.document import Document
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
 _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
@@ -29,6 +29,8 @@ _FORMS = ("html", "md", "csv")
 @click.option("--images", type=_FOLDER, help="The folder of these images.")
 @click.option("--most-images", type=click.IntRange(1, 200), default=12, show_default=True,
               help="So many of them, evenly spaced by name.")  # fmt: skip
+@click.option("--backbone", help="Where the backbone of the run is now, if it has moved.")
+@click.option("--pretrained", help="The same for its weights file.")
 def report(
     results: tuple[Path, ...],
     out: Path,
@@ -38,6 +40,8 @@ def report(
     run_path: Path | None,
     images: Path | None,
     most_images: int,
+    backbone: str | None,
+    pretrained: str | None,
 ) -> None:
     """Tables and pictures from the results of `mocoop bench`, the paper's numbers beside them, as one page.
 
@@ -57,13 +61,18 @@ def report(
 
     from mocoop.reporting.comparison import TITLE, comparison
     from mocoop.reporting.results import read_results
+    from mocoop.reporting.routing import images_below, predictions, routing_section
+    from mocoop.run import Run
 
     rows = read_results(results)
     _check_reference(reference, {row["method"] for row in rows})
     document = comparison(rows, reference or "mocoop", title or TITLE)
     with TemporaryDirectory() as folder:
         if run_path is not None and images is not None:
-            document.sections.append(_routing(run_path, images, most_images, Path(folder)))
+            run = Run.open(run_path)
+            tower = run.load_backbone(name=backbone, pretrained=pretrained)
+            found = predictions(run, images_below(images, most_images), tower)
+            document.sections.append(routing_section(run, found, Path(folder)))
         for path in forms:
             _write(document, path)
             cli.say(f"report: {path}  ({len(rows)} results)")
@@ -80,14 +89,6 @@ def _forms(out: Path, also: tuple[str, ...]) -> list[Path]:
 def _check_reference(reference: str | None, methods: set[str]) -> None:
     if reference is not None and reference not in methods:
         raise UsageError(f"no result is of the method {reference!r}", f"there are {', '.join(sorted(methods))}")
-
-
-def _routing(run_path: Path, images: Path, most: int, folder: Path) -> Section:
-    from mocoop.reporting.routing import images_below, predictions, routing_section
-    from mocoop.run import Run
-
-    run = Run.open(run_path)
-    return routing_section(run, predictions(run, images_below(images, most)), folder)
 
 
 def _write(document: Document, path: Path) -> None:

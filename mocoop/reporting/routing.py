@@ -19,6 +19,7 @@ from mocoop.reporting.statistics import over_datasets, spread
 from mocoop.reporting.tables import Naming, distinct_names
 
 if TYPE_CHECKING:
+    from mocoop.backbone import Backbone
     from mocoop.run import Run
 
 _MOST_MAPS = 12
@@ -149,11 +150,11 @@ def images_below(folder: Path, most: int) -> list[Path]:
     return [found[place * len(found) // most] for place in range(most)]
 
 
-def predictions(run: Run, paths: Sequence[Path]) -> list[dict[str, Any]]:
-    """What the run makes of the images; those that cannot be read tell why. Raises BackboneError, DataError."""
+def predictions(run: Run, paths: Sequence[Path], backbone: Backbone | None = None) -> list[dict[str, Any]]:
+    """What the run makes of the images; those that cannot be read tell why. Raises what loading its backbone does."""
     from mocoop.predict import predict_images
 
-    return list(predict_images(run, paths, on_bad_image="skip"))
+    return list(predict_images(run, paths, backbone=backbone, on_bad_image="skip"))
 
 
 def prediction_table(found: Sequence[dict[str, Any]], caption: str) -> Table:
