@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mocoop.errors import DataError, StorageError, UsageError
+from mocoop.errors import DataError, UsageError
 from mocoop.files import os_error
 from mocoop.grouping.clustering.nouns import NOUNS, neutral_nouns
 from mocoop.templatetext import SLOT, fill
@@ -162,7 +162,7 @@ def sentence_encoder(choice: EmbedderChoice) -> tuple[str, Encode]:
         os.environ["HF_HUB_OFFLINE"] = "1"  # some paths of the library call the hub whatever its arguments say
     try:
         return _sentence_name(given), _loaded(os.path.abspath(given) if os.path.isdir(given) else given, local)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError, StorageError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         hint = "give the folder of a sentence-transformers model" + (", or drop --offline" if choice.offline else "")
         raise UsageError(f"the sentence model {given} cannot be loaded: {reason}", hint) from error
@@ -170,11 +170,6 @@ def sentence_encoder(choice: EmbedderChoice) -> tuple[str, Encode]:
 
 @functools.cache
 def _loaded(given: str, local: bool) -> Encode:
-    """The packaged model is run by itself, any other by sentence-transformers."""
-    if given == _packaged_folder():
-        from mocoop.grouping.clustering.minilm import MiniLM
-
-        return functools.partial(_unit_rows, MiniLM(Path(given)).encode)
     if importlib.util.find_spec("sentence_transformers") is None:
         raise UsageError("sentence-transformers is not installed", "pip install sentence-transformers")
     from sentence_transformers import SentenceTransformer
