@@ -49,6 +49,13 @@ def test_the_table_averages_the_error_of_each_part():
     assert sum(count for count, *_ in reliability(coop, "base")) == 6 * sum(10 * n for n in range(1, 15))
 
 
+def test_a_diagram_shows_no_bin_of_a_few_images():
+    row = drawn_rows(methods=("coop",))[0]
+    few = {"ece": 1.0, "bins": [[9, 0.2, 1.0], [10, 0.5, 0.4]]}
+    section = calibration_section(lines_of([{**row, "calibration": {"base": few}}]))
+    assert section.blocks[-1][0].draw.args[0] == {"CoOp": [(10, 0.5, 0.4)]}
+
+
 def test_rows_without_calibration_have_no_section():
     rows = [{**row, "calibration": None} for row in drawn_rows(methods=("coop",))]
     assert calibration_parts(lines_of(rows)) == []

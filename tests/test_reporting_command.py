@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from datafiles import put_classes
@@ -55,7 +57,7 @@ def test_files_are_put_together(typed_report, results, tmp_path):
 
 def test_the_reference_can_be_another(typed_report, results, tmp_path):
     assert typed_report(results, "-o", tmp_path / "r.md", "--reference", "coop")[0] == 0
-    assert "Each method against coop" in (tmp_path / "r.md").read_text(encoding="utf-8")
+    assert "Each method against CoOp" in (tmp_path / "r.md").read_text(encoding="utf-8")
     code, said = typed_report(results, "-o", tmp_path / "r.md", "--reference", "lasp")
     assert code == 2
     assert "no result is of the method 'lasp'" in said
@@ -91,6 +93,13 @@ def test_images_with_a_run_are_shown(typed_report, results, tmp_path):
     assert page.count('src="data:image/png;base64,') == 4
     assert "a blurry photo of a {}." in page or "a photo of a {}. / a picture of a {}." in page
     assert "Which templates are chosen for an image" in (tmp_path / "r.md").read_text(encoding="utf-8")
+
+
+def test_it_is_a_command_of_mocoop_that_loads_nothing_heavy_for_help():
+    code = "import sys; from mocoop.commands import mocoop; assert 'report' in mocoop.commands; " + (
+        "assert not {'torch', 'numpy', 'matplotlib', 'scipy'} & set(sys.modules)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_help_shows_examples(capsys):

@@ -16,6 +16,7 @@ from mocoop.reporting.statistics import CellName, over_datasets
 from mocoop.reporting.tables import Naming, distinct_names
 
 BINS = 15  # of equal width, as mocoop bench writes them
+FEWEST = 10  # images of a bin that a diagram shows
 
 
 def calibration_parts(lines: Lines) -> list[str]:
@@ -71,17 +72,20 @@ def calibration_section(lines: Lines) -> Section:
     section.blocks.append(
         Words(
             "The expected calibration error (ECE) is how far confidence is from accuracy, averaged over images in bins "
-            "of confidence. In the diagrams all images of a method are put together; below the diagonal it is surer "
-            "than it is right."
+            "of confidence. In the diagrams all images of a method are put together, and bins of fewer than "
+            f"{FEWEST} are left out; below the diagonal it is surer than it is right."
         )
     )
     section.blocks.append(calibration_table("calibration", lines, "ECE in points of percent; less is better."))
     pictures: list[Picture] = []
     for part in parts:
         curves = {
-            name: reliability(cells, part) for name, cells in zip(distinct_names(lines), lines.values(), strict=True)
+            name: [one for one in reliability(cells, part) if one[0] >= FEWEST]
+            for name, cells in zip(distinct_names(lines), lines.values(), strict=True)
         }
-        draw = partial(plot_reliability, {name: bins for name, bins in curves.items() if bins}, title=part)
+        if not (drawn := {name: bins for name, bins in curves.items() if bins}):
+            continue
+        draw = partial(plot_reliability, drawn, title=part)
         pictures.append(Picture(f"reliability-{len(pictures)}", draw, f"Accuracy over confidence, {part}"))
     section.blocks.append(pictures)
     return section

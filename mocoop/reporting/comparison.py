@@ -214,11 +214,13 @@ def _differences(compared: Compared, reference: str) -> Section:
     section = Section("differences", "Paired differences")
     if not compared:
         return section
+    titles = {line.title for lines in compared.values() for line in lines if line.method == reference}
+    called = min(titles, default=reference)
     caption = "Differences in points of percent: the method's accuracy less that of the method it is held against."
     table = difference_table("differences", compared, reference, caption)
     section.blocks.append(
         Words(
-            f"Each method against {reference} trained with the same preset, budget, shots and backbone, over the "
+            f"Each method against {called} trained with the same preset, budget, shots and backbone, over the "
             "pairs of (data set, seed) that both have; pairs says how many. better, equal and worse count pairs. The "
             "interval is Student's t at 95 %; one pair has none."
         )
@@ -231,8 +233,8 @@ def _differences(compared: Compared, reference: str) -> Section:
     section.blocks += [Words(INTERVAL), table]
     lines = compared.get("H", {})
     if shown := _means(lines, reference):
-        draw = partial(plot_differences, shown, title=f"H, less that of {reference}")
-        section.blocks.append(Picture("differences", draw, f"Mean differences in H from {reference}, with intervals"))
+        draw = partial(plot_differences, shown, title=f"H, less that of {called}")
+        section.blocks.append(Picture("differences", draw, f"Mean differences in H from {called}, with intervals"))
     return section
 
 

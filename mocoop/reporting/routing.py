@@ -198,7 +198,9 @@ def routing_section(run: Run, found: Sequence[dict[str, Any]], folder: Path) -> 
     if run.stand_in:
         section.blocks.append(Words("This run's backbone is a small stand-in trained on drawings, not CLIP.", "note"))
     section.blocks += [
-        Words(f"The run {run.path.name} ({about}, seed {run.info['seed']}), its classes, and the experts it mixed."),
+        Words(
+            f"The run folder {run.path.name} ({about}, seed {run.info['seed']}), its classes, and the experts it mixed."
+        ),
         Tiles(thumbnails(found, folder)),
         prediction_table(found, "The chosen experts, the heaviest first, with their weights and templates."),
     ]
