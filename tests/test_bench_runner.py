@@ -14,7 +14,8 @@ import pytest
 from worlds import CLASSNAMES, GROUPS, write_world
 
 from mocoop.bench.cells import Cell
-from mocoop.bench.protocols import ABLATIONS, INFERENCE, Comparison, ablation_cells, cells_of, groups_of_kind
+from mocoop.bench.groupkinds import groups_of_kind
+from mocoop.bench.protocols import ABLATIONS, INFERENCE, Comparison, ablation_cells, cells_of
 from mocoop.bench.rows import append_row, read_rows
 from mocoop.bench.runner import BenchPlan, list_cells, run_plan
 from mocoop.data.sources import open_dataset

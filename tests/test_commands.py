@@ -16,8 +16,8 @@ from mocoop.commands import mocoop
 COMMANDS = {
     "bench": {
         "--data-root", "--data", "--datasets", "--class-names", "--groups", "--methods", "--ablation", "--seeds",
-        "--shots", "--preset", "--budget", "--set", "--source", "--backbone", "--pretrained", "--device", "--jobs",
-        "--threads", "--no-cache", "--dry-run", "--out",
+        "--shots", "--preset", "--budget", "--set", "--source", "--backbone", "--pretrained", "--quick-gelu",
+        "--device", "--precision", "--jobs", "--threads", "--no-cache", "--dry-run", "--out",
     },
     "demo": {"--out", "--force", "--json"},
     "eval": {
@@ -29,7 +29,9 @@ COMMANDS = {
         "--top", "--classes-file", "--backbone", "--pretrained", "--device", "--precision", "--threads",
         "--on-bad-image", "--json",
     },
-    "report": {"--out", "--also", "--reference", "--title", "--run", "--images", "--most-images"},
+    "report": {
+        "--out", "--also", "--reference", "--title", "--run", "--images", "--most-images", "--backbone", "--pretrained",
+    },
     "scenes": {"--out", "--train", "--val", "--test", "--seed"},
     "show": {"--json"},
     "tune": {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal
 
 from mocoop.bench.rows import FORMAT, cell_key
@@ -57,6 +57,15 @@ class Cell:
         chosen = preset(self.preset, self.method, **{"template": template, **limits, **self.changes})
         return method.adapt(method.settle(chosen), data, self.shots)
 
+    def budget_note(self, config: Config) -> str | None:
+        """What the budget made different of the preset, for people; None where nothing is."""
+        if self.budget is None:
+            return None
+        as_is = replace(self, budget=None).config("", config.template)
+        names = [name for name in BUDGETS[self.budget] if getattr(as_is, name) != getattr(config, name)]
+        changes = ", ".join(f"{name} {getattr(config, name)} (preset: {_told(getattr(as_is, name))})" for name in names)
+        return f"budget {self.budget}: {changes}" if names else None
+
     @property
     def train_on(self) -> Literal["all", "base"]:
         """The classes trained on."""
@@ -65,6 +74,20 @@ class Cell:
     def __str__(self) -> str:
         setting = "" if self.setting == DEFAULT else f" ({self.setting})"
         return f"{self.protocol}  {self.dataset}  {self.method}{setting}  {self.shots} shots  seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Ready:
+    """A cell with what it needs: settings, groups as its method reads them, and the key of its row."""
+
+    cell: Cell
+    config: Config
+    groups: GroupFile
+    key: str
+
+
+def _told(value: Any) -> str:
+    return "by shots" if value is None else str(value)
 
 
 def key_of(cell: Cell, config: Config, groups: GroupFile, data: Mapping[str, str], backbone: str) -> str:

@@ -39,7 +39,8 @@ class BenchData:
     name: str
     dataset: Dataset
     identity: str
-    _rows: dict[Example, np.ndarray] = field(default_factory=dict, repr=False)
+    _places: dict[Example, int] = field(default_factory=dict, repr=False)
+    _rows: list[np.ndarray] = field(default_factory=list, repr=False)  # one array (N, D), or parts to be joined
 
     @property
     def template(self) -> str | None:
@@ -51,11 +52,12 @@ class BenchData:
         if self.dataset.features is not None:
             return load_inputs(backbone, self.dataset, examples).view(0)
         unlabelled = [example._replace(label=0) for example in examples]  # base and new count labels differently
-        missing = [example for example in dict.fromkeys(unlabelled) if example not in self._rows]
+        missing = [example for example in dict.fromkeys(unlabelled) if example not in self._places]
         if missing:
-            found = load_inputs(backbone, self.dataset, missing, cache=cache).features[0]
-            self._rows.update(zip(missing, found, strict=True))
-        return torch.from_numpy(np.stack([self._rows[example] for example in unlabelled]))
+            self._rows.append(load_inputs(backbone, self.dataset, missing, cache=cache).features[0])
+            self._rows = [np.concatenate(self._rows)]
+            self._places |= {example: place for place, example in enumerate(missing, start=len(self._places))}
+        return torch.from_numpy(self._rows[0][[self._places[example] for example in unlabelled]])
 
 
 def open_bench_data(name: str, path: Path | None, *, split_seed: int = 0, class_names: Path | None = None) -> BenchData:

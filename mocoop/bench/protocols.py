@@ -5,20 +5,18 @@ A cell stands here once for each table that shows it; cells that are equal have 
 
 from __future__ import annotations
 
-import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from mocoop.bench.cells import BASE_TO_NEW, CROSS, FEW_SHOT, SHIFT, TIME, Cell, Protocol
+from mocoop.bench.groupkinds import FIRST, OWN, RANDOM
 from mocoop.config import METHODS
 from mocoop.errors import UsageError
-from mocoop.groups import GroupFile, dump_groups, parse_groups
 
 PROTOCOLS: tuple[Protocol, ...] = (BASE_TO_NEW, FEW_SHOT, CROSS, SHIFT)
 SHOTS: dict[str, Sequence[int]] = {FEW_SHOT: (1, 2, 4, 8, 16)}  # others: 16
-SHIFTED = ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r")
-OWN, RANDOM, FIRST = "own", "random", "first-"  # kinds of groups; "first-3": the first three
+SHIFTED = ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r")  # a test set only: nothing is trained on them
 
 
 @dataclass(frozen=True)
@@ -38,9 +36,10 @@ class Comparison:
 def cells_of(protocol: Protocol, what: Comparison) -> list[Cell]:
     """The cells of a protocol; methods come first, so that a table grows row by row.
 
-    Raises UsageError where the source of a transfer is not among the data sets, or no target is.
+    Raises UsageError where the source of a transfer is not among the data sets, or no target is, or nothing is there to
+    train on.
     """
-    trained = list(what.datasets)
+    trained = [name for name in what.datasets if name not in SHIFTED]
     targets: tuple[str, ...] = ()
     if protocol in (CROSS, SHIFT):
         others = [name for name in what.datasets if name != what.source]
@@ -51,6 +50,8 @@ def cells_of(protocol: Protocol, what: Comparison) -> list[Cell]:
                 "name them with --source and --datasets",
             )
         trained = [what.source]
+    if not trained:
+        raise UsageError(f"there is nothing to train on in {', '.join(what.datasets)}", "they have test images only")
     return [
         _cell(what, protocol, dataset, method, shots, seed, targets=targets)
         for method in what.methods
@@ -132,6 +133,7 @@ def _routing(experts: int) -> list[Variant]:
         Variant("fixed random router", changes={"routing": "random"}),
         Variant("K = 1", changes={"top_k": 1}),
         Variant("K = E", changes={"top_k": experts}),
+        Variant("no router loss", changes={"lambda_router": 0.0}),
         Variant("the gate, nothing learned", "gated-zero-shot"),
         Variant("one prompt (LASP)", "lasp"),
     ]
@@ -177,21 +179,3 @@ def ablation_cells(name: str, what: Comparison, experts: int) -> list[Cell]:
         for shots in what.shots or (16,)
         for seed in what.seeds
     ]
-
-
-def groups_of_kind(given: GroupFile, kind: str, seed: int) -> GroupFile:
-    """The groups of a cell: as they are, the first few, or their templates dealt anew into groups of the same sizes."""
-    if kind == OWN:
-        return given
-    if kind.startswith(FIRST):
-        kept = [(group.id, list(group.texts), group.init) for group in given.groups[: int(kind.removeprefix(FIRST))]]
-    else:
-        texts = [text for group in given.groups for text in group.texts]
-        random.Random(seed).shuffle(texts)
-        kept = []
-        for number, group in enumerate(given.groups, start=1):
-            part, texts = texts[: len(group.texts)], texts[len(group.texts) :]
-            kept.append((f"random_{number}", part, part[0]))
-    groups = [{"id": name, "init": init, "templates": templates} for name, templates, init in kept]
-    document = {"schema_version": 1, "domain": given.domain, "groups": groups}
-    return parse_groups(dump_groups(document), source=f"{kind} groups")

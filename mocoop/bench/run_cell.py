@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import datetime
-import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor
 
-from mocoop.baselines import percent_right
-from mocoop.bench.cells import BASE_TO_NEW, TUNE, Cell, key_of
+from mocoop.bench.cells import BASE_TO_NEW, TUNE, Cell, Ready, key_of
 from mocoop.bench.data import BenchData
-from mocoop.bench.rows import FORMAT, Row
-from mocoop.classifier import Prediction
+from mocoop.bench.measuring import Measurement, new_row
+from mocoop.bench.rows import Row
 from mocoop.config import Config
 from mocoop.data.cache import FeatureCache
 from mocoop.data.dataset import Dataset
@@ -29,45 +24,12 @@ from mocoop.hard_features import text_cache
 from mocoop.inputs import Inputs, cached_batches, load_inputs, online_batches, view_plan
 from mocoop.methods import Samples, method_named
 from mocoop.miniclip.scenes import style_of
-from mocoop.miniclip.styles import STYLES
 from mocoop.trainer import Batch, Listener
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
 
 Parts = Sequence[tuple[str, tuple[BenchData, Dataset]]]
-_BINS = 15
-
-
-@dataclass(frozen=True)
-class Ready:
-    """A cell with what it needs: settings, groups as its method reads them, and the key of its row."""
-
-    cell: Cell
-    config: Config
-    groups: GroupFile
-    key: str
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """One part's predictions: the classes, the true labels (N,), and what was predicted."""
-
-    classnames: tuple[str, ...]
-    labels: Tensor
-    styles: tuple[str | None, ...]
-    prediction: Prediction
-
-    @property
-    def accuracy(self) -> float:
-        """Percent."""
-        return percent_right(self.prediction.probabilities.argmax(-1), self.labels)
-
-    @property
-    def loss(self) -> float:
-        """Mean cross-entropy, nats."""
-        likely = self.prediction.probabilities.gather(1, self.labels[:, None]).clamp_min(1e-12)
-        return -float(likely.log().mean())
 
 
 def ready(cell: Cell, data: Mapping[str, BenchData], given: GroupFile | None, backbone: Backbone) -> Ready:
@@ -91,9 +53,11 @@ def run_cell(
     """Train, evaluate, and give the row. Raises what the steps raise."""
     config, fitted, drawn = learn_cell(one, data, backbone, cache, listener)
     cell = one.cell
-    notes = list(fitted.notes)
-    parts = dict(_parts(cell, data, drawn))
-    measured = {name: _measure(fitted, where, part, backbone, cache, notes) for name, (where, part) in parts.items()}
+    notes = [*_notes(one, data, drawn), *fitted.notes]
+    measured = {}
+    for name, (where, part) in _parts(cell, data, drawn):
+        fitting = _fitted_to(where, one, fitted, data, drawn, backbone, cache)
+        measured[name] = _measure(fitting, where, part, backbone, cache, notes)
     accuracy = {name: found.accuracy if found else None for name, found in measured.items()}
     if cell.protocol == BASE_TO_NEW:
         base, new = accuracy["base"], accuracy["new"]
@@ -113,6 +77,39 @@ def learn_cell(
     drawn = choose_classes(few_shot(source.dataset, cell.shots, cell.seed), cell.train_on)
     config = _with_names_of_all(one.config, source.dataset, drawn)
     return config, _learn(cell, config, one.groups, source, drawn, backbone, cache, listener), drawn
+
+
+def _notes(one: Ready, data: Mapping[str, BenchData], drawn: Dataset) -> list[str]:
+    """What a reader of the row should know before anything was learned."""
+    source = data[one.cell.dataset].dataset
+    said = [one.cell.budget_note(one.config), *(note for note in drawn.notes if note not in source.notes)]
+    if one.cell.targets and _has_own_template(one.config):
+        said.append("each target is classified with its own template")
+    return [note for note in said if note]
+
+
+def _has_own_template(config: Config) -> bool:
+    """Whether a method is its data set's template and nothing else, as zero-shot is."""
+    method = method_named(config.method)
+    return not method.learns and "template" in method.settings
+
+
+def _fitted_to(
+    where: BenchData,
+    one: Ready,
+    fitted: Fitted,
+    data: Mapping[str, BenchData],
+    drawn: Dataset,
+    backbone: Backbone,
+    cache: FeatureCache | None,
+) -> Fitted:
+    """What classifies a part: what was learned on the source; for zero-shot, the template of the part's data set."""
+    source = data[one.cell.dataset]
+    if where is source or not _has_own_template(one.config):
+        return fitted
+    config = one.cell.config(where.dataset.name, where.template)
+    groups = method_named(config.method).groups(None, config)
+    return _learn(one.cell, config, groups, source, drawn, backbone, cache, None)
 
 
 def _learn(
@@ -206,112 +203,3 @@ def _with_names_of_all(config: Config, everything: Dataset, drawn: Dataset) -> C
     if config.text_classes != "all" or config.extra_class_names:
         return config
     return config.replace(extra_class_names=tuple(n for n in everything.classnames if n not in drawn.classnames))
-
-
-def new_row(
-    one: Ready,
-    config: Config,
-    fitted: Fitted,
-    backbone: Backbone,
-    measured: Mapping[str, Measurement | None],
-    accuracy: Mapping[str, float | None],
-    notes: Sequence[str],
-    groups_file: str | None,
-    images: int,
-) -> Row:
-    """A row of all that is known of a cell; `measured` by part, `accuracy` with what follows from them."""
-    cell = one.cell
-    found = {name: part for name, part in measured.items() if part is not None}
-    ids = [group.id for group in one.groups.groups]
-    return {
-        "format": FORMAT,
-        "key": one.key,
-        "protocol": cell.protocol,
-        "ablation": cell.ablation,
-        "dataset": cell.dataset,
-        "method": cell.method,
-        "title": method_named(cell.method).title,
-        "preset": cell.preset,
-        "budget": cell.budget,
-        "setting": cell.setting,
-        "changes": dict(cell.changes),
-        "shots": cell.shots,
-        "seed": cell.seed,
-        "backbone": {
-            "name": backbone.name,
-            "pretrained": backbone.pretrained,
-            "fingerprint": backbone.fingerprint,
-            "stand_in": backbone.stand_in,
-        },
-        "groups": {
-            "sha256": one.groups.sha256,
-            "file": groups_file,
-            "domain": one.groups.domain,
-            "ids": ids,
-            "kind": cell.group_kind,
-        },
-        "config": config.to_dict(),
-        "accuracy": dict(accuracy),
-        "loss": {name: part.loss for name, part in found.items()},
-        "images": {name: len(part.labels) for name, part in found.items()},
-        "training": {
-            "images": images,
-            "epochs": fitted.history[-1].epoch + 1 if fitted.history else 0,
-            "steps": len(fitted.history),
-            "seconds": round(fitted.seconds, 3),
-            "loss": fitted.history[-1].loss if fitted.history else None,
-        },
-        "calibration": {name: _calibration(part) for name, part in found.items()},
-        "expert_use": {name: _expert_use(part, len(ids)) for name, part in found.items()}
-        if found and len(ids) > 1
-        else None,
-        "router": _router(found, ids) if found and len(ids) > 1 else None,
-        "versions": {
-            "python": platform.python_version(),
-            **{name: version(name) for name in ("mocoop", "torch", "open_clip_torch")},
-        },
-        "device": str(backbone.device),
-        "threads": torch.get_num_threads(),
-        "finished": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "notes": list(notes),
-    }
-
-
-def _calibration(part: Measurement) -> dict[str, Any]:
-    """Bins of confidence of equal width, and the expected calibration error in percent."""
-    confidence, guesses = part.prediction.probabilities.max(-1)
-    right = (guesses == part.labels).float()
-    place = (confidence * _BINS).long().clamp(0, _BINS - 1)
-    bins = []
-    for number in range(_BINS):
-        inside = place == number
-        count = int(inside.sum())
-        if count:
-            bins.append([count, float(confidence[inside].mean()), float(right[inside].mean())])
-    error = sum(count * abs(sure - hit) for count, sure, hit in bins) / len(right)
-    return {"ece": 100 * error, "bins": bins}
-
-
-def _expert_use(part: Measurement, experts: int) -> dict[str, list[float]]:
-    """By class, the share of its images by first expert."""
-    first = part.prediction.gate.argmax(-1)
-    use = {}
-    for number, name in enumerate(part.classnames):
-        mine = first[part.labels == number]
-        if len(mine):
-            use[name] = (torch.bincount(mine, minlength=experts) / len(mine)).tolist()
-    return use
-
-
-def _router(found: Mapping[str, Measurement], ids: Sequence[str]) -> dict[str, Any]:
-    """Mean entropy of the router in nats; and how often the first expert names the tile's style, in percent."""
-    gates = torch.cat([part.prediction.router for part in found.values()])
-    first = torch.cat([part.prediction.gate for part in found.values()]).argmax(-1).tolist()
-    styles = [style for part in found.values() for style in part.styles]
-    named = [
-        ids[expert] == STYLES[style].aspect
-        for expert, style in zip(first, styles, strict=True)
-        if style in STYLES and STYLES[style].aspect in ids
-    ]
-    entropy = -(gates * gates.clamp_min(1e-12).log()).sum(-1).mean()
-    return {"entropy": float(entropy), "style_named": 100 * sum(named) / len(named) if named else None}

@@ -9,8 +9,8 @@ from __future__ import annotations
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,16 +19,21 @@ import torch
 
 from mocoop import cli
 from mocoop.backbone import Backbone, load_backbone
-from mocoop.bench.cells import TIME, Cell
+from mocoop.bench.cells import TIME, Cell, Ready
+from mocoop.bench.claims import Claims, Done
 from mocoop.bench.data import BenchData, open_bench_data
-from mocoop.bench.protocols import groups_of_kind
+from mocoop.bench.groupkinds import groups_of_kind
 from mocoop.bench.rows import Row, append_row, read_rows
-from mocoop.bench.run_cell import Ready, ready, run_cell
+from mocoop.bench.run_cell import ready, run_cell
 from mocoop.bench.timing import time_cell
 from mocoop.data.cache import FeatureCache
 from mocoop.errors import MoCoOpError
 from mocoop.groups import GroupFile, load_groups
+from mocoop.methods import method_named
 from mocoop.progress import Pace
+
+_PATIENCE = 0.5  # seconds between two looks at what others are doing
+_TEXTS_AN_IMAGE = 16  # what a method costs whose prompts depend on the image, in experts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,7 @@ class BenchPlan:
     pretrained: str | None = None
     device: str = "auto"
     precision: str = "auto"
+    quick_gelu: bool | None = None
     threads: int | None = None
     split_seed: int = 0
     class_names: Path | None = None
@@ -68,18 +74,19 @@ class Bench:
         self.plan = plan
         self.cache = FeatureCache() if plan.use_cache else None
         self.backbone: Backbone = load_backbone(
-            plan.backbone, plan.pretrained, device=plan.device, precision=plan.precision
+            plan.backbone,
+            plan.pretrained,
+            device=plan.device,
+            precision=plan.precision,
+            quick_gelu=plan.quick_gelu,
         )
         self.data: dict[str, BenchData] = {}
+        self._closed: dict[str, MoCoOpError] = {}
 
     def ready(self, cell: Cell) -> Ready:
         """A cell with its settings, groups and key. Raises what is wrong with its data or groups."""
         for name in (cell.dataset, *cell.targets):
-            if name not in self.data:
-                plan = self.plan
-                self.data[name] = open_bench_data(
-                    name, plan.data[name], split_seed=plan.split_seed, class_names=plan.class_names
-                )
+            self._open(name)
         return ready(cell, self.data, self._groups(cell), self.backbone)
 
     def run(self, one: Ready) -> Row:
@@ -87,6 +94,21 @@ class Bench:
         path = self.plan.groups.get(one.cell.dataset)
         run = time_cell if one.cell.protocol == TIME else run_cell
         return run(one, self.data, self.backbone, cache=self.cache, groups_file=path.name if path else None)
+
+    def _open(self, name: str) -> None:
+        """Open a data set once; one that cannot be opened is not tried again."""
+        if name in self._closed:
+            raise self._closed[name]
+        if name in self.data:
+            return
+        plan = self.plan
+        try:
+            self.data[name] = open_bench_data(
+                name, plan.data[name], split_seed=plan.split_seed, class_names=plan.class_names
+            )
+        except MoCoOpError as error:
+            self._closed[name] = error
+            raise
 
     def _groups(self, cell: Cell) -> GroupFile | None:
         path = self.plan.groups.get(cell.dataset)
@@ -97,123 +119,125 @@ class Bench:
 
 def list_cells(plan: BenchPlan) -> Iterator[tuple[Cell, bool]]:
     """Every cell once, and whether its row is there already. Nothing is trained."""
-    bench = Bench(plan)
+    todo, impossible = _settled(Bench(plan))
+    _tell(impossible, "cannot run")
     done = {row["key"] for row in read_rows(plan.results)}
-
-    def fail(cell: Cell, error: MoCoOpError) -> None:
-        cli.say(f"cannot run: {cell}: {error.message}")
-
-    for one in _distinct(bench, fail):
+    for one in todo:
         yield one.cell, one.key in done
 
 
 def run_plan(plan: BenchPlan, jobs: int = 1) -> Progress:
     """Run what is not done, in so many processes. Raises what makes every cell impossible; a cell's fault is told."""
+    Claims(plan.results).forget_failures()
     if jobs == 1:
         return _work(plan)
-    threads = plan.threads or max(1, (os.cpu_count() or 1) // jobs)
-    shared = replace(plan, threads=threads)
+    shared = replace(plan, threads=plan.threads or max(1, (os.cpu_count() or 1) // jobs))
     context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=_work, args=(shared,), daemon=True) for _ in range(jobs - 1)]
+    others = [context.Process(target=_share, args=(shared,), daemon=True) for _ in range(jobs - 1)]
     for process in others:
         process.start()
     try:
-        own = _work(shared)
+        return _work(shared)
+    except BaseException:
+        for process in others:
+            process.terminate()
+        raise
     finally:
         for process in others:
             process.join()
-    return own
 
 
-def _work(plan: BenchPlan) -> Progress:
+def _share(plan: BenchPlan) -> None:
+    """What the processes beside the first one do. What stops all of them is told by the first."""
+    with suppress(KeyboardInterrupt, MoCoOpError):
+        _work(plan, first=False)
+
+
+def _work(plan: BenchPlan, *, first: bool = True) -> Progress:
     """One process's share: whatever nobody else has done or is doing."""
     bench = Bench(plan)
-    failures: list[str] = []
-
-    def fail(cell: Cell, error: MoCoOpError) -> None:
-        failures.append(f"{cell}: {error.message}")
-        cli.say(f"failed: {cell}: {error.message}")
-
-    todo = list(_distinct(bench, fail))
-    keys = {one.key for one in todo}
-    done = _Done(plan.results)
-    found = len(keys & done())
-    pace, count = Pace(), 0
-    pace.start(found)
-    while True:
-        waiting = 0
-        for one in todo:
-            if one.key in done():
-                continue
-            with _claim(plan.results, one.key) as mine:
-                if not mine:
-                    waiting += 1
-                    continue
-                if one.key in done():  # finished by another between the two looks
-                    continue
-                began = time.monotonic()
-                try:
-                    row = bench.run(one)
-                except MoCoOpError as error:
-                    fail(one.cell, error)
-                    keys.discard(one.key)
-                    continue
-                append_row(plan.results, row)
-                count += 1
-            finished = len(keys & done())
-            took, left = time.monotonic() - began, pace.left(finished, len(keys))
-            cli.say(f"{finished}/{len(keys)}  {one.cell}  {_headline(row)}  {took:.1f} s  left {left}")
-        todo = [one for one in todo if one.key in keys and one.key not in done()]
-        if not waiting or not todo:
-            return Progress(len(keys), found, count, tuple(failures))
-        time.sleep(0.5)  # others are at the rest; should one of them die, its cell is free again
+    todo, impossible = _settled(bench)
+    if first:
+        _tell(impossible, "failed")
+    claims, done = Claims(plan.results), Done(plan.results)
+    cells = {one.key: one for one in todo}
+    found = len(cells.keys() & done())
+    count, pace, whole = 0, Pace(), sum(map(_length, todo))
+    pace.start(_length_of(cells, done()))
+    while todo := [one for one in todo if _is_open(one, done, claims)]:
+        if _orphaned():
+            break
+        one = next((one for one in todo if claims.take(one.key)), None)
+        if one is None:
+            time.sleep(_PATIENCE)  # others are at the rest; should one of them die, its cell is free again
+            continue
+        began = time.monotonic()
+        with claims.held(one.key):  # another may have finished it between the two looks
+            row = _row_of(one, bench, claims) if _is_open(one, done, claims) else None
+        if row is not None:
+            count += 1
+            took, left = time.monotonic() - began, pace.left(_length_of(cells, done()), whole)
+            place = f"{len(cells.keys() & done())}/{len(cells)}"
+            cli.say(f"{place}  {one.cell}  {_headline(row)}  {took:.1f} s  left {left}")
+    failed = [f"{one.cell}: {said}" for one in cells.values() if (said := claims.failure(one.key)) is not None]
+    claims.tidy()
+    could_not = [f"{cell}: {said}" for said, named in impossible.items() for cell in named]
+    return Progress(len(cells), found, count, (*could_not, *failed))
 
 
-def _distinct(bench: Bench, fail: Callable[[Cell, MoCoOpError], None]) -> Iterator[Ready]:
-    """The plan's cells, those that are the same run only once."""
-    seen: set[str] = set()
+def _is_open(one: Ready, done: Done, claims: Claims) -> bool:
+    return one.key not in done() and claims.failure(one.key) is None
+
+
+def _row_of(one: Ready, bench: Bench, claims: Claims) -> Row | None:
+    """Run a cell and keep its row; None where it failed, which is told and remembered."""
+    try:
+        row = bench.run(one)
+    except MoCoOpError as error:
+        claims.fail(one.key, error.message)
+        _tell({error.message: [one.cell]}, "failed")
+        return None
+    append_row(bench.plan.results, row)
+    return row
+
+
+def _settled(bench: Bench) -> tuple[list[Ready], dict[str, list[Cell]]]:
+    """The plan's cells, those that are the same run only once; and those that cannot be, by what is wrong."""
+    found: dict[str, Ready] = {}
+    impossible: dict[str, list[Cell]] = {}
     for cell in bench.plan.cells:
         try:
             one = bench.ready(cell)
         except MoCoOpError as error:
-            fail(cell, error)
-            continue
-        if one.key not in seen:
-            seen.add(one.key)
-            yield one
+            impossible.setdefault(error.message, []).append(cell)
+        else:
+            found.setdefault(one.key, one)
+    return list(found.values()), impossible
 
 
-@contextmanager
-def _claim(results: Path, key: str) -> Iterator[bool]:
-    """Whether this process may run a cell; the claim ends with the block, or with the process."""
-    from filelock import FileLock, Timeout
-
-    folder = results.with_name(f"{results.name}.claims")
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{key}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
-    finally:
-        lock.release()
+def _tell(failures: Mapping[str, Sequence[Cell]], what: str) -> None:
+    """Say what is wrong once, however many cells it stops."""
+    for message, cells in failures.items():
+        others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
+        cli.say(f"{what}: {cells[0]}{others}: {message}")
 
 
-class _Done:
-    """The keys of the rows there are, read again only when the file has grown."""
+def _orphaned() -> bool:
+    """Whether the process that started this one is gone: nobody waits for more rows then."""
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
 
-    def __init__(self, results: Path) -> None:
-        self._results, self._size = results, -1
-        self._keys: set[str] = set()
 
-    def __call__(self) -> set[str]:
-        size = self._results.stat().st_size if self._results.is_file() else 0
-        if size != self._size:
-            self._size, self._keys = size, {row["key"] for row in read_rows(self._results)}
-        return self._keys
+def _length(one: Ready) -> int:
+    """How long a cell takes beside others, roughly: images times experts; an epoch's worth where nothing is trained."""
+    method = method_named(one.cell.method)
+    epochs = one.config.epochs_for(one.cell.shots) if "epochs" in method.settings else 1
+    texts = _TEXTS_AN_IMAGE if method.conditional else len(one.groups.groups)
+    return 1 + one.cell.shots * epochs * texts
+
+
+def _length_of(cells: Mapping[str, Ready], keys: set[str]) -> int:
+    return sum(_length(cells[key]) for key in cells.keys() & keys)
 
 
 def _headline(row: Mapping[str, Any]) -> str:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mocoop.bench.cells import Ready
 from mocoop.bench.data import BenchData
+from mocoop.bench.measuring import new_row
 from mocoop.bench.rows import Row
-from mocoop.bench.run_cell import Ready, learn_cell, new_row
+from mocoop.bench.run_cell import learn_cell
 from mocoop.data.cache import FeatureCache
 from mocoop.methods import method_named
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mocoop import cli
-from mocoop.commands.shared import FILE, numbers_of, words_of
+from mocoop.commands.shared import FILE, device_options, numbers_of, words_of
 from mocoop.config import METHODS, PRESETS
 from mocoop.errors import MoCoOpError, UsageError
 from mocoop.settings import settings_by_name
@@ -40,9 +40,9 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--source", default="imagenet", show_default=True, help="Trained on in cross-dataset and domain-shift.")
 @click.option("--backbone", default="miniclip", show_default=True, help="As in mocoop train.")
 @click.option("--pretrained", help="Its weights: a tag or a file.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
+@click.option("--quick-gelu/--no-quick-gelu", default=None, help="Activation of a weights file that does not tell.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
-@click.option("--threads", type=click.IntRange(min=1), help="CPU threads of each.")
+@device_options
 @click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none.")
 @click.option("--dry-run", is_flag=True, help="List the cells, and which are there already.")
 @click.option("-o", "--out", type=FILE, required=True, help="The results file, JSON Lines; it is added to.")
@@ -124,6 +124,8 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
         backbone=options["backbone"],
         pretrained=options["pretrained"],
         device=options["device"],
+        precision=options["precision"] or "auto",
+        quick_gelu=options["quick_gelu"],
         threads=options["threads"],
         class_names=options["class_names"],
         use_cache=not options["no_cache"],

@@ -85,7 +85,7 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
     """What trains one candidate with one seed and measures it on val; a row that is there is not trained again."""
     from mocoop.bench.cells import TUNE, Cell
     from mocoop.bench.data import SCENES
-    from mocoop.bench.protocols import FIRST, OWN
+    from mocoop.bench.groupkinds import FIRST, OWN
     from mocoop.bench.rows import append_row, read_rows
     from mocoop.bench.runner import Bench, BenchPlan
     from mocoop.bench.tuning import Candidate, Measured

@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from mocoop.bench.cells import BASE_TO_NEW, Cell
-from mocoop.bench.protocols import ABLATIONS, OWN, Variant
+from mocoop.bench.groupkinds import OWN
+from mocoop.bench.protocols import ABLATIONS, Variant
 from mocoop.bench.rows import Row
 from mocoop.errors import MoCoOpError
 from mocoop.reporting.results import Line, Lines, changes_text, line_of, lines_of

@@ -1,0 +1,50 @@
+"""The groups of a cell: as they are, the first few, or their templates dealt anew (the control of Table 4)."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+
+from mocoop.errors import UsageError
+from mocoop.groups import Group, GroupFile, dump_groups, parse_groups
+
+OWN, RANDOM, FIRST = "own", "random", "first-"  # "first-3": the first three
+_TRIES = 1000
+
+
+def groups_of_kind(given: GroupFile, kind: str, seed: int) -> GroupFile:
+    """The groups that a cell reads; `seed` deals the random ones. Raises UsageError where it cannot."""
+    if kind == OWN:
+        return given
+    kept = _first(given.groups, int(kind.removeprefix(FIRST))) if kind.startswith(FIRST) else _dealt(given.groups, seed)
+    document = {"schema_version": 1, "domain": given.domain, "groups": kept}
+    return parse_groups(dump_groups(document), source=f"{kind} groups")
+
+
+def _first(groups: Sequence[Group], count: int) -> list[dict[str, object]]:
+    return [{"id": group.id, "init": group.init, "templates": list(group.texts)} for group in groups[:count]]
+
+
+def _dealt(groups: Sequence[Group], seed: int) -> list[dict[str, object]]:
+    """Groups of the same sizes, each init at the place where it was: what `mocoop-groups control --kind random` deals.
+
+    The two halves meet in files only, so it is written twice; a test holds them to each other. Only Random.random() is
+    used, whose sequence Python promises to keep.
+    """
+    sizes = [len(group.texts) for group in groups]
+    if len(groups) == 1 or max(sizes) == 1:
+        raise UsageError("no other grouping of these templates is possible", "give a file with larger groups")
+    pack = [text for group in groups for text in group.texts]
+    before = {frozenset(group.texts) for group in groups}
+    dice = random.Random(seed)
+    for _ in range(_TRIES):
+        keys = [dice.random() for _ in pack]
+        dealt = [text for _, text in sorted(zip(keys, pack, strict=True), key=lambda pair: pair[0])]
+        starts = [sum(sizes[:number]) for number in range(len(sizes))]
+        parts = [dealt[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+        if {frozenset(part) for part in parts} != before:
+            break
+    return [
+        {"id": f"random_{number}", "init": part[group.texts.index(group.init)], "templates": part}
+        for number, (group, part) in enumerate(zip(groups, parts, strict=True), start=1)
+    ]
