@@ -12,7 +12,7 @@ from mocoop.reporting.results import backbone_name, changes_text, measured_twice
 
 STAND_IN = (
     "The backbone of {} is miniclip, a small stand-in that was trained on drawings. These numbers show that the "
-    "methods run and how they compare on drawings; they say nothing about CLIP, and are no match for the paper's."
+    "methods run and how they compare with it; they say nothing about CLIP, and are no match for the paper's."
 )
 EXTRA_NAMES = (
     "In {}, training read the names of classes that are not trained on (extra_class_names), the new ones among them. "
