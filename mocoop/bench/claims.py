@@ -52,6 +52,7 @@ class Claims:
 
     def fail(self, key: str, why: str) -> None:
         """Remember that a cell failed."""
+        self._folder.mkdir(parents=True, exist_ok=True)
         atomic_write(self._folder / f"{key}.failed", why)
 
     def failure(self, key: str) -> str | None:
