@@ -190,7 +190,13 @@ def test_notes_exclusions_and_earlier_steps_come_along():
     assert document["provenance"]["created"] == steps["created"]
     assert document["provenance"]["steps"] == [
         steps["steps"][0],
-        {"step": "cluster", "seed": 7, "embedder": "test vectors", "algorithm": "k-means, agreement of runs", "n_groups": 3},
+        {
+            "step": "cluster",
+            "seed": 7,
+            "embedder": "test vectors",
+            "algorithm": "k-means, agreement of runs",
+            "n_groups": 3,
+        },
     ]
 
 

@@ -127,7 +127,8 @@ def test_auto_takes_the_most_stable_number_and_of_equals_the_largest():
 
 @pytest.mark.parametrize(
     ("templates", "asked", "numbers"),
-    [(60, None, range(4, 13)), (110, None, range(7, 13)), (471, None, range(31, 53, 3)), (12, None, [4, 5, 6]), (5, None, [4]), (3, None, [3]), (1, None, [1]),
+    [(60, None, range(4, 13)), (110, None, range(7, 13)), (471, None, range(31, 53, 3)),
+     (12, None, [4, 5, 6]), (5, None, [4]), (3, None, [3]), (1, None, [1]),
      (100, 6, range(4, 9)), (100, 2, [2, 3, 4]), (3, 3, [2, 3]), (5, 1, [1, 2, 3])],
 )  # fmt: skip
 def test_which_numbers_are_tried(templates, asked, numbers):
