@@ -11,6 +11,7 @@ from command_line import (
     python,
 )
 
+from mocoop.bench.protocols import ABLATIONS, INFERENCE
 from mocoop.commands import mocoop
 
 COMMANDS = {
@@ -92,3 +93,8 @@ class TestHelp:
 
     def test_the_version_is_the_packages(self):
         assert call("--version").out == "mocoop 0.1.0\n"
+
+    def test_the_help_of_bench_names_every_ablation(self):
+        told = call("bench", "--help").out.split("Ablations:")[1].split("mocoop bench")[0]
+        names = re.sub(r"\([^)]*\)", "", " ".join(told.split())).rstrip(". ").split(",")
+        assert [name.strip() for name in names] == [*ABLATIONS, INFERENCE]

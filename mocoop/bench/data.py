@@ -67,11 +67,11 @@ def open_bench_data(name: str, path: Path | None, *, split_seed: int = 0, class_
     return BenchData(name, dataset, _identity(dataset, where))
 
 
-def find_data(root: Path | None, folders: Sequence[Path], wanted: Sequence[str]) -> dict[str, Path | None]:
-    """Where each data set lies: CoOp's fifteen below a root, folders by their names, and the scenes.
+def find_data(root: Path | None, others: Sequence[Path], wanted: Sequence[str]) -> dict[str, Path | None]:
+    """Where each data set lies: CoOp's fifteen below a root, others by the names of their files, and the scenes.
 
-    `wanted` names some of them, or "all"; without any, all folders given, or the scenes where nothing is given.
-    Raises DataError for a name that is nowhere.
+    `wanted` names some of them, or "all"; without any, all that is given, or the scenes where nothing is given.
+    Raises DataError for a name that is nowhere, or stands for two.
     """
     known: dict[str, Path | None] = {SCENES: None}
     if root is not None:
@@ -79,7 +79,11 @@ def find_data(root: Path | None, folders: Sequence[Path], wanted: Sequence[str])
         if len(known) == 1:
             there = ", ".join(layout.folder for layout in LAYOUTS)
             raise DataError(f"{root} has none of CoOp's data sets", f"it should hold some of the folders {there}")
-    known |= {folder.resolve().name: folder for folder in folders}
+    for path in others:
+        name = path.resolve().stem if path.is_file() else path.resolve().name
+        if name in known:
+            raise DataError(f"two data sets are called {name!r}", f"give {path} another name")
+        known[name] = path
     given = [name for name in known if name != SCENES] or [SCENES]
     names = given if not wanted or list(wanted) == ["all"] else list(dict.fromkeys(wanted))
     for name in names:

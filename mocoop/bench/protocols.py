@@ -39,7 +39,7 @@ def cells_of(protocol: Protocol, what: Comparison) -> list[Cell]:
     Raises UsageError where the source of a transfer is not among the data sets, or no target is, or nothing is there to
     train on.
     """
-    trained = [name for name in what.datasets if name not in SHIFTED]
+    trained = trainable(what.datasets)
     targets: tuple[str, ...] = ()
     if protocol in (CROSS, SHIFT):
         others = [name for name in what.datasets if name != what.source]
@@ -50,8 +50,6 @@ def cells_of(protocol: Protocol, what: Comparison) -> list[Cell]:
                 "name them with --source and --datasets",
             )
         trained = [what.source]
-    if not trained:
-        raise UsageError(f"there is nothing to train on in {', '.join(what.datasets)}", "they have test images only")
     return [
         _cell(what, protocol, dataset, method, shots, seed, targets=targets)
         for method in what.methods
@@ -59,6 +57,13 @@ def cells_of(protocol: Protocol, what: Comparison) -> list[Cell]:
         for shots in (what.shots or SHOTS.get(protocol, (16,)))
         for seed in what.seeds
     ]
+
+
+def trainable(datasets: Sequence[str]) -> list[str]:
+    """Those that have training images. Raises UsageError where none has."""
+    if found := [name for name in datasets if name not in SHIFTED]:
+        return found
+    raise UsageError(f"there is nothing to train on in {', '.join(datasets)}", "they have test images only")
 
 
 def _cell(what: Comparison, protocol: Protocol, dataset: str, method: str, shots: int, seed: int, **more: Any) -> Cell:

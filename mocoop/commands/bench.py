@@ -24,13 +24,15 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.command(short_help="Compare methods on data sets by a protocol.")
 @click.argument("protocol", type=click.Choice(_PROTOCOLS))
 @click.option("--data-root", type=_FOLDER, help="The folder of CoOp's data sets.")
-@click.option("--data", "folders", type=_FOLDER, multiple=True, help="A folder of class folders; repeatable.")
+@click.option("--data", "others", type=click.Path(exists=True, path_type=Path), multiple=True,
+              help="Any other data set, as in mocoop train; repeatable.")  # fmt: skip
 @click.option("--datasets", help="Some of them by name, with commas, or all; scenes are the drawn tiles.  [default: "
               "all that is given, else scenes]")  # fmt: skip
 @click.option("--class-names", type=FILE, help="Readable names of the classes of --data.")
 @click.option("--groups", help="A group file for all, or the word paper: each data set's own from the paper.")
 @click.option("--methods", help="Some methods, with commas.  [default: all]")
-@click.option("--ablation", "ablations", multiple=True, help="One ablation; repeatable.  [default: all]")
+@click.option("--ablation", "ablations", multiple=True, help="One of the ablations named above; repeatable.  [default: "
+              "all]")  # fmt: skip
 @click.option("--seeds", default="1,2,3", show_default=True, help="Seeds, with commas.")
 @click.option("--shots", help="Images a class, with commas.  [default: 16; few-shot: 1,2,4,8,16]")
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="recommended", show_default=True,
@@ -52,6 +54,9 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
     Each cell (data set, method, setting, shots, seed) becomes a row of the results file. What is there is not run
     again, so the same command goes on where it was stopped; several may run at once. `mocoop report` makes the page.
 
+    Ablations: components, top-k, grouping (random groups), router-loss, experts, lambda-router, lambda-text, position,
+    routing, inference-time.
+
     \b
     mocoop bench base-to-new --groups groups.json --budget small -o results.jsonl
     mocoop bench base-to-new --data-root DATA --datasets eurosat,dtd --groups paper \\
@@ -63,8 +68,10 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
 
     plan = _plan(protocol, out, options)
     if dry_run:
-        rows = [(str(cell), "there" if done else "to do") for cell, done in list_cells(plan)]
-        cli.show_table(("cell", "state"), rows)
+        found = list(list_cells(plan))
+        cli.show_table(("cell", "state"), [(str(cell), "there" if done else "to do") for cell, done in found])
+        there = sum(done for _, done in found)
+        cli.say(f"{len(found)} cells: {there} there, {len(found) - there} to do")
         return
     try:
         done = run_plan(plan, jobs)
@@ -81,11 +88,11 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
 def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
     """The options as a plan. Raises UsageError, DataError."""
     from mocoop.bench.data import find_data
-    from mocoop.bench.protocols import ABLATIONS, INFERENCE, Comparison, ablation_cells, cells_of
+    from mocoop.bench.protocols import ABLATIONS, INFERENCE, Comparison, ablation_cells, cells_of, trainable
     from mocoop.bench.runner import BenchPlan, group_files
     from mocoop.groups import load_groups
 
-    data = find_data(options["data_root"], options["folders"], words_of(options["datasets"]))
+    data = find_data(options["data_root"], options["others"], words_of(options["datasets"]))
     groups = group_files(options["groups"], list(data))
     if options["ablations"] and protocol != "ablations":
         raise UsageError("--ablation goes with the protocol ablations", "write mocoop bench ablations --ablation ...")
@@ -97,7 +104,7 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
         datasets=list(data),
         methods=methods,
         seeds=numbers_of("--seeds", options["seeds"]),
-        shots=numbers_of("--shots", options["shots"]) if options["shots"] else None,
+        shots=numbers_of("--shots", options["shots"], 1) if options["shots"] else None,
         preset=options["preset"],
         budget=options["budget"],
         source=options["source"],
@@ -109,7 +116,7 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
         cells = [
             cell
             for name in options["ablations"] or (*ABLATIONS, INFERENCE)
-            for dataset in data
+            for dataset in trainable(list(data))
             for cell in ablation_cells(
                 name, replace(what, datasets=[dataset]), len(load_groups(groups[dataset]).groups)
             )

@@ -84,9 +84,12 @@ def words_of(text: str | None) -> list[str]:
     return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
-def numbers_of(option: str, text: str) -> list[int]:
-    """Whole numbers between commas. Raises UsageError."""
+def numbers_of(option: str, text: str, least: int = 0) -> list[int]:
+    """Whole numbers between commas, each once, none below `least`. Raises UsageError."""
     try:
-        return [int(word) for word in words_of(text)]
+        numbers = list(dict.fromkeys(int(word) for word in words_of(text)))
     except ValueError as error:
         raise UsageError(f"{option} {text} are not whole numbers", "separate them with commas: 1,2,3") from error
+    if not numbers or min(numbers) < least:
+        raise UsageError(f"{option} {text!r} cannot be", f"give whole numbers from {least} on: 1,2,3")
+    return numbers
