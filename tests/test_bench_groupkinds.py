@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from worlds import GROUPS
 
-from mocoop.bench.groupkinds import FIRST, OWN, RANDOM, groups_of_kind
+from mocoop.bench.groupkinds import EARLY, FIRST, LATE, OWN, RANDOM, groups_of_kind
 from mocoop.errors import UsageError
 from mocoop.grouping.control import control_of
 from mocoop.groups import dump_groups, parse_groups
@@ -49,3 +49,19 @@ def test_what_cannot_be_dealt_anew_is_refused(sizes):
     given_file = parse_groups(dump_groups({"schema_version": 1, "domain": "things", "groups": groups}))
     with pytest.raises(UsageError, match="no other grouping"):
         groups_of_kind(given_file, RANDOM, 1)
+
+
+def test_a_group_can_start_where_the_class_stands_first_or_last():
+    groups = [
+        {
+            "id": "sky",
+            "init": "a sky view of {} now.",
+            "templates": ["a sky view of {} now.", "{} from above.", "a {}."],
+        },
+        {"id": "one", "templates": ["{} texture."]},
+    ]
+    given_file = parse_groups(dump_groups({"schema_version": 1, "domain": "things", "groups": groups}))
+    early, late = (groups_of_kind(given_file, kind, 1) for kind in (EARLY, LATE))
+    assert [group.init for group in early.groups] == ["{} from above.", "{} texture."]
+    assert [group.init for group in late.groups] == ["a {}.", "{} texture."]
+    assert [group.texts for group in early.groups] == [group.texts for group in given_file.groups]

@@ -128,6 +128,10 @@ def test_ablations_share_the_default_cell_with_the_main_table(world, tmp_path):
 
 @pytest.mark.parametrize("name", ABLATIONS)
 def test_every_ablation_has_different_rows_that_run(world, tmp_path, name):
+    rich = [*GROUPS["groups"][0]["templates"], "{} in a photo.", "the {} here."]  # so that an init can stand elsewhere
+    groups = [{**GROUPS["groups"][0], "init": "the {} here.", "templates": rich}, *GROUPS["groups"][1:]]
+    (tmp_path / "groups.json").write_text(json.dumps({**GROUPS, "groups": groups}))
+    world = {**world, "groups": tmp_path / "groups.json"}
     cells = ablation_cells(name, comparison(changes={"epochs": 1, "batch_size": 16}), 3)
     assert len({cell.setting for cell in cells}) == len(cells) >= 2
     plan = plan_of(world, cells, tmp_path / "r.jsonl")

@@ -45,7 +45,8 @@ def test_every_protocol_and_ablation_has_its_section(document):
     assert list(sections(document)) == [
         "about", "base-to-new", "few-shot", "cross-dataset", "domain-shift", "differences",
         "ablation-components", "ablation-top-k", "ablation-grouping", "ablation-router-loss", "ablation-experts",
-        "ablation-lambda-router", "ablation-lambda-text", "ablation-position", "ablation-routing",
+        "ablation-lambda-router", "ablation-lambda-text", "ablation-position", "ablation-init-position",
+        "ablation-routing",
         "inference-time", "expert-use", "calibration", "training-time",
     ]  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""The groups of a cell: as they are, the first few, or their templates dealt anew (the control of Table 4)."""
+"""The groups of a cell: as they are, the first few, dealt anew (the control of Table 4), or started elsewhere."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 from mocoop.errors import UsageError
 from mocoop.groups import Group, GroupFile, dump_groups, parse_groups
+from mocoop.templatetext import SLOT
 
 OWN, RANDOM, FIRST = "own", "random", "first-"  # "first-3": the first three
+EARLY, LATE = "class-early", "class-late"  # the init of each group is the member whose class stands first, or last
 _TRIES = 1000
 
 
@@ -16,13 +18,24 @@ def groups_of_kind(given: GroupFile, kind: str, seed: int) -> GroupFile:
     """The groups that a cell reads; `seed` deals the random ones. Raises UsageError where it cannot."""
     if kind == OWN:
         return given
-    kept = _first(given.groups, int(kind.removeprefix(FIRST))) if kind.startswith(FIRST) else _dealt(given.groups, seed)
+    if kind.startswith(FIRST):
+        kept = [_plain(group, group.init) for group in given.groups[: int(kind.removeprefix(FIRST))]]
+    elif kind in (EARLY, LATE):
+        kept = [_plain(group, _start(group, kind)) for group in given.groups]
+    else:
+        kept = _dealt(given.groups, seed)
     document = {"schema_version": 1, "domain": given.domain, "groups": kept}
     return parse_groups(dump_groups(document), source=f"{kind} groups")
 
 
-def _first(groups: Sequence[Group], count: int) -> list[dict[str, object]]:
-    return [{"id": group.id, "init": group.init, "templates": list(group.texts)} for group in groups[:count]]
+def _plain(group: Group, init: str) -> dict[str, object]:
+    return {"id": group.id, "init": init, "templates": list(group.texts)}
+
+
+def _start(group: Group, kind: str) -> str:
+    """The template with the fewest words before the class, or with the fewest after it; the init where it is one."""
+    side = 0 if kind == EARLY else 1
+    return min((group.init, *group.texts), key=lambda text: len(text.split(SLOT)[side].strip(" .").split()))
 
 
 def _dealt(groups: Sequence[Group], seed: int) -> list[dict[str, object]]:

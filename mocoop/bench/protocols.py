@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from mocoop.bench.cells import BASE_TO_NEW, CROSS, FEW_SHOT, SHIFT, TIME, Cell, Protocol
-from mocoop.bench.groupkinds import FIRST, OWN, RANDOM
+from mocoop.bench.groupkinds import EARLY, FIRST, LATE, OWN, RANDOM
 from mocoop.config import METHODS
 from mocoop.errors import UsageError
 
@@ -131,6 +131,14 @@ def _position(_experts: int) -> list[Variant]:
     return [Variant(f"ctx {place} the name", "coop", {"ctx_position": place}) for place in places]
 
 
+def _init_position(_experts: int) -> list[Variant]:
+    return [
+        Variant("class first in the init", group_kind=EARLY),
+        Variant("class last in the init", group_kind=LATE),
+        Variant("inits as they are"),
+    ]
+
+
 def _routing(experts: int) -> list[Variant]:
     return [
         Variant("learned router"),
@@ -153,6 +161,7 @@ ABLATIONS: dict[str, Callable[[int], list[Variant]]] = {
     "lambda-router": _lambda_router,
     "lambda-text": _lambda_text,
     "position": _position,
+    "init-position": _init_position,
     "routing": _routing,
 }
 INFERENCE = "inference-time"

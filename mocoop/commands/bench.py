@@ -55,7 +55,7 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
     again, so the same command goes on where it was stopped; several may run at once. `mocoop report` makes the page.
 
     Ablations: components, top-k, grouping (random groups), router-loss, experts, lambda-router, lambda-text, position,
-    routing, inference-time.
+    init-position, routing, inference-time.
 
     \b
     mocoop bench base-to-new --groups groups.json --budget small -o results.jsonl

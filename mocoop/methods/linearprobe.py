@@ -124,4 +124,5 @@ def fitted(samples: Samples, c: float) -> LogisticRegression:
     model = LogisticRegression(C=c, solver="lbfgs", max_iter=_ITERATIONS)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the published recipe stops there too
+        warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one shot is meant
         return model.fit(samples.train.double().numpy(), samples.train_labels.numpy())

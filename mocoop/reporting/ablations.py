@@ -54,6 +54,8 @@ SHOWN = (
     Ablation("lambda-text", "Weight of the text loss (the paper's Fig. 4)", "lambda2 multiplies the text loss."),
     Ablation("position", "Where the context stands", "Learned words before, around or after the class name.",
              reference="coop"),
+    Ablation("init-position", "Where the class stands in the init",
+             "Each expert starts from the template of its group whose class stands first, or last."),
     Ablation("routing", "Routing controls", "What a claim about routing needs beside it."),
 )  # fmt: skip
 
