@@ -46,7 +46,8 @@ pre { background: var(--soft); padding: .8rem; overflow-x: auto; }
 .pictures { display: flex; flex-wrap: wrap; gap: 1rem; align-items: flex-start; }
 .pictures figure { margin: 0; flex: 1 1 22rem; max-width: 34rem; }
 .pictures img { width: 100%; background: white; }
-nav { border: 1px solid var(--line); padding: .2rem 1rem; } nav ol { margin: .5rem 0; padding-left: 1.6rem; columns: 24rem; }
+nav { border: 1px solid var(--line); padding: .2rem 1rem; }
+nav ol { margin: .5rem 0; padding-left: 1.6rem; columns: 24rem; }
 nav a { color: inherit; }
 .note { border-left: .3rem solid var(--note); background: var(--soft); padding: .6rem 1rem; }
 """
