@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from command_line import call, keep_threads, small_world
 
 from mocoop.bench.rows import read_rows
+from mocoop.grouping.control import control_of
+from mocoop.groups import dump_groups, load_groups
 
 
 @pytest.fixture(autouse=True)
@@ -120,3 +124,30 @@ def test_without_groups_only_those_that_need_none_run(world, tmp_path):
     said = "failed: few-shot  photos  mocoop  1 shots  seed 1 and 1 more: the method mocoop needs a group file"
     assert result.err.splitlines()[0] == said
     assert [row["method"] for row in read_rows(out)] == ["coop", "coop"]
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_groups_give_what_training_on_the_control_file_gives(world, tmp_path, seed):
+    out = tmp_path / "r.jsonl"
+    settings = ("--set", "epochs=3", "--set", "batch_size=4", "--set", "lr=0.1")
+    common = ("--backbone", f"local-dir:{world['backbone']}", "--device", "cpu", "--no-cache")
+    done = call(
+        "bench", "ablations", "--ablation", "grouping", "--data", world["photos"], "--groups", world["groups"],
+        "--seeds", seed, "--shots", 2, *settings, *common, "-o", out,
+    )  # fmt: skip
+    assert done.code == 0, done.err
+    for row in read_rows(out):
+        groups = world["groups"]
+        if row["setting"] == "random groups":
+            groups = tmp_path / "control.json"
+            groups.write_bytes(dump_groups(control_of(load_groups(world["groups"]), "random", seed).document))
+        run = tmp_path / row["setting"]
+        trained = call(
+            "train", "--groups", groups, "--data", world["photos"], "--classes", "base", "--shots", 2, "--seed", seed,
+            *settings, *common, "-o", run,
+        )  # fmt: skip
+        assert trained.code == 0, trained.err
+        parts = ("--classes", "base", "--classes", "new")
+        record = json.loads(call("eval", run, "--data", world["photos"], *parts, "--json", *common[2:]).out)
+        found = {one["classes"]: one["accuracy"] for one in record["results"]}
+        assert found == {part: row["accuracy"][part] for part in ("base", "new")}

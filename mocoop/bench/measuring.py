@@ -139,7 +139,8 @@ def _expert_use(part: Measurement, experts: int) -> dict[str, list[float]]:
     for number, name in enumerate(part.classnames):
         mine = first[part.labels == number]
         if len(mine):
-            use[name] = (torch.bincount(mine, minlength=experts) / len(mine)).tolist()
+            shares = torch.bincount(mine, minlength=experts).double() / len(mine)
+            use[name] = [round(share, 6) for share in shares.tolist()]
     return use
 
 

@@ -82,6 +82,7 @@ class Bench:
         )
         self.data: dict[str, BenchData] = {}
         self._closed: dict[str, MoCoOpError] = {}
+        self._files: dict[Path, GroupFile] = {}
 
     def ready(self, cell: Cell) -> Ready:
         """A cell with its settings, groups and key. Raises what is wrong with its data or groups."""
@@ -114,7 +115,9 @@ class Bench:
         path = self.plan.groups.get(cell.dataset)
         if path is None:
             return None
-        return groups_of_kind(load_groups(path), cell.group_kind, cell.seed)
+        if path not in self._files:
+            self._files[path] = load_groups(path)
+        return groups_of_kind(self._files[path], cell.group_kind, cell.seed)
 
 
 def list_cells(plan: BenchPlan) -> Iterator[tuple[Cell, bool]]:
