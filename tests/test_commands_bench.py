@@ -98,8 +98,9 @@ def test_one_ablation_of_the_mixture(world, tmp_path):
         ("base-to-new", ["--seeds", ","], 2, "--seeds ',' cannot be"),
         ("base-to-new", ["--datasets", "eurosat"], 4, "there is no data set 'eurosat' here"),
         ("base-to-new", ["--groups", "paper"], 2, "the paper has no groups for photos"),
+        ("base-to-new", ["--groups", "missing.json", "--methods", "mocoop"], 3, "missing.json"),
         ("cross-dataset", [], 2, "cross-dataset needs the source imagenet and a target"),
-        ("base-to-new", ["--set", "topk=1"], 1, "no setting is called 'topk'"),
+        ("base-to-new", ["--set", "topk=1"], 3, "no setting is called 'topk'"),
     ],
 )
 def test_what_cannot_be_is_refused(world, tmp_path, protocol, more, code, said):

@@ -72,7 +72,7 @@ class Bench:
 
     def __init__(self, plan: BenchPlan) -> None:
         if plan.threads is not None:
-            _use_threads(plan.threads)
+            torch.set_num_threads(plan.threads)
         self.plan = plan
         self.cache = FeatureCache() if plan.use_cache else None
         self.backbone: Backbone = load_backbone(
@@ -120,17 +120,6 @@ class Bench:
         if path not in self._files:
             self._files[path] = load_groups(path)
         return groups_of_kind(self._files[path], cell.group_kind, cell.seed)
-
-
-def _use_threads(count: int) -> None:
-    """So many CPU threads for torch, and for scikit-learn, whose products are small and whose threads wait by spinning.
-
-    On two busy cores a linear probe took 0.3 s of CPU with one of them, and 2 s with two (4 shots of the scenes).
-    """
-    from threadpoolctl import threadpool_limits
-
-    torch.set_num_threads(count)
-    threadpool_limits(count, "blas")
 
 
 def list_cells(plan: BenchPlan) -> Iterator[tuple[Cell, bool]]:
@@ -218,7 +207,10 @@ def _row_of(one: Ready, bench: Bench, claims: Claims) -> Row | None:
 
 
 def _settled(bench: Bench) -> tuple[list[Ready], dict[str, list[Cell]]]:
-    """The plan's cells, those that are the same run only once; and those that cannot be, by what is wrong."""
+    """The plan's cells, those that are the same run only once; and those that cannot be, by what is wrong.
+
+    Raises the one thing that is wrong with all of them.
+    """
     found: dict[str, Ready] = {}
     impossible: dict[str, list[Cell]] = {}
     for cell in bench.plan.cells:
@@ -226,6 +218,8 @@ def _settled(bench: Bench) -> tuple[list[Ready], dict[str, list[Cell]]]:
             one = bench.ready(cell)
         except MoCoOpError as error:
             impossible.setdefault(error.message, []).append(cell)
+            if len(impossible[error.message]) == len(bench.plan.cells):
+                raise
         else:
             found.setdefault(one.key, one)
     return list(found.values()), impossible

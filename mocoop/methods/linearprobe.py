@@ -120,9 +120,11 @@ def fitted(samples: Samples, c: float) -> LogisticRegression:
     """scikit-learn's logistic regression of the training images."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
+    from threadpoolctl import threadpool_limits
 
     model = LogisticRegression(C=c, solver="lbfgs", max_iter=_ITERATIONS)
-    with warnings.catch_warnings():
+    # BLAS takes all cores whatever torch was told, and its threads wait by spinning: two processes would be much slower
+    with threadpool_limits(torch.get_num_threads(), "blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the published recipe stops there too
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one shot is meant
         return model.fit(samples.train.double().numpy(), samples.train_labels.numpy())
