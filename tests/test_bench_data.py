@@ -44,6 +44,7 @@ def test_an_image_is_encoded_once_whatever_is_asked_for(photos):
     some = data.features(tower, data.dataset.test[:5], None)
     whole = data.features(tower, everything, None)
     assert tower.seen == len(everything) == 24
+    assert torch.equal(whole, open_bench_data("photos", photos).features(Means(), everything, None))  # asked at once
     assert torch.equal(data.features(tower, data.dataset.test[:5], None), some)
     new = choose_classes(data.dataset, "new")  # labels are counted anew there
     at = [everything.index(example._replace(label=example.label + 2)) for example in new.test]
