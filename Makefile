@@ -40,7 +40,7 @@ bench: install ## speed benchmarks (minutes)
 SMALL := bench-small
 COMPARE := $(BIN)/mocoop bench
 COMMON := --groups $(SMALL)/groups.json --budget small --jobs 2 -o $(SMALL)/results.jsonl
-# all but CoCoOp, whose prompts depend on the image: it alone would take as long as the others together
+# all but CoCoOp, whose prompts depend on the image: it takes half the time of base-to-new alone
 STEPS := zero-shot,zero-shot-ensemble,gated-zero-shot,linear-probe,coop,kgcoop,prograd,lasp,mocoop
 
 bench-small: install ## every method and ablation on the drawn tiles, with a report (half an hour)
