@@ -108,7 +108,7 @@ def test_a_failed_cell_is_told_once_and_tried_again_when_it_may_be_mended(world,
     bad.write_bytes(b"no picture".ljust(len(good)))
     arguments = command(world, results, "--methods", "zero-shot,mocoop", "--seeds", 1, "--jobs", 2,
                         "--set", "epochs=1", photos=photos)  # fmt: skip
-    done = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=WAIT)
     assert done.returncode == 1
     told = [line for line in done.stderr.splitlines() if line.startswith("failed: ")]
     assert len(told) == 2
@@ -116,6 +116,6 @@ def test_a_failed_cell_is_told_once_and_tried_again_when_it_may_be_mended(world,
     assert "mocoop: 2 cells failed" in done.stderr
     assert not results.exists()
     put_image(bad, seed=5)
-    again = subprocess.run(arguments, capture_output=True, text=True, check=False)
+    again = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=WAIT)
     assert again.returncode == 0, again.stderr
     assert {row["method"] for row in read_rows(results)} == {"zero-shot", "mocoop"}
