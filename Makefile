@@ -43,7 +43,7 @@ COMMON := --groups $(SMALL)/groups.json --budget small --jobs 2 -o $(SMALL)/resu
 # all but CoCoOp, whose prompts depend on the image: it takes half the time of base-to-new alone
 STEPS := zero-shot,zero-shot-ensemble,gated-zero-shot,linear-probe,coop,kgcoop,prograd,lasp,mocoop
 
-bench-small: install ## every method and ablation on the drawn tiles, with a report (half an hour)
+bench-small: install ## every method and ablation on the drawn tiles, with a report
 	@mkdir -p $(SMALL)
 	@test -f $(SMALL)/groups.json || $(BIN)/mocoop-groups generate --domain "satellite imagery" -o $(SMALL)/groups.json
 	@$(COMPARE) base-to-new $(COMMON)
