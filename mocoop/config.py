@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal, get_args
 
@@ -148,6 +149,12 @@ class Config:
         if imagenet or shots == 1:
             return 50
         return 100 if 1 < shots <= 4 else 200
+
+    def with_names_of(self, everything: Sequence[str], trained: Sequence[str]) -> Config:
+        """`text_classes = "all"` without names of its own reads those of all classes of the data set."""
+        if self.text_classes != "all" or self.extra_class_names:
+            return self
+        return self.replace(extra_class_names=tuple(name for name in everything if name not in trained))
 
     def replace(self, **changes: Any) -> Config:
         """A copy with some fields changed; unknown names raise ConfigError with the nearest one."""

@@ -116,7 +116,7 @@ def fit(
     return Fitted(
         learned=learned,
         classnames=tuple(classnames),
-        class_features=method.class_features(learned, classnames, backbone),
+        class_features=method.class_features(learned, classnames, backbone, cache=text_cache),
         history=history,
         seconds=time.monotonic() - began,
         notes=tuple(said),

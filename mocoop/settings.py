@@ -6,7 +6,8 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mocoop.errors import UsageError
+from mocoop.config import Config, preset
+from mocoop.errors import ConfigError, UsageError
 
 
 def settings_by_name(settings: Sequence[str], named: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -24,6 +25,14 @@ def settings_by_name(settings: Sequence[str], named: Mapping[str, Any] | None = 
             raise UsageError(f"{name} is given twice", "give each setting once")
         changes[name] = setting_value(text)
     return changes
+
+
+def config_of(preset_name: str, method: str, changes: Mapping[str, Any]) -> Config:
+    """A preset with some settings changed. Raises UsageError for settings that cannot be, as they were typed."""
+    try:
+        return preset(preset_name, method, **changes)
+    except ConfigError as error:
+        raise UsageError(error.message, error.hint) from error
 
 
 def setting_value(text: str) -> Any:

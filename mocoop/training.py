@@ -88,8 +88,8 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             plan.data, class_names=plan.class_names, split_seed=plan.split_seed, follow_links=plan.follow_links
         )
         dataset = _draw(plan, everything)
-        config = _with_names_of_all(method.adapt(plan.config, everything.name, plan.shots), everything, dataset)
-        plan = replace(plan, config=config)
+        config = method.adapt(plan.config, everything.name, plan.shots)
+        plan = replace(plan, config=config.with_names_of(everything.classnames, dataset.classnames))
         groups = method.groups(given, plan.config)
         _check_templates(plan, groups, dataset)
         listener.stage("loading the backbone")
@@ -172,13 +172,6 @@ def _draw(plan: TrainingPlan, everything: Dataset, unreadable: Container[Path] =
     """The shots of the classes trained on, drawn from the images that can be read."""
     readable = tuple(example for example in everything.train if example.path not in unreadable)
     return choose_classes(few_shot(replace(everything, train=readable), plan.shots, plan.seed), plan.classes)
-
-
-def _with_names_of_all(config: Config, everything: Dataset, dataset: Dataset) -> Config:
-    """`text_classes = "all"` without names of its own reads those of all classes of the data set."""
-    if config.text_classes != "all" or config.extra_class_names:
-        return config
-    return config.replace(extra_class_names=tuple(n for n in everything.classnames if n not in dataset.classnames))
 
 
 def _check_templates(plan: TrainingPlan, groups: GroupFile, dataset: Dataset, backbone: Backbone | None = None) -> None:

@@ -12,7 +12,6 @@ from contextlib import redirect_stderr, redirect_stdout
 from typing import NamedTuple
 
 import pytest
-import torch
 from datafiles import put_classes
 from worlds import CLASSNAMES, write_world
 
@@ -73,13 +72,6 @@ def runs_in(world, folder):
     for part, path in found.items():
         assert train(world, path, "--classes", part).code == 0
     return found
-
-
-def keep_threads():
-    """`--threads` is for the process; here the next test is in the same one. The body of a fixture."""
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
 
 
 def info(run):

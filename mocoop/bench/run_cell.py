@@ -75,7 +75,7 @@ def learn_cell(
     """Draw the shots of a cell and learn: the settings gone by, what was learned, and the data set drawn."""
     cell, source = one.cell, data[one.cell.dataset]
     drawn = choose_classes(few_shot(source.dataset, cell.shots, cell.seed), cell.train_on)
-    config = _with_names_of_all(one.config, source.dataset, drawn)
+    config = one.config.with_names_of(source.dataset.classnames, drawn.classnames)
     return config, _learn(cell, config, one.groups, source, drawn, backbone, cache, listener), drawn
 
 
@@ -184,12 +184,13 @@ def _measure(
     learned, method = fitted.learned, method_named(fitted.learned.config.method)
     if not part.test:
         raise DataError(f"{where.name} has no images to evaluate on", "add a test split (for tune: a val split)")
-    try:
-        known = part.classnames == fitted.classnames
-        features = fitted.class_features if known else method.class_features(learned, part.classnames, backbone)
-    except DataError as error:
-        notes.append(error.message)
+    if reason := method.why_not(learned, part.classnames):
+        notes.append(reason)
         return None
+    features = fitted.class_features
+    if part.classnames != fitted.classnames:
+        texts = text_cache() if cache is not None else None
+        features = method.class_features(learned, part.classnames, backbone, cache=texts)
     x = where.features(backbone, part.test, cache)
     return Measurement(
         classnames=part.classnames,
@@ -197,9 +198,3 @@ def _measure(
         styles=tuple(style_of(example.path) if example.path is not None else None for example in part.test),
         prediction=method.predictor(learned, part.classnames, features, backbone).predict(x),
     )
-
-
-def _with_names_of_all(config: Config, everything: Dataset, drawn: Dataset) -> Config:
-    if config.text_classes != "all" or config.extra_class_names:
-        return config
-    return config.replace(extra_class_names=tuple(n for n in everything.classnames if n not in drawn.classnames))

@@ -17,9 +17,8 @@ from mocoop.commands.shared import (
     json_option,
     print_json,
 )
-from mocoop.config import METHODS, PRESETS, Config, preset
-from mocoop.errors import ConfigError, UsageError
-from mocoop.settings import settings_by_name
+from mocoop.config import METHODS, PRESETS
+from mocoop.settings import config_of, settings_by_name
 
 if TYPE_CHECKING:
     from mocoop.training import TrainingPlan
@@ -96,7 +95,7 @@ def _training_plan(options: dict[str, Any]) -> TrainingPlan:
     method = options.pop("method_name")
     named = {name: options.pop(name) for name in _SETTINGS}
     changes = settings_by_name(options.pop("settings"), named)
-    config = _config(options.pop("preset_name"), method, changes)
+    config = config_of(options.pop("preset_name"), method, changes)
 
     from mocoop.methods import method_named
     from mocoop.training import TrainingPlan
@@ -117,10 +116,3 @@ def _group_ids(plan: TrainingPlan) -> list[str]:
     given = load_groups(plan.groups) if plan.groups is not None else None
     ids = [group.id for group in method_named(plan.config.method).groups(given, plan.config).groups]
     return ids if len(ids) > 1 else []
-
-
-def _config(preset_name: str, method: str, changes: dict[str, Any]) -> Config:
-    try:
-        return preset(preset_name, method, **changes)
-    except ConfigError as error:
-        raise UsageError(error.message, error.hint) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,10 @@ from mocoop import cli
 from mocoop.commands.shared import FILE, numbers_of
 from mocoop.config import METHODS, PRESETS
 from mocoop.errors import UsageError
-from mocoop.settings import setting_value, settings_by_name
+from mocoop.settings import config_of, setting_value, settings_by_name
 
 if TYPE_CHECKING:
-    from mocoop.bench.tuning import Scored
+    from mocoop.bench.tuning import Candidate, Scored
 
 
 @click.command(short_help="Choose settings on validation images.")
@@ -55,8 +56,10 @@ def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> N
 
     values = values_tried(tried)
     seeds = numbers_of("--seeds", options.pop("seeds"))
-    trainer = _trainer(out, options)
-    found = search(grid(values, len(options["groups"])), seeds, trainings, trainer)
+    candidates = grid(values, len(options["groups"]))
+    for one in candidates:  # before anything is trained
+        config_of(options["preset"], options["method"], _settings(one, options)[0])
+    found = search(candidates, seeds, trainings, _trainer(out, options))
     files = [path.name for path in options["groups"]]
     rows = [
         (str(one.candidate), files[one.candidate.groups] if files else "-", len(one.results),
@@ -64,7 +67,9 @@ def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> N
         for one in found if one.results
     ]  # fmt: skip
     cli.show_table(("settings", "groups", "seeds", "val accuracy %", "val loss"), rows)
-    cli.say(f"the best: {_command(found[0], options)}")
+    if options["data"] is None:
+        cli.say("the scenes as a folder: mocoop scenes -o scenes")
+    cli.say(f"train with the best: {_command(found[0], out, options)}")
 
 
 def values_tried(tried: tuple[str, ...]) -> dict[str, list[Any]]:
@@ -78,6 +83,8 @@ def values_tried(tried: tuple[str, ...]) -> dict[str, list[Any]]:
         if name in values:
             raise UsageError(f"{name} is tried twice", "give all its values in one --try")
         values[name] = [setting_value(word) for word in words]
+    if faults := [value for value in values.get("experts", []) if not isinstance(value, int) or value < 1]:
+        raise UsageError(f"experts = {faults[0]} is no number of groups", "give whole numbers of 1 or more")
     return values
 
 
@@ -88,11 +95,10 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
     from mocoop.bench.groupkinds import FIRST, OWN
     from mocoop.bench.rows import append_row, read_rows
     from mocoop.bench.runner import Bench, BenchPlan
-    from mocoop.bench.tuning import Candidate, Measured
+    from mocoop.bench.tuning import Measured
 
     data = options["data"]
     name = data.resolve().name if data is not None else SCENES
-    stays = settings_by_name(options["settings"])
     benches: dict[int, Bench] = {}
 
     def bench_of(groups: int) -> Bench:
@@ -115,8 +121,7 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
         return benches[groups]
 
     def train(candidate: Candidate, seed: int) -> Measured:
-        changes = {**stays, **candidate.changes}
-        experts = changes.pop("experts", None)
+        changes, experts = _settings(candidate, options)
         cell = Cell(
             protocol=TUNE,
             dataset=name,
@@ -142,22 +147,44 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
     return train
 
 
-def _command(best: Scored, options: dict[str, Any]) -> str:
-    """The command that trains with the settings chosen."""
-    changes = {**settings_by_name(options["settings"]), **best.candidate.changes}
-    experts = changes.pop("experts", None)
-    words = ["mocoop", "train", "--method", options["method"], "--preset", options["preset"]]
-    if options["groups"]:
-        words += ["--groups", str(options["groups"][best.candidate.groups])]
-    words += ["--data", str(options["data"] or "SCENES"), "--shots", str(options["shots"])]
-    words += ["--classes", options["classes"], "--backbone", options["backbone"]]
-    for name, value in changes.items():
-        words += ["--set", f"{name}={_word(value)}"]
-    command = f"{shlex.join(words)} -o run"
-    return command if experts is None else f"{command}  (with the first {experts} groups of the file)"
+def _settings(candidate: Candidate, options: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
+    """What a candidate changes of the preset, and how many groups of its file it takes (None: all)."""
+    changes = {**settings_by_name(options["settings"]), **candidate.changes}
+    return changes, changes.pop("experts", None)
+
+
+def _command(best: Scored, out: Path, options: dict[str, Any]) -> str:
+    """The command that trains with the settings chosen; the first few groups of a file become a file of their own."""
+    from mocoop.bench.cells import BUDGETS
+
+    changes, experts = _settings(best.candidate, options)
+    changes = {**BUDGETS.get(options["budget"], {}), **changes}
+    given = {
+        "--method": options["method"],
+        "--preset": options["preset"],
+        "--groups": _groups_file(options["groups"][best.candidate.groups], experts, out) if options["groups"] else None,
+        "--data": options["data"] or "scenes",
+        "--class-names": options["class_names"],
+        "--shots": options["shots"],
+        "--classes": options["classes"],
+        "--backbone": options["backbone"],
+        "--pretrained": options["pretrained"],
+    }
+    words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    settings = [word for name, value in changes.items() for word in ("--set", f"{name}={_word(value)}")]
+    return shlex.join(["mocoop", "train", *words, *settings, "-o", "run"])
+
+
+def _groups_file(groups: Path, experts: int | None, out: Path) -> Path:
+    from mocoop.bench.groupkinds import FIRST, groups_of_kind
+    from mocoop.groups import load_groups, save_groups
+
+    if experts is None:
+        return groups
+    fewer = out.with_suffix(".groups.json")
+    save_groups(fewer, groups_of_kind(load_groups(groups), f"{FIRST}{experts}", 0).document, overwrite=True)
+    return fewer
 
 
 def _word(value: Any) -> str:
-    import json
-
     return value if isinstance(value, str) else json.dumps(value)

@@ -153,10 +153,12 @@ class Method(ABC):
         """Learn. Raises what the settings, templates and class names give reason for, and TrainingStopped."""
 
     @abstractmethod
-    def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> Tensor | None:
+    def class_features(
+        self, learned: Learned, classnames: Sequence[str], backbone: Backbone, *, cache: FeatureCache | None = None
+    ) -> Tensor | None:
         """(E, C, D): all of the text side that a predictor needs, to be kept beside the run; None where there is none.
 
-        Raises DataError for classes that this method cannot name (`why_not`).
+        `cache` keeps frozen features of templates. Raises DataError for classes that cannot be named (`why_not`).
         """
 
     @abstractmethod

@@ -30,6 +30,7 @@ from mocoop.text import CHUNK_TOKENS, TextEncoder
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
+    from mocoop.data.cache import FeatureCache
     from mocoop.groups import Group
 
 REDUCTION = 16  # the hidden layer has D / 16 units
@@ -144,7 +145,9 @@ class CoCoOp(Method):
         loop(parameters, terms)
         return learned_of(task, parameters, model.contexts)
 
-    def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> None:
+    def class_features(
+        self, learned: Learned, classnames: Sequence[str], backbone: Backbone, *, cache: FeatureCache | None = None
+    ) -> None:
         """None: each image has its own."""
 
     def predictor(

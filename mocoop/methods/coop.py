@@ -25,6 +25,7 @@ from mocoop.text import TextEncoder
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
+    from mocoop.data.cache import FeatureCache
     from mocoop.groups import Group
 
 RANDOM_WORD = "X"  # stands for a token that starts from no word
@@ -58,7 +59,9 @@ class CoOp(PromptMethod):
             return None
         return f"a prompt with a ctx for each class (class_ctx) has none for {unknown[0]!r}"
 
-    def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> Tensor:
+    def class_features(
+        self, learned: Learned, classnames: Sequence[str], backbone: Backbone, *, cache: FeatureCache | None = None
+    ) -> Tensor:
         """h (1, C, D). Raises DataError for new classes where each class has a ctx of its own."""
         if not learned.config.class_ctx:
             return super().class_features(learned, classnames, backbone)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from mocoop.backbone import Backbone
     from mocoop.config import Config
+    from mocoop.data.cache import FeatureCache
     from mocoop.groups import GroupFile
 
 DEFAULT_C = 1.0  # scikit-learn's own; where there is no val to choose on
@@ -76,7 +77,9 @@ class LinearProbe(Method):
             weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
         return learned_of(task, {"weight": weight, "bias": bias})
 
-    def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> None:
+    def class_features(
+        self, learned: Learned, classnames: Sequence[str], backbone: Backbone, *, cache: FeatureCache | None = None
+    ) -> None:
         """None: there is no text side. Raises DataError for classes that it was not trained on."""
         self.check_classes(learned, classnames)
 

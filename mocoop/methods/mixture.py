@@ -25,6 +25,7 @@ from mocoop.text import TextEncoder
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
+    from mocoop.data.cache import FeatureCache
     from mocoop.groups import Group
 
 StepTerms = Callable[[MixtureOfPrompts, TextEncoder, Tensor, Tensor], Terms]
@@ -34,7 +35,9 @@ _REFERENCE = frozenset({"gate_prototypes", "gate_target", "tau_gate", "router_lo
 class PromptMethod(Method):
     """What methods share whose prompts do not depend on the image: class text features say all of the text side."""
 
-    def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> Tensor:
+    def class_features(
+        self, learned: Learned, classnames: Sequence[str], backbone: Backbone, *, cache: FeatureCache | None = None
+    ) -> Tensor:
         """h (E, C, D), normalised. Raises DataError for classes that cannot be named."""
         self.check_classes(learned, classnames)
         return learned.class_features(classnames, backbone)

@@ -24,6 +24,7 @@ from mocoop.router import class_prototypes
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
+    from mocoop.data.cache import FeatureCache
 
 
 class _TrainingFree(Method):
@@ -35,10 +36,12 @@ class _TrainingFree(Method):
         """Nothing."""
         return learned_of(task, {})
 
-    def class_features(self, learned: Learned, classnames: Sequence[str], backbone: Backbone) -> Tensor:
+    def class_features(
+        self, learned: Learned, classnames: Sequence[str], backbone: Backbone, *, cache: FeatureCache | None = None
+    ) -> Tensor:
         """(E, C, D): the mean over each group's templates, not normalised again, as the gate needs it."""
         texts = [group.texts for group in learned.groups.groups]
-        return class_prototypes(hard_features(backbone, texts, classnames)).cpu()
+        return class_prototypes(hard_features(backbone, texts, classnames, cache=cache)).cpu()
 
     def predictor(
         self, learned: Learned, classnames: Sequence[str], features: Tensor | None, backbone: Backbone | None = None

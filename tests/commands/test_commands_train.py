@@ -10,9 +10,6 @@ import pytest
 from command_line import (
     call,
     info,
-    keep_threads,
-    runs_in,
-    small_world,
     train,
 )
 from datafiles import put_classes
@@ -20,21 +17,6 @@ from worlds import CLASSNAMES
 
 from mocoop.data.sources import open_dataset
 from mocoop.files import sha256_file
-
-
-@pytest.fixture(autouse=True)
-def same_threads():
-    yield from keep_threads()
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return small_world(tmp_path_factory.mktemp("world"))
-
-
-@pytest.fixture(scope="module")
-def runs(world, tmp_path_factory):
-    return runs_in(world, tmp_path_factory.mktemp("runs"))
 
 
 class TestTrain:

@@ -5,21 +5,11 @@ from __future__ import annotations
 import json
 
 import pytest
-from command_line import call, keep_threads, small_world
+from command_line import call
 
 from mocoop.bench.rows import read_rows
 from mocoop.grouping.control import control_of
 from mocoop.groups import dump_groups, load_groups
-
-
-@pytest.fixture(autouse=True)
-def same_threads():
-    yield from keep_threads()
-
-
-@pytest.fixture(scope="module")
-def world(tmp_path_factory):
-    return small_world(tmp_path_factory.mktemp("world"))
 
 
 def bench(world, out, protocol, *more):
