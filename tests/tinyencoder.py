@@ -1,15 +1,20 @@
-"""A real image encoder that costs nothing: a fixed random linear projection of the pixels."""
+"""A real image encoder that costs nothing, a fixed random linear projection of the pixels; and features by it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import torch
+from datafiles import encoded, pixels
 
+from mocoop.data.cache import FeatureCache
 from mocoop.data.dataset import Example
-from mocoop.data.views import Preprocess
-from mocoop.files import sha256_bytes
+from mocoop.data.features import ImageFeatures, image_features
+from mocoop.data.images import open_image
+from mocoop.data.views import Preprocess, ViewPlan, centre_view, random_view, view_rng
+from mocoop.files import sha256_bytes, sha256_file
 
 PREPROCESS = Preprocess(size=(16, 16), mean=(0.4, 0.5, 0.6), std=(0.2, 0.25, 0.3))
 
@@ -36,3 +41,47 @@ class TinyEncoder:
 
 def examples_of(paths: Sequence[Path]) -> list[Example]:
     return [Example(path, label % 2) for label, path in enumerate(paths)]
+
+
+PLAN = ViewPlan(count=3, seed=5, scale=(0.3, 0.9))
+
+
+def seven_images(folder: Path) -> list[Path]:
+    """Seven images of several sizes and formats."""
+    folder.mkdir()
+    made = []
+    for number in range(7):
+        kind = ("png", "jpeg", "webp")[number % 3]
+        made.append(folder / f"{number}.{kind}")
+        made[-1].write_bytes(encoded(pixels(number, 20 + 5 * number, 30), kind.upper()))
+    return made
+
+
+def features_of(encoder: TinyEncoder, paths: list[Path], cache: FeatureCache | None, **options) -> ImageFeatures:
+    options.setdefault("plan", PLAN)
+    return image_features(encoder, examples_of(paths), cache=cache, **options)
+
+
+def naive(encoder: TinyEncoder, paths: list[Path], plan: ViewPlan) -> np.ndarray:
+    """Image by image and view by view, (max(V, 1), N, D)."""
+    rows = []
+    for path in paths:
+        image = open_image(path)
+        if plan.count == 0:
+            views = [centre_view(image, encoder.preprocess)]
+        else:
+            rngs = [view_rng(plan.seed, number, sha256_file(path)) for number in range(plan.count)]
+            views = [random_view(image, encoder.preprocess, rng, plan.scale) for rng in rngs]
+        rows.append(np.stack([view.reshape(-1) @ encoder._projection.numpy() for view in views]))
+    return np.stack(rows, axis=1)
+
+
+def entry_of(cache: FeatureCache) -> Path:
+    (entry,) = cache.entries()
+    return cache.path(entry.key)
+
+
+def spoil(path: Path) -> Path:
+    """Cut an image short, so that it cannot be read."""
+    path.write_bytes(path.read_bytes()[:60])
+    return path
