@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from mocoop.bench.rows import Row, append_row, read_rows
 from mocoop.bench.run_cell import ready, run_cell
 from mocoop.bench.timing import time_cell
 from mocoop.data.cache import FeatureCache
-from mocoop.errors import MoCoOpError
+from mocoop.errors import MoCoOpError, UsageError
 from mocoop.groups import GroupFile, load_groups
 from mocoop.methods import method_named
 from mocoop.progress import Pace
@@ -263,10 +264,6 @@ def group_files(given: str | None, datasets: Sequence[str]) -> dict[str, Path]:
 
     Raises UsageError for a data set that the paper has no groups for.
     """
-    from importlib.resources import files
-
-    from mocoop.errors import UsageError
-
     if given is None:
         return {}
     if given != "paper":

@@ -79,8 +79,9 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
         cli.say("the same command again goes on where this one stopped")
         raise
     cli.say(f"{done.cells} cells, {done.found} of them there before")
-    cli.say(f"next: mocoop report {cli.command_path(out)} -o report.html")
-    click.echo(out)
+    if out.is_file():  # there is a row, of now or of before
+        cli.say(f"next: mocoop report {cli.command_path(out)} -o report.html")
+        click.echo(out)
     if done.failures:
         raise MoCoOpError(f"{len(done.failures)} cells failed", "the lines above name them")
 

@@ -105,6 +105,15 @@ def test_two_data_sets_of_one_name_are_refused(world, tmp_path):
     assert (result.code, "two data sets are called 'photos'" in result.err) == (4, True)
 
 
+def test_where_nothing_could_run_no_report_is_offered(world, tmp_path):
+    out = tmp_path / "r.jsonl"
+    too_long = "template=" + 100 * "very " + "far {}."
+    result = bench(world, out, "base-to-new", "--methods", "kgcoop", "--set", too_long)
+    assert result.code != 0
+    assert result.out == ""
+    assert "mocoop report" not in result.err
+
+
 def test_without_groups_only_those_that_need_none_run(world, tmp_path):
     out = tmp_path / "r.jsonl"
     result = call(
