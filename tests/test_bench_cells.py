@@ -32,6 +32,8 @@ def key(cell=CELL, groups=OWN, data=None, backbone="b"):
         {"cell": replace(CELL, method="gated-zero-shot")},
         {"cell": replace(CELL, changes={"top_k": 1})},
         {"cell": replace(CELL, preset="paper")},
+        {"cell": replace(CELL, classes="base-halves")},
+        {"cell": replace(CELL, val_shots=16)},
         {"groups": OTHER},
         {"data": {"dtd": "two"}},
         {"data": {"dtd": "one", "eurosat": "one"}},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.sources import open_dataset
-from mocoop.data.splits import choose_classes, class_halves, divide, few_shot, make_val
+from mocoop.data.splits import choose_classes, class_halves, divide, few_shot, make_val, up_to
 from mocoop.errors import DataError, UsageError
 
 COOP = {"dtd": ("images", "DescribableTextures"), "eurosat": ("2750", "EuroSAT")}
@@ -92,6 +93,19 @@ def test_val_gets_four_at_most_and_test_stays():
     assert drawn.counts("train") == (16, 16, 16)
     assert drawn.counts("val") == (4, 4, 4)
     assert drawn.counts("test") == (5, 5, 5)
+
+
+def test_images_to_choose_on_are_val_then_unused_training_images_and_no_others():
+    dataset = toy([0, 1] * 9, val=[0, 1, 0, 0], test=[0, 1], classes=2)
+    shared = dataset.test[0]._replace(label=1)
+    dataset = replace(dataset, val=(*dataset.val, shared), test=(*dataset.test, shared))
+    used = few_shot(dataset, 4, 1).train
+    found = up_to(5, used, dataset, seed=1)
+    counted = Counter((example.path.name[0], example.label) for example in found)
+    assert counted == {("v", 0): 3, ("t", 0): 2, ("v", 1): 1, ("t", 1): 4}
+    assert not set(found) & {*used, *dataset.test}
+    assert Counter(example.label for example in up_to(99, used, dataset, seed=1)) == {0: 8, 1: 6}
+    assert up_to(5, used, dataset, seed=1) == found != up_to(5, used, dataset, seed=2)
 
 
 def test_a_class_with_too_few_gives_all_in_order_and_a_note():

@@ -20,6 +20,10 @@ TIME: Final = "inference-time"
 TUNE: Final = "tune"
 DEFAULT = "default"
 
+# Classes trained on, by name: whether they are the base classes, and whether of those only the first half, while the
+# second half stands in for classes that nobody has named yet.
+TrainedOn = Literal["all", "base", "halves", "base-halves"]
+
 # Limits on training by name: what they change of a preset. The same image passes for every method that takes steps,
 # and the same batch, so that no method is measured at a length of its own. Without views no image tower is tuned.
 BUDGETS: dict[str, dict[str, Any]] = {
@@ -43,7 +47,8 @@ class Cell:
     group_kind: str = "own"
     ablation: str | None = None
     targets: tuple[str, ...] = ()
-    classes: Literal["all", "base"] | None = None  # trained on; None: as the protocol has it
+    classes: TrainedOn | None = None  # trained on; None: as the protocol has it
+    val_shots: int | None = None  # images a class that settings are chosen on; None: CoOp's min(shots, 4)
 
     def config(self, data: str, template: str | None = None) -> Config:
         """Every setting, as the method goes by them. A budget gives way to what the cell itself changes.
@@ -67,7 +72,7 @@ class Cell:
         return f"budget {self.budget}: {changes}" if names else None
 
     @property
-    def train_on(self) -> Literal["all", "base"]:
+    def train_on(self) -> TrainedOn:
         """The classes trained on."""
         return self.classes or ("base" if self.protocol in (BASE_TO_NEW, TIME) else "all")
 
@@ -100,4 +105,5 @@ def key_of(cell: Cell, config: Config, groups: GroupFile, data: Mapping[str, str
     """
     identity = config.to_dict()
     del identity["preset"]
-    return cell_key([FORMAT, cell.protocol, dict(data), cell.shots, cell.seed, groups.sha256, backbone, identity])
+    drawn = [cell.shots, cell.seed, cell.train_on, cell.val_shots]
+    return cell_key([FORMAT, cell.protocol, dict(data), drawn, groups.sha256, backbone, identity])

@@ -14,8 +14,8 @@ from mocoop.bench.measuring import Measurement, new_row
 from mocoop.bench.rows import Row
 from mocoop.config import Config
 from mocoop.data.cache import FeatureCache
-from mocoop.data.dataset import Dataset
-from mocoop.data.splits import VAL_SHOTS, choose_classes, chosen_on, few_shot
+from mocoop.data.dataset import Dataset, Example
+from mocoop.data.splits import VAL_SHOTS, Half, choose_classes, chosen_on, few_shot, up_to
 from mocoop.errors import DataError
 from mocoop.evaluate import harmonic_mean
 from mocoop.fitting import Fitted, fit
@@ -59,8 +59,8 @@ def run_cell(
         fitting = _fitted_to(where, one, fitted, data, drawn, backbone, cache)
         measured[name] = _measure(fitting, where, part, backbone, cache, notes)
     accuracy = {name: found.accuracy if found else None for name, found in measured.items()}
-    if cell.protocol == BASE_TO_NEW:
-        base, new = accuracy["base"], accuracy["new"]
+    if len(accuracy) == 2 and not cell.targets:  # of the classes trained on, and of the others
+        base, new = accuracy.values()
         accuracy["H"] = harmonic_mean(base, new) if base is not None and new is not None else None
     return new_row(one, config, fitted, backbone, measured, accuracy, notes, groups_file, len(drawn.train))
 
@@ -74,7 +74,7 @@ def learn_cell(
 ) -> tuple[Config, Fitted, Dataset]:
     """Draw the shots of a cell and learn: the settings gone by, what was learned, and the data set drawn."""
     cell, source = one.cell, data[one.cell.dataset]
-    drawn = choose_classes(few_shot(source.dataset, cell.shots, cell.seed), cell.train_on)
+    drawn = _classes(few_shot(source.dataset, cell.shots, cell.seed), cell)
     config = one.config.with_names_of(source.dataset.classnames, drawn.classnames)
     return config, _learn(cell, config, one.groups, source, drawn, backbone, cache, listener), drawn
 
@@ -125,8 +125,7 @@ def _learn(
     epochs = config.epochs_for(cell.shots, imagenet=source.dataset.name == "imagenet")
 
     def samples() -> Samples:
-        available = choose_classes(source.dataset, cell.train_on).train
-        val = chosen_on(drawn, available, min(cell.shots, VAL_SHOTS), cell.seed)
+        val = _val(cell, drawn, _classes(source.dataset, cell))
         labels = [torch.tensor([example.label for example in part], dtype=torch.int64) for part in (drawn.train, val)]
         features = [source.features(backbone, part, cache) if part else torch.zeros(0) for part in (drawn.train, val)]
         return Samples(features[0], labels[0], features[1], labels[1])
@@ -168,13 +167,34 @@ def _parts(cell: Cell, data: Mapping[str, BenchData], drawn: Dataset) -> Parts:
     """What is evaluated, by the name of its column, each with the examples in `test`."""
     source = data[cell.dataset]
     if cell.protocol == TUNE:
-        available = choose_classes(source.dataset, cell.train_on).train
-        val = chosen_on(drawn, available, min(cell.shots, VAL_SHOTS), cell.seed)
-        return [("val", (source, replace(drawn, test=val)))]
+        return [(name, (source, part)) for name, part in _validation(cell, source.dataset, drawn).items()]
     if cell.protocol == BASE_TO_NEW:
         return [(part, (source, choose_classes(source.dataset, part))) for part in ("base", "new")]
     own = [("all", (source, source.dataset))] if source.dataset.test else []
     return [*own, *((name, (data[name], data[name].dataset)) for name in cell.targets)]
+
+
+def _classes(dataset: Dataset, cell: Cell, which: Half = "base") -> Dataset:
+    """The classes that a cell trains on; where it is half of them, with "new" the other half."""
+    dataset = choose_classes(dataset, "base") if cell.train_on in ("base", "base-halves") else dataset
+    return choose_classes(dataset, which) if cell.train_on in ("halves", "base-halves") else dataset
+
+
+def _val(cell: Cell, drawn: Dataset, available: Dataset) -> tuple[Example, ...]:
+    """The images that settings are chosen on."""
+    if cell.val_shots is None:
+        return chosen_on(drawn, available.train, min(cell.shots, VAL_SHOTS), cell.seed)
+    return up_to(cell.val_shots, drawn.train, available, cell.seed)
+
+
+def _validation(cell: Cell, everything: Dataset, drawn: Dataset) -> dict[str, Dataset]:
+    """Validation images where `test` stands, by part: of the classes trained on, and of the half left out if any."""
+    parts = {"val": replace(drawn, test=_val(cell, drawn, _classes(everything, cell)))}
+    if cell.train_on in ("halves", "base-halves"):
+        unseen = _classes(everything, cell, "new")
+        untouched = replace(_classes(few_shot(everything, cell.shots, cell.seed), cell, "new"), train=())
+        parts["val, classes left out"] = replace(unseen, test=_val(cell, untouched, unseen))
+    return parts
 
 
 def _measure(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from mocoop.errors import UsageError
 from mocoop.settings import config_of, setting_value, settings_by_name
 
 if TYPE_CHECKING:
+    from mocoop.bench.rows import Row
     from mocoop.bench.tuning import Candidate, Scored
 
 
@@ -30,8 +32,11 @@ if TYPE_CHECKING:
 @click.option("--trainings", type=click.IntRange(1), default=24, show_default=True, help="The budget.")
 @click.option("--seeds", default="1,2,3", show_default=True, help="Seeds; each halves the candidates.")
 @click.option("--shots", type=click.IntRange(1), default=16, show_default=True, help="Training images a class.")
-@click.option("--classes", type=click.Choice(["all", "base"]), default="all", show_default=True,
-              help="Train and choose on all classes, or on the first half only.")  # fmt: skip
+@click.option("--val-shots", type=click.IntRange(1), help="Images a class to choose on, of val and then of unused "
+              "training images.  [default: val, 4 at most]")  # fmt: skip
+@click.option("--classes", type=click.Choice(["all", "base", "halves", "base-halves"]), default="all",
+              show_default=True, help="Train and choose on all or the base classes; halves: train on the first half of "
+              "them, choose by H of both.")  # fmt: skip
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="recommended", show_default=True,
               help="What the settings start from.")  # fmt: skip
 @click.option("--budget", type=click.Choice(["small"]), help="As in mocoop bench.")
@@ -50,7 +55,7 @@ def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> N
     \b
     mocoop tune --data photos/ --groups a.json --groups b.json --try top_k=1,2,4 --try lr=0.005,0.02,0.1 -o tune.jsonl
     mocoop tune --data photos/ --groups a.json --try experts=3,5,8 --try lambda_router=0,1,5 -o tune.jsonl
-    mocoop tune --data photos/ --method coop --try lr=0.002,0.02 --classes base -o tune.jsonl
+    mocoop tune --data photos/ --method coop --try lr=0.002,0.02 --classes base-halves --val-shots 16 -o tune.jsonl
     """
     from mocoop.bench.tuning import grid, search
 
@@ -134,6 +139,7 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
             changes=changes,
             group_kind=OWN if experts is None else f"{FIRST}{experts}",
             classes=options["classes"],
+            val_shots=options["val_shots"],
         )
         bench = bench_of(candidate.groups)
         one = bench.ready(cell)
@@ -141,10 +147,19 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
         if row is None:
             row = bench.run(one)
             append_row(out, row)
-        cli.say(f"seed {seed}  {candidate}: val {row['accuracy']['val']:.2f} %")
-        return Measured(row["accuracy"]["val"], row["loss"]["val"])
+        measured = Measured(_chosen_by(row), statistics.fmean(row["loss"].values()))
+        cli.say(f"seed {seed}  {candidate}: val {measured.accuracy:.2f} %")
+        return measured
 
     return train
+
+
+def _chosen_by(row: Row) -> float:
+    """Accuracy on val; H where half of the classes was left out. Raises UsageError where a method cannot name those."""
+    accuracy = row["accuracy"].get("H", row["accuracy"]["val"])
+    if accuracy is None:
+        raise UsageError(f"{row['method']} cannot name the classes left out", "choose on --classes all or base")
+    return float(accuracy)
 
 
 def _settings(candidate: Candidate, options: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
@@ -166,7 +181,7 @@ def _command(best: Scored, out: Path, options: dict[str, Any]) -> str:
         "--data": options["data"] or "scenes",
         "--class-names": options["class_names"],
         "--shots": options["shots"],
-        "--classes": options["classes"],
+        "--classes": "base" if options["classes"].startswith("base") else "all",
         "--backbone": options["backbone"],
         "--pretrained": options["pretrained"],
     }

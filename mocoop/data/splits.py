@@ -42,15 +42,28 @@ def chosen_on(drawn: Dataset, available: Sequence[Example], most: int, seed: int
 
     A val that is the test set, as ImageNet's is in CoOp's layout, is none: nothing is chosen on test images.
     """
-    tested = set(drawn.test)
-    val = tuple(example for example in drawn.val if example not in tested)
-    return val or unused(drawn.train, available, most, seed)
+    return _without(drawn.val, drawn.test) or unused(drawn.train, available, most, seed)
+
+
+def up_to(most: int, used: Sequence[Example], available: Dataset, seed: int) -> tuple[Example, ...]:
+    """Up to `most` images a class that settings may be chosen on, of val first and then of unused training images.
+
+    More than CoOp's four tell settings apart better. None of them is a test image.
+    """
+    rng = random.Random(seed)
+    val = _draw(_without(available.val, available.test), most, rng)
+    left = {label: most - sum(example.label == label for example in val) for label in range(len(available.classnames))}
+    found = list(val)
+    for example in _draw(_without(available.train, used), most, rng):
+        if left[example.label]:
+            left[example.label] -= 1
+            found.append(example)
+    return tuple(found)
 
 
 def unused(used: Sequence[Example], available: Sequence[Example], most: int, seed: int) -> tuple[Example, ...]:
     """Up to `most` examples a class of those available that are not used: what stands in for a missing val."""
-    taken = set(used)
-    return _draw((example for example in available if example not in taken), most, random.Random(seed))
+    return _draw(_without(available, used), most, random.Random(seed))
 
 
 def class_halves(count: int) -> tuple[range, range]:
@@ -113,6 +126,11 @@ def divide(examples: Sequence[Example], keys: Sequence[str], split_seed: int) ->
         "val": _pick(examples, val, inside=True),
         "test": _pick(examples, test, inside=True),
     }
+
+
+def _without(examples: Iterable[Example], others: Iterable[Example]) -> tuple[Example, ...]:
+    taken = set(others)
+    return tuple(example for example in examples if example not in taken)
 
 
 def _draw(examples: Iterable[Example], shots: int, rng: random.Random) -> tuple[Example, ...]:

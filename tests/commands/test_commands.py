@@ -37,8 +37,8 @@ COMMANDS = {
     "show": {"--json"},
     "tune": {
         "--data", "--class-names", "--groups", "--method", "--try", "--set", "--trainings", "--seeds", "--shots",
-        "--classes", "--preset", "--budget", "--backbone", "--pretrained", "--device", "--threads", "--no-cache",
-        "--out",
+        "--val-shots", "--classes", "--preset", "--budget", "--backbone", "--pretrained", "--device", "--threads",
+        "--no-cache", "--out",
     },
     "train": {
         "--groups", "--method", "--data", "--class-names", "--follow-links", "--no-cache", "--out", "--shots", "--seed",

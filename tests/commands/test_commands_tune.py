@@ -53,6 +53,34 @@ def test_the_same_search_again_trains_nothing(world, tmp_path):
     assert out.read_bytes() == before
 
 
+def test_half_of_the_classes_may_stand_in_for_new_ones(world, tmp_path):
+    out = tmp_path / "t.jsonl"
+    done = tune(world, out, "--classes", "halves", "--val-shots", 3, "--trainings", 1, "--seeds", 1)
+    assert done.code == 0, done.err
+    (row,) = read_rows(out)
+    accuracy = row["accuracy"]
+    assert list(accuracy) == ["val", "val, classes left out", "H"]
+    assert float(done.out.splitlines()[1].split("\t")[3]) == pytest.approx(accuracy["H"], abs=0.005)
+    trained, left_out = (set(use) for use in row["expert_use"].values())
+    assert (len(trained), len(left_out)) == (3, 3)
+    assert not trained & left_out
+    assert f"--classes all --backbone local-dir:{world['backbone']}" in done.err
+
+
+def test_a_search_on_other_classes_is_another_search(world, tmp_path):
+    out = tmp_path / "t.jsonl"
+    for classes in ("all", "base"):
+        assert tune(world, out, "--classes", classes, "--trainings", 1, "--seeds", 1).code == 0
+    assert len(read_rows(out)) == 2
+
+
+def test_a_probe_cannot_be_chosen_on_classes_that_it_did_not_see(world, tmp_path):
+    done = tune(world, tmp_path / "t.jsonl", "--method", "linear-probe", "--classes", "halves", "--trainings", 1,
+                "--seeds", 1)  # fmt: skip
+    assert done.code == 2
+    assert "linear-probe cannot name the classes left out" in done.err
+
+
 def test_group_files_and_numbers_of_experts_are_chosen_too(world, tmp_path):
     other = tmp_path / "other.json"
     document = json.loads(world["groups"].read_text())

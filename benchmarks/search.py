@@ -1,0 +1,77 @@
+"""The search behind the preset `recommended`: every method's learning rate and one setting of its own.
+
+By `mocoop tune`, all with the same budget: the same rates, seeds and number of trainings. Trained is the
+first half of the *base* classes, chosen by H over both halves, on images that no table shows: drawn tiles of another
+seed than the scenes', and training images of a folder, such as UC Merced's, that are not among the shots. So neither
+a test image nor a new class is looked at.
+
+    python benchmarks/search.py -o docs/results/search-scenes.jsonl
+    python benchmarks/search.py --data ucmerced --class-names docs/examples/ucmerced_names.json \\
+        -o docs/results/search-ucmerced.jsonl
+
+A training that is in the file is not run again.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+RATES = "0.005,0.02,0.1,0.5,2"
+OWN = {  # a setting of the method's own, beside the rate; CoCoOp has none
+    "coop": "ctx_init=a photo of a,null",
+    "cocoop": None,
+    "kgcoop": "lambda_knowledge=1,8",
+    "prograd": "lambda_projection=0.5,1",
+    "lasp": "lambda_text=1,5",
+    "mocoop": "lambda_router=1,5",
+}
+# What else the mixture may be asked, each alone, at the rate found
+MORE = ("top_k=1,4,8", "lambda_router=0,0.2,5", "lambda_text=0,1,20", "routing=uniform,random",
+        "router_loss=kl-reversed,mse", "renormalise_mix=false", "router_init=random")  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, help="a data set as in mocoop train; left out: drawn tiles")
+    parser.add_argument("--class-names", type=Path)
+    parser.add_argument("--methods", default=",".join(OWN))
+    parser.add_argument("--seeds", default="11,12,13,14")
+    parser.add_argument("--trainings", type=int, default=22)
+    parser.add_argument("--more", metavar="LR", type=float, help="try the mixture's other settings, at this rate")
+    parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("-o", "--out", type=Path, required=True)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        groups = Path(folder) / "groups.json"
+        run("mocoop.grouping.commands", "generate", "--domain", "satellite imagery", "-o", str(groups))
+        data = options.data or Path(folder) / "development"
+        if options.data is None:
+            run("mocoop", "scenes", "-o", str(data), "--seed", "1", "--train", "4", "--val", "12", "--test", "1")
+        common = ["--data", str(data), "--groups", str(groups), "--classes", "base-halves", "--val-shots", "128",
+                  "--seeds", options.seeds, "--threads", "1", "-o", str(options.out)]  # fmt: skip
+        common += ["--class-names", str(options.class_names)] if options.class_names else []
+        if options.more:
+            trainings = str(4 * len(options.seeds.split(",")))
+            tried = [["--try", one, "--set", f"lr={options.more}", "--trainings", trainings] for one in MORE]
+        else:
+            rates = ["--trainings", str(options.trainings), "--try", f"lr={RATES}"]
+            tried = [[*rates, "--method", name, *(["--try", own] if (own := OWN[name]) else [])]
+                     for name in options.methods.split(",")]  # fmt: skip
+        with ThreadPoolExecutor(options.jobs) as pool:
+            for printed in pool.map(lambda words: run("mocoop", "tune", *common, *words), tried):
+                print(printed, flush=True)
+
+
+def run(module: str, *words: str) -> str:
+    """What a command prints; it must succeed."""
+    done = subprocess.run([sys.executable, "-m", module, *words], text=True, stdout=subprocess.PIPE, check=True)
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()
