@@ -40,8 +40,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path, help="a data set as in mocoop train; left out: drawn tiles")
     parser.add_argument("--class-names", type=Path)
     parser.add_argument("--methods", default=",".join(OWN))
-    parser.add_argument("--seeds", default="11,12,13,14")
-    parser.add_argument("--trainings", type=int, default=22)
+    parser.add_argument("--seeds", default="11,12,13,14,15,16")
     parser.add_argument("--more", metavar="LR", type=float, help="try the mixture's other settings, at this rate")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("-o", "--out", type=Path, required=True)
@@ -53,18 +52,16 @@ def main() -> None:
         if options.data is None:
             run("mocoop", "scenes", "-o", str(data), "--seed", "1", "--train", "4", "--val", "12", "--test", "1")
         common = ["--data", str(data), "--groups", str(groups), "--classes", "base-halves", "--val-shots", "128",
-                  "--seeds", options.seeds, "--threads", "1", "-o", str(options.out)]  # fmt: skip
+                  "--trainings", "99", "--threads", "1", "-o", str(options.out)]  # fmt: skip
         common += ["--class-names", str(options.class_names)] if options.class_names else []
         if options.more:
-            trainings = str(4 * len(options.seeds.split(",")))
-            tried = [["--try", one, "--set", f"lr={options.more}", "--trainings", trainings] for one in MORE]
+            tried = [["--try", one, "--set", f"lr={options.more}"] for one in MORE]
         else:
-            rates = ["--trainings", str(options.trainings), "--try", f"lr={RATES}"]
-            tried = [[*rates, "--method", name, *(["--try", own] if (own := OWN[name]) else [])]
+            tried = [["--try", f"lr={RATES}", "--method", name, *(["--try", own] if (own := OWN[name]) else [])]
                      for name in options.methods.split(",")]  # fmt: skip
+        each = [[*words, "--seeds", seed] for words in tried for seed in options.seeds.split(",")]
         with ThreadPoolExecutor(options.jobs) as pool:
-            for printed in pool.map(lambda words: run("mocoop", "tune", *common, *words), tried):
-                print(printed, flush=True)
+            list(pool.map(lambda words: run("mocoop", "tune", *common, *words), each))
 
 
 def run(module: str, *words: str) -> str:

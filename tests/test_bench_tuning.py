@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mocoop.bench.tuning import Candidate, Measured, drawn, grid, plan, search
+from mocoop.bench.tuning import Candidate, Measured, chosen, drawn, grid, measured, plan, search
 from mocoop.errors import UsageError
 
 
@@ -57,6 +57,40 @@ def test_equal_accuracies_are_told_apart_by_the_loss_and_then_stay_in_order():
     candidates = [Candidate({"x": name}) for name in "abc"]
     found = search(candidates, [1], 3, lambda one, _seed: Measured(50.0, losses[one.changes["x"]]))
     assert [one.candidate.changes["x"] for one in found] == ["b", "c", "a"]
+
+
+def searched(method="coop", lr=None, seed=1, val=50.0, **more):
+    changes = {} if lr is None else {"lr": lr}
+    row = {"protocol": "tune", "method": method, "preset": "recommended", "changes": changes, "seed": seed,
+           "accuracy": {"val": val}, "loss": {"val": 1.0}, "groups": {"sha256": "a", "kind": "own"}}  # fmt: skip
+    return {**row, **more}
+
+
+def test_a_comparison_takes_what_did_best_over_the_most_seeds_and_data_sets():
+    rows = [
+        searched(lr=0.1, seed=1, val=60.0), searched(lr=0.1, seed=2, val=40.0, dataset="other"),
+        searched(lr=0.5, seed=1, val=55.0), searched(lr=0.5, seed=2, val=54.0), searched(lr=2.0, val=99.0),
+    ]  # fmt: skip
+    assert chosen(rows, "coop", "recommended") == {"lr": 0.5}
+    assert chosen(rows[:2], "coop", "recommended") == {"lr": 0.1}
+    assert chosen([searched(val=50.0), searched(lr=0.1, val=49.0)], "coop", "recommended") == {}
+    assert chosen(rows, "lasp", "recommended") is None
+    assert chosen(rows, "coop", "paper") is None
+    assert chosen([{**rows[0], "protocol": "base-to-new"}], "coop", "recommended") is None
+
+
+def test_h_counts_where_half_of_the_classes_was_left_out():
+    row = searched(accuracy={"val": 80.0, "val, classes left out": 20.0, "H": 32.0},
+                   loss={"val": 1.0, "val, classes left out": 3.0})  # fmt: skip
+    assert measured(row) == Measured(32.0, 2.0)
+    with pytest.raises(UsageError, match="cannot name the classes left out"):
+        measured(searched("linear-probe", accuracy={"val": 80.0, "val, classes left out": None, "H": None}))
+
+
+@pytest.mark.parametrize("other", [{"sha256": "b", "kind": "own"}, {"sha256": "a", "kind": "first-3"}])
+def test_rows_of_several_groupings_are_not_chosen_from(other):
+    with pytest.raises(UsageError, match="several groupings"):
+        chosen([searched(), searched(lr=0.1, groups=other)], "coop", "recommended")
 
 
 @given(st.integers(1, 20), st.integers(1, 3), st.integers(0, 5))

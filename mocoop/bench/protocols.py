@@ -6,7 +6,7 @@ A cell stands here once for each table that shows it; cells that are equal have 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from mocoop.bench.cells import BASE_TO_NEW, CROSS, FEW_SHOT, SHIFT, TIME, Cell, Protocol
@@ -31,6 +31,7 @@ class Comparison:
     budget: str | None = None
     source: str = "imagenet"  # of cross-dataset and domain-shift
     changes: Mapping[str, Any] | None = None
+    tuned: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by method: settings that a search chose
 
 
 def cells_of(protocol: Protocol, what: Comparison) -> list[Cell]:
@@ -67,7 +68,7 @@ def trainable(datasets: Sequence[str]) -> list[str]:
 
 
 def _cell(what: Comparison, protocol: Protocol, dataset: str, method: str, shots: int, seed: int, **more: Any) -> Cell:
-    changes = {**(what.changes or {}), **more.pop("changes", {})}
+    changes = {**what.tuned.get(method, {}), **(what.changes or {}), **more.pop("changes", {})}
     return Cell(
         protocol=protocol,
         dataset=dataset,

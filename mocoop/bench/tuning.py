@@ -12,9 +12,10 @@ into one took 19.7 ms a step each, and 21.4 ms alone.
 from __future__ import annotations
 
 import itertools
+import json
 import random
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +30,7 @@ class Candidate:
     groups: int = 0
 
     def __str__(self) -> str:
-        return ", ".join(f"{name}={value}" for name, value in self.changes.items()) or "as the preset says"
+        return told(self.changes)
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,12 @@ class Scored:
 
 
 Measure = Callable[[Candidate, int], Measured]  # a candidate and a seed
+
+
+def told(changes: Mapping[str, Any]) -> str:
+    """ "lr=0.1, ctx_init=null", as `--try` has it."""
+    words = {name: value if isinstance(value, str) else json.dumps(value) for name, value in changes.items()}
+    return ", ".join(f"{name}={word}" for name, word in words.items()) or "as the preset says"
 
 
 def grid(values: Mapping[str, Sequence[Any]], group_files: int = 1) -> list[Candidate]:
@@ -105,6 +112,35 @@ def search(
         for one in ranked(scored)[:count]:
             one.results.append(measure(one.candidate, seed))
     return ranked(scored)
+
+
+def chosen(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> dict[str, Any] | None:
+    """The changes to a preset that did best in the rows of a search; None where the method was not searched.
+
+    Rows of several data sets count together. Candidates that other groups were tried with are not comparable.
+    """
+    mine = [row for row in rows if (row["protocol"], row["method"], row["preset"]) == ("tune", method, preset)]
+    if len({(row["groups"]["sha256"], row["groups"]["kind"]) for row in mine}) > 1:
+        raise UsageError(
+            f"{method} was tuned on several groupings, which a comparison does not choose between",
+            "keep the rows of one, and name its file with --groups",
+        )
+    found: dict[str, Scored] = {}
+    for row in mine:
+        one = found.setdefault(json.dumps(row["changes"], sort_keys=True), Scored(Candidate(row["changes"])))
+        one.results.append(measured(row))
+    return dict(ranked(list(found.values()))[0].candidate.changes) if found else None
+
+
+def measured(row: Mapping[str, Any]) -> Measured:
+    """What a row of a search counts: accuracy on val, or H where half of the classes was left out.
+
+    Raises UsageError where the method cannot name those.
+    """
+    accuracy = row["accuracy"].get("H", row["accuracy"]["val"])
+    if accuracy is None:
+        raise UsageError(f"{row['method']} cannot name the classes left out", "choose on --classes all or base")
+    return Measured(float(accuracy), statistics.fmean(row["loss"].values()))
 
 
 def ranked(scored: Sequence[Scored]) -> list[Scored]:

@@ -39,6 +39,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
               help="Settings: ours, each paper's, or the released code's.")  # fmt: skip
 @click.option("--budget", type=click.Choice(["small"]), help="small: 30 epochs at batch 32 for every method.")
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="Any setting, for every cell.")
+@click.option("--tuned", type=FILE, multiple=True, help="Rows of mocoop tune: every method with the settings that did "
+              "best in them.")  # fmt: skip
 @click.option("--source", default="imagenet", show_default=True, help="Trained on in cross-dataset and domain-shift.")
 @click.option("--backbone", default="miniclip", show_default=True, help="As in mocoop train.")
 @click.option("--pretrained", help="Its weights: a tag or a file.")
@@ -62,6 +64,7 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
     mocoop bench base-to-new --data-root DATA --datasets eurosat,dtd --groups paper \\
         --methods zero-shot,coop,mocoop --backbone ViT-B-16 --pretrained openai -o results.jsonl
     mocoop bench few-shot --data photos/ --groups groups.json --shots 1,4,16 --dry-run -o results.jsonl
+    mocoop bench base-to-new --groups groups.json --tuned tune.jsonl -o results.jsonl
     mocoop bench ablations --ablation top-k --ablation grouping --groups groups.json -o results.jsonl
     """
     from mocoop.bench.runner import list_cells, run_plan
@@ -84,6 +87,22 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
         click.echo(out)
     if done.failures:
         raise MoCoOpError(f"{len(done.failures)} cells failed", "the lines above name them")
+
+
+def _tuned(searches: tuple[Path, ...], preset: str) -> dict[str, dict[str, Any]]:
+    """What the searches chose, by method. Raises UsageError where they hold nothing of the preset."""
+    from mocoop.bench.rows import read_rows
+    from mocoop.bench.tuning import chosen, told
+
+    rows = [row for path in searches for row in read_rows(path)]
+    found = {method: best for method in METHODS if (best := chosen(rows, method, preset)) is not None}
+    if searches and not found:
+        raise UsageError(
+            f"no search of the preset {preset} is in {cli.command_path(searches[0])}", "mocoop tune writes them"
+        )
+    for method, best in found.items():
+        cli.say(f"{method}: {told(best)}")
+    return found
 
 
 def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
@@ -110,6 +129,7 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
         budget=options["budget"],
         source=options["source"],
         changes=settings_by_name(options["settings"]),
+        tuned=_tuned(options["tuned"], options["preset"]),
     )
     if protocol == "ablations":
         if not groups:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import statistics
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,6 @@ from mocoop.errors import UsageError
 from mocoop.settings import config_of, setting_value, settings_by_name
 
 if TYPE_CHECKING:
-    from mocoop.bench.rows import Row
     from mocoop.bench.tuning import Candidate, Scored
 
 
@@ -100,7 +98,7 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
     from mocoop.bench.groupkinds import FIRST, OWN
     from mocoop.bench.rows import append_row, read_rows
     from mocoop.bench.runner import Bench, BenchPlan
-    from mocoop.bench.tuning import Measured
+    from mocoop.bench.tuning import Measured, measured
 
     data = options["data"]
     name = data.resolve().name if data is not None else SCENES
@@ -147,19 +145,11 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
         if row is None:
             row = bench.run(one)
             append_row(out, row)
-        measured = Measured(_chosen_by(row), statistics.fmean(row["loss"].values()))
-        cli.say(f"seed {seed}  {candidate}: val {measured.accuracy:.2f} %")
-        return measured
+        found = measured(row)
+        cli.say(f"seed {seed}  {candidate}: val {found.accuracy:.2f} %")
+        return found
 
     return train
-
-
-def _chosen_by(row: Row) -> float:
-    """Accuracy on val; H where half of the classes was left out. Raises UsageError where a method cannot name those."""
-    accuracy = row["accuracy"].get("H", row["accuracy"]["val"])
-    if accuracy is None:
-        raise UsageError(f"{row['method']} cannot name the classes left out", "choose on --classes all or base")
-    return float(accuracy)
 
 
 def _settings(candidate: Candidate, options: dict[str, Any]) -> tuple[dict[str, Any], int | None]:

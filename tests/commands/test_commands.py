@@ -17,7 +17,7 @@ from mocoop.commands import mocoop
 COMMANDS = {
     "bench": {
         "--data-root", "--data", "--datasets", "--class-names", "--groups", "--methods", "--ablation", "--seeds",
-        "--shots", "--preset", "--budget", "--set", "--source", "--backbone", "--pretrained", "--quick-gelu",
+        "--shots", "--preset", "--budget", "--set", "--tuned", "--source", "--backbone", "--pretrained", "--quick-gelu",
         "--device", "--precision", "--jobs", "--threads", "--no-cache", "--dry-run", "--out",
     },
     "demo": {"--out", "--force", "--json"},

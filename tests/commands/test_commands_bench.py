@@ -61,6 +61,24 @@ def test_several_data_sets_of_any_kind(world, tmp_path):
     assert read_rows(out)[-1]["images"] == {"all": 60, "photos": 30}
 
 
+def test_every_method_may_go_by_what_a_search_chose(world, tmp_path):
+    search, out = tmp_path / "t.jsonl", tmp_path / "r.jsonl"
+    tuned = call(
+        "tune", "--data", world["photos"], "--method", "coop", "--device", "cpu", "--no-cache", "--shots", 2,
+        "--backbone", f"local-dir:{world['backbone']}", "--set", "epochs=1", "--set", "batch_size=4",
+        "--try", "lr=0.001,0.5", "--trainings", 3, "--seeds", 1, "-o", search,
+    )  # fmt: skip
+    best = dict(part.split("=") for part in tuned.out.splitlines()[1].split("\t")[0].split(", ") if "=" in part)
+    result = bench(world, out, "base-to-new", "--methods", "zero-shot,coop", "--tuned", search)
+    assert result.code == 0, result.err
+    zero_shot, coop = read_rows(out)
+    assert zero_shot["changes"] == {"epochs": 1}
+    assert coop["changes"] == {"batch_size": 4, "epochs": 1, **{name: float(value) for name, value in best.items()}}
+    assert result.err.startswith("coop: ")
+    other = bench(world, out, "base-to-new", "--preset", "paper", "--tuned", search)
+    assert (other.code, "no search of the preset paper" in other.err) == (2, True)
+
+
 def test_one_ablation_of_the_mixture(world, tmp_path):
     out = tmp_path / "r.jsonl"
     assert bench(world, out, "ablations", "--ablation", "grouping", "--budget", "small").code == 0
