@@ -136,7 +136,7 @@ def test_variants_are_held_against_the_method_as_it_is(document):
     assert {(row["against"], row["pairs"]) for row in found} == {("MoCoOp", "6")}
     places = table(document, "ablation-position-differences")
     assert {(row["method"], row["against"]) for row in places} == {
-        ("CoOp (ctx middle the name)", "CoOp"), ("CoOp (ctx after the name)", "CoOp"),
+        ("CoOp (ctx around the name)", "CoOp"), ("CoOp (ctx after the name)", "CoOp"),
     }  # fmt: skip
 
 
@@ -165,8 +165,20 @@ def test_what_is_left_out_is_counted():
     assert "a newer one is of the same cell: 1 result." in said
 
 
+def test_notes_that_differ_in_numbers_alone_are_one():
+    notes = [
+        ["C = 0.01, on 64 images", "see a2.jpg"],
+        ["C = 1e-05, on 128 images", "see a10.jpg"],
+        ["C = 3, on 64 images"],
+    ]
+    rows = [{**row_of(plain_cell(seed=seed)), "notes": some} for seed, some in enumerate(notes)]
+    assert [(line["note"], line["results"]) for line in table(comparison(rows), "notes")] == [
+        ("C = 1e-05 to 3, on 64 to 128 images", "3"), ("see a10.jpg", "1"), ("see a2.jpg", "1"),
+    ]  # fmt: skip
+
+
 def test_notes_of_trainings_are_counted():
-    rows = [{**row_of(plain_cell(seed=seed)), "notes": ["odd", f"seed {seed}"]} for seed in range(1, 31)]
+    rows = [{**row_of(plain_cell(seed=seed)), "notes": ["odd", f"seed{seed}"]} for seed in range(1, 31)]
     document = comparison(rows)
     found = table(document, "notes")
     assert (found[0]["note"], found[0]["results"]) == ("odd", "30")

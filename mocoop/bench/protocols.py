@@ -128,8 +128,8 @@ def _lambda_text(_experts: int) -> list[Variant]:
 
 
 def _position(_experts: int) -> list[Variant]:
-    places = ("before", "middle", "after")
-    return [Variant(f"ctx {place} the name", "coop", {"ctx_position": place}) for place in places]
+    places = {"before": "before", "middle": "around", "after": "after"}
+    return [Variant(f"ctx {where} the name", "coop", {"ctx_position": place}) for place, where in places.items()]
 
 
 def _init_position(_experts: int) -> list[Variant]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
 from mocoop.bench.cells import BUDGETS
 from mocoop.bench.rows import Row
 from mocoop.reporting.document import Section, Table, Words
-from mocoop.reporting.results import backbone_name, changes_text, measured_twice, read_extra_names
+from mocoop.reporting.results import backbone_name, changes_text, machine_of, measured_twice, read_extra_names
 
 STAND_IN = (
     "The backbone of {} is miniclip, a small stand-in that was trained on drawings. These numbers show that the "
@@ -19,6 +20,7 @@ EXTRA_NAMES = (
     "Their rows say so: their accuracy on new classes is not that of classes never named before."
 )
 _MOST_NOTES = 20
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[+-]\d+)?(?!\w|\.\w)")  # by itself, not part of a name
 
 
 def about(rows: Sequence[Row], shown: Sequence[str]) -> Section:
@@ -61,7 +63,7 @@ def _facts(rows: Sequence[Row]) -> list[tuple[str, str]]:
         ("extra class names", _each(rows, lambda row: "read in training" if read_extra_names(row) else "none")),
         ("group files", _each((row for row in rows if row["groups"]), _group_file)),
         ("versions", ", ".join(sorted(versions))),
-        ("machine", _each(rows, lambda row: f"{row['device']}, {_counted(row['threads'], 'thread')}")),
+        ("machine", _each(rows, machine_of)),
         *([("finished", f"{finished[0]} to {finished[-1]}")] if finished else []),
     ]
 
@@ -95,10 +97,24 @@ def _left_out(rows: Sequence[Row], shown: Sequence[str]) -> list[str]:
 
 
 def _notes(rows: Iterable[Row]) -> tuple[tuple[str, str], ...]:
+    """Notes and in how many results each stands; those that differ in a number alone are one, with its range."""
     counts = Counter(note for row in rows for note in dict.fromkeys(row["notes"]))
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    alike: dict[str, list[str]] = {}
+    for note in counts:
+        alike.setdefault(_NUMBER.sub("{}", note), []).append(note)
+    ranked = sorted(
+        ((_together(notes), sum(counts[note] for note in notes)) for notes in alike.values()),
+        key=lambda item: (-item[1], item[0]),
+    )
     rest = [(f"and {len(ranked) - _MOST_NOTES} other notes", "")] if len(ranked) > _MOST_NOTES else []
     return (*((note, str(count)) for note, count in ranked[:_MOST_NOTES]), *rest)
+
+
+def _together(notes: Sequence[str]) -> str:
+    """Notes that differ in numbers alone, as one: "C = 0.01 to 100"."""
+    places = zip(*(_NUMBER.findall(note) for note in notes), strict=True)
+    ranges = iter([(min(numbers, key=float), max(numbers, key=float)) for numbers in places])
+    return _NUMBER.sub(lambda _: " to ".join(dict.fromkeys(next(ranges))), notes[0])
 
 
 def _share(count: int, total: int) -> str:

@@ -139,6 +139,11 @@ def backbone_name(row: Row) -> str:
     return f"{backbone['name']}{weights}{' (a stand-in)' if backbone['stand_in'] else ''}"
 
 
+def machine_of(row: Row) -> str:
+    """ "cpu, 2 threads"."""
+    return f"{row['device']}, {row['threads']} thread{'s' * (row['threads'] != 1)}"
+
+
 def changes_text(changes: Mapping[str, Any]) -> str:
     """ "top_k=1, lr=0.1"."""
     return ", ".join(f"{name}={_plain(value)}" for name, value in sorted(changes.items()))

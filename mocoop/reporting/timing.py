@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mocoop.bench.rows import Row
 from mocoop.reporting import paper
 from mocoop.reporting.document import Entry, Number, Section, Table, Words
-from mocoop.reporting.results import Line, Lines, datasets_of
+from mocoop.reporting.results import Line, Lines, datasets_of, machine_of
 from mocoop.reporting.statistics import spread
 from mocoop.reporting.tables import Naming
 
@@ -48,7 +48,7 @@ def _times(rows: Sequence[Row]) -> tuple[Entry, Entry, str]:
     """Seconds of prediction and of the image tower, each with its deviation over runs, and the machines."""
     own = spread(row["seconds_per_100"] for row in rows)
     tower = spread(s for row in rows if isinstance(s := row.get("image_tower_seconds_per_100"), float))
-    machines = sorted({f"{row['device']}, {row['threads']} threads" for row in rows})
+    machines = sorted({machine_of(row) for row in rows})
     shown = [Number(one.mean, one.deviation, 5) if one else None for one in (own, tower)]
     return shown[0], shown[1], "; ".join(machines)
 
