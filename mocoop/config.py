@@ -159,7 +159,7 @@ class Config:
     def replace(self, **changes: Any) -> Config:
         """A copy with some fields changed; unknown names raise ConfigError with the nearest one."""
         _check_names(changes)
-        return dataclasses.replace(self, **{name: _frozen(value) for name, value in changes.items()})
+        return dataclasses.replace(self, **{name: _frozen(name, value) for name, value in changes.items()})
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, in field order."""
@@ -169,7 +169,7 @@ class Config:
     def from_dict(cls, values: dict[str, Any]) -> Config:
         """The inverse of `to_dict`. Raises ConfigError on unknown names and impossible values."""
         _check_names(values)
-        given: dict[str, Any] = {key: _frozen(value) for key, value in values.items()}
+        given: dict[str, Any] = {name: _frozen(name, value) for name, value in values.items()}
         return cls(**given)
 
 
@@ -225,6 +225,10 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 }
 
 
+_TOO_LARGE = 10**300
+_NUMBERS = frozenset(f.name for f in fields(Config) if "float" in str(f.type) and "tuple" not in str(f.type))
+
+
 def preset(name: str, method: str = "mocoop", **changes: Any) -> Config:
     """The `Config` of a preset ("recommended", "paper" or "official") of a method, with some fields changed."""
     if name not in PRESETS:
@@ -272,5 +276,10 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-def _frozen(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def _frozen(name: str, value: Any) -> Any:
+    """Lists as tuples, and 8 as 8.0 where a setting takes any number: one setting has one value."""
+    if isinstance(value, list):
+        return tuple(value)
+    if name not in _NUMBERS or not isinstance(value, int) or isinstance(value, bool):
+        return value
+    return float(value) if abs(value) < _TOO_LARGE else math.inf  # which no setting may be

@@ -69,3 +69,12 @@ def test_lists_from_json_are_kept_as_tuples():
 def test_unknown_preset():
     with pytest.raises(ConfigError, match="choose recommended, paper, official"):
         preset("best")
+
+
+def test_a_whole_number_is_the_number_that_it_is():
+    by_int, by_float = (preset("recommended", "kgcoop", lambda_knowledge=value, lr=2) for value in (8, 8.0))
+    assert by_int.to_dict() == by_float.to_dict()
+    assert repr(by_int.to_dict()["lr"]) == "2.0"
+    assert (by_int.batch_size, by_int.text_offset) == (32, False)
+    with pytest.raises(ConfigError, match="lr is inf"):
+        Config().replace(lr=10**400)
