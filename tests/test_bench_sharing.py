@@ -26,9 +26,9 @@ def world(tmp_path_factory):
     return {**write_world(folder), "photos": put_classes(folder / "photos", counts)}
 
 
-def command(world, results, *more, photos=None):
+def command(world, results, *more, photos=None, protocol="base-to-new"):
     return [
-        sys.executable, "-m", "mocoop", "bench", "base-to-new", "--device", "cpu", "--threads", "1", "--no-cache",
+        sys.executable, "-m", "mocoop", "bench", protocol, "--device", "cpu", "--threads", "1", "--no-cache",
         "--data", str(photos or world["photos"]), "--groups", str(world["groups"]),
         "--backbone", f"local-dir:{world['backbone']}", "--set", "batch_size=8", "-o", str(results), *map(str, more),
     ]  # fmt: skip
@@ -71,6 +71,16 @@ def test_two_commands_at_once_do_no_cell_twice(world, tmp_path):
     assert len(keys) == len(set(keys)) == 12
     assert sum(err.count("  left ") for _, err in said) == 12  # told by whoever did it
     assert not results.with_name("r.jsonl.claims").exists()
+
+
+def test_what_is_timed_comes_last_and_from_one_process(world, tmp_path):
+    results = tmp_path / "r.jsonl"
+    arguments = command(world, results, "--methods", "zero-shot,coop", "--ablation", "inference-time", "--ablation",
+                        "position", "--seeds", 1, "--jobs", 2, "--set", "epochs=1", protocol="ablations")  # fmt: skip
+    done = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=WAIT)
+    assert done.returncode == 0, done.stderr
+    assert [row["protocol"] for row in read_rows(results)] == ["base-to-new"] * 3 + ["inference-time"] * 2
+    assert "5 cells, 0 of them there before" in done.stderr
 
 
 def test_a_killed_first_process_takes_the_others_with_it(world, tmp_path):
