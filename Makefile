@@ -40,14 +40,15 @@ bench: install ## speed benchmarks (minutes)
 SMALL := bench-small
 COMPARE := $(BIN)/mocoop bench
 COMMON := --groups $(SMALL)/groups.json --budget small --jobs 2 -o $(SMALL)/results.jsonl
-# all but CoCoOp, whose prompts depend on the image: it takes half the time of base-to-new alone
-STEPS := zero-shot,zero-shot-ensemble,gated-zero-shot,linear-probe,coop,kgcoop,prograd,lasp,mocoop
+# what takes steps, at the settings that its own search found (docs/results/README.md)
+TUNED := --methods coop,cocoop,kgcoop,prograd,lasp,mocoop --tuned docs/results/search-scenes.jsonl
 
 bench-small: install ## every method and ablation on the drawn tiles, with a report
 	@mkdir -p $(SMALL)
 	@test -f $(SMALL)/groups.json || $(BIN)/mocoop-groups generate --domain "satellite imagery" -o $(SMALL)/groups.json
 	@$(COMPARE) base-to-new $(COMMON)
-	@$(COMPARE) few-shot --methods $(STEPS) $(COMMON)
+	@$(COMPARE) base-to-new $(TUNED) $(COMMON)
+	@$(COMPARE) few-shot $(COMMON)
 	@$(COMPARE) ablations $(COMMON)
 	@$(BIN)/mocoop report $(SMALL)/results.jsonl -o $(SMALL)/report.html --also md --also csv
 

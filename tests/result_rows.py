@@ -53,7 +53,8 @@ def row_of(cell, seed=0, **changes):
     row = {
         "format": 1, "key": key, "protocol": cell.protocol, "ablation": cell.ablation, "dataset": cell.dataset,
         "method": cell.method, "title": method.title, "preset": cell.preset, "budget": cell.budget,
-        "setting": cell.setting, "changes": dict(cell.changes), "shots": cell.shots, "seed": cell.seed,
+        "setting": cell.setting, "changes": dict(cell.changes), "tuned": dict(cell.tuned),
+        "shots": cell.shots, "seed": cell.seed,
         "backbone": {"name": "miniclip", "pretrained": None, "fingerprint": "f" * 64, "stand_in": True},
         "groups": {"sha256": "a" * 64, "file": "groups.json", "domain": "land", "ids": ids, "kind": cell.group_kind},
         "config": json.loads(json.dumps(config.to_dict())), "accuracy": accuracy,

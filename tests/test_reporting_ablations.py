@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from result_rows import GROUPS, drawn_rows
 
@@ -81,6 +83,23 @@ def test_changes_of_the_whole_comparison_stay_with_every_variant():
     plain = drawn_rows(methods=("mocoop",))
     both = ablation_lines([*rows, *plain], "top-k")
     assert [line.setting for line in both["K = 2"]] == ["K = 2", "K = 2; lr=0.5"]  # never one average of both
+
+
+@pytest.mark.parametrize("tuned", [{}, {"coop": {"lr": 0.5}}, {"coop": {"lr": 0.5}, "mocoop": {"lr": 0.1}}])
+def test_tuned_rows_stand_in_an_ablation_that_was_tuned_and_in_no_other(tuned):
+    other = {"coop": {"lr": 0.5}, "mocoop": {"lr": 0.1}} if not tuned else {}
+    rows = [*drawn_rows(tuned=other), *drawn_rows(protocols=(), ablations=("components",), tuned=tuned)]
+    found = ablation_lines(rows, "components")
+    assert [len(lines) for lines in found.values()] == [1, 1, 1, 1]
+    chosen = [next(iter(lines)).tuned for lines in found.values()]
+    assert chosen == ["lr=0.5" if "coop" in tuned else "", *["lr=0.1" if "mocoop" in tuned else ""] * 3]
+    assert all(cells(lines) == ALL for lines in found.values())
+
+
+def test_a_variants_own_setting_wins_over_a_search():
+    rows = drawn_rows(protocols=(), ablations=("top-k",), tuned={"mocoop": {"top_k": 1, "lr": 0.1}})
+    assert {row["changes"]["top_k"] for row in rows if row["setting"] == "K = 4"} == {4}
+    assert {json.dumps(row["tuned"]) for row in rows if row["setting"] == "K = 4"} == {'{"lr": 0.1}'}
 
 
 def test_rows_of_settings_that_this_version_does_not_know_stand_where_they_say():

@@ -99,7 +99,7 @@ def test_lines_of_one_name_are_told_apart_in_pictures():
     lines = [line_of(row_of(plain_cell(preset=name))) for name in ("paper", "recommended")]
     names = tables.distinct_names([*lines, line_of(row_of(plain_cell(method="coop")))])
     assert len(set(names)) == 3
-    assert names[0] == "MoCoOp, paper, as the preset, none"
+    assert names[0] == "MoCoOp, paper"
     assert names[2] == "CoOp"
 
 
@@ -141,6 +141,29 @@ def test_differences_are_to_the_reference_that_was_trained_alike():
     assert told["difference"].value == pytest.approx(mean)
     assert told["95 % from"].value < mean < told["95 % to"].value
     assert tables.difference_table("d", values, "kgcoop", "") is None
+
+
+TUNED = {"mocoop": {"lr": 0.1}, "coop": {"lr": 0.5, "ctx_init": None}}
+
+
+def test_what_a_search_chose_is_named_with_the_preset_and_is_no_other_method():
+    line = line_of(row_of(plain_cell(changes={"lr": 0.1, "top_k": 1}, tuned={"lr": 0.1})))
+    entries = tables.Naming([line]).entries(line)
+    assert entries[:2] == ("MoCoOp (top_k=1)", "recommended, tuned: lr=0.1")
+
+
+def test_tuned_lines_are_held_against_the_tuned_reference():
+    methods = ("zero-shot", "coop", "mocoop")
+    plain, tuned = (list(lines_of(drawn_rows(methods=methods, tuned=by))) for by in ({}, TUNED))
+    both = [*plain, *(line for line in tuned if line.tuned)]
+    found = {(line.method, line.tuned): tables.reference_of(line, both, "mocoop") for line in both}
+    against = {name: other.tuned if other else None for name, other in found.items()}
+    assert against == {
+        ("zero-shot", ""): "", ("coop", ""): "", ("mocoop", ""): None,
+        ("coop", "ctx_init=null, lr=0.5"): "lr=0.1", ("mocoop", "lr=0.1"): None,
+    }  # fmt: skip
+    alone = tables.reference_of(tuned[0], tuned, "mocoop")
+    assert (tuned[0].method, alone.tuned) == ("zero-shot", "lr=0.1")
 
 
 def test_one_pair_has_a_difference_and_no_interval():

@@ -44,6 +44,7 @@ class Cell:
     budget: str | None = None
     setting: str = DEFAULT
     changes: Mapping[str, Any] = field(default_factory=dict)
+    tuned: Mapping[str, Any] = field(default_factory=dict)  # those of `changes` that a search chose
     group_kind: str = "own"
     ablation: str | None = None
     targets: tuple[str, ...] = ()

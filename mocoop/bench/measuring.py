@@ -75,6 +75,7 @@ def new_row(
         "budget": cell.budget,
         "setting": cell.setting,
         "changes": dict(cell.changes),
+        "tuned": dict(cell.tuned),
         "shots": cell.shots,
         "seed": cell.seed,
         "backbone": {

@@ -68,7 +68,8 @@ def trainable(datasets: Sequence[str]) -> list[str]:
 
 
 def _cell(what: Comparison, protocol: Protocol, dataset: str, method: str, shots: int, seed: int, **more: Any) -> Cell:
-    changes = {**what.tuned.get(method, {}), **(what.changes or {}), **more.pop("changes", {})}
+    asked = {**(what.changes or {}), **more.pop("changes", {})}
+    tuned = {name: value for name, value in what.tuned.get(method, {}).items() if name not in asked}
     return Cell(
         protocol=protocol,
         dataset=dataset,
@@ -77,7 +78,8 @@ def _cell(what: Comparison, protocol: Protocol, dataset: str, method: str, shots
         seed=seed,
         preset=what.preset,
         budget=what.budget,
-        changes=changes,
+        changes={**tuned, **asked},
+        tuned=tuned,
         **more,
     )
 

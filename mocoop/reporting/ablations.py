@@ -17,7 +17,7 @@ from mocoop.bench.groupkinds import OWN
 from mocoop.bench.protocols import ABLATIONS, Variant
 from mocoop.bench.rows import Row
 from mocoop.errors import MoCoOpError
-from mocoop.reporting.results import Line, Lines, changes_text, line_of, lines_of
+from mocoop.reporting.results import Line, Lines, beside_tuning, changes_text, line_of, lines_of
 
 _UNCOMPARED = ("preset", "extra_class_names", "template")  # a label; and what follows from the data set
 
@@ -69,7 +69,7 @@ def main_lines(rows: Iterable[Row]) -> Lines:
             return line_of(row)
         if changes is None or not _stands_for(row, Variant("", row["method"]), changes):
             return None
-        return line_of(row, setting=changes_text(changes))
+        return line_of(row, setting=changes_text(beside_tuning(row, changes)))
 
     return lines_of((row for row in rows if row["protocol"] == BASE_TO_NEW), label)
 
@@ -80,6 +80,7 @@ def ablation_lines(rows: Iterable[Row], name: str) -> dict[str, Lines]:
     if not any(row["ablation"] == name for row in mine):
         return {}
     counts = _experts(mine)
+    tuned = {row["method"] for row in mine if row["ablation"] == name and row.get("tuned")}
     variants = {v.setting: v for count in sorted({*counts.values()} or {1}) for v in ABLATIONS[name](count)}
     others = dict.fromkeys(row["setting"] for row in mine if row["ablation"] == name and row["setting"] not in variants)
     found = {}
@@ -87,9 +88,12 @@ def ablation_lines(rows: Iterable[Row], name: str) -> dict[str, Lines]:
 
         def label(row: Row, setting: str = setting) -> Line | None:
             changes = _own_changes(row)
-            shown = setting if not changes else f"{setting}; {changes_text(changes)}"
+            beside = beside_tuning(row, changes or {})
+            shown = f"{setting}; {changes_text(beside)}" if beside else setting
             if row["ablation"] == name and row["setting"] == setting:
                 return line_of(row, setting=shown)
+            if bool(row.get("tuned")) != (row["method"] in tuned):
+                return None
             allowed = {v.setting: v for v in ABLATIONS[name](counts.get(row["dataset"], 1))}
             if changes is None or setting not in allowed or not _stands_for(row, allowed[setting], changes):
                 return None

@@ -28,6 +28,7 @@ class Line:
     title: str = field(compare=False)
     setting: str
     preset: str
+    tuned: str  # settings that a search chose
     budget: str
     extra_names: bool
     groups: str
@@ -65,8 +66,9 @@ def line_of(row: Row, *, setting: str | None = None) -> Line:
         place=METHODS.index(method) if method in METHODS else len(METHODS),
         method=method,
         title=row.get("title") or method,
-        setting=changes_text(row["changes"]) if setting is None else setting,
+        setting=changes_text(beside_tuning(row, row["changes"])) if setting is None else setting,
         preset=row["preset"],
+        tuned=changes_text(row.get("tuned", {})),
         budget=row["budget"] or "as the preset",
         extra_names=read_extra_names(row),
         groups=_groups(row),
@@ -142,6 +144,11 @@ def backbone_name(row: Row) -> str:
 def machine_of(row: Row) -> str:
     """ "cpu, 2 threads"."""
     return f"{row['device']}, {row['threads']} thread{'s' * (row['threads'] != 1)}"
+
+
+def beside_tuning(row: Row, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Changes without those that a search chose."""
+    return {name: value for name, value in changes.items() if name not in row.get("tuned", {})}
 
 
 def changes_text(changes: Mapping[str, Any]) -> str:

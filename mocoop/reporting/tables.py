@@ -41,7 +41,8 @@ class Naming:
         """A line in these columns, the method by another name where one is given."""
         extra = "read in training" if line.extra_names else "none"
         optional = (str(getattr(line, column)) for column in self._optional)
-        return name or line.name, line.preset, line.budget, extra, *optional
+        preset = f"{line.preset}, tuned: {line.tuned}" if line.tuned else line.preset
+        return name or line.name, preset, line.budget, extra, *optional
 
 
 def _values(lines: Iterable[Line], name: str) -> set[object]:
@@ -51,12 +52,16 @@ def _values(lines: Iterable[Line], name: str) -> set[object]:
 def distinct_names(lines: Iterable[Line]) -> list[str]:
     """A name for each line that no other has: what else it was trained with is added where need be."""
     known = list(lines)
-    names = [line.name for line in known]
+    named: dict[str, list[tuple[str, ...]]] = {}
     naming = Naming(known)
-    return [
-        name if names.count(name) == 1 else f"{name}, {', '.join(naming.entries(line)[1:])}"
-        for name, line in zip(names, known, strict=True)
-    ]
+    for line in known:
+        named.setdefault(line.name, []).append(naming.entries(line))
+    found = []
+    for line in known:
+        columns = zip(*named[line.name], strict=True)
+        told = [own for own, values in zip(naming.entries(line), columns, strict=True) if len(set(values)) > 1]
+        found.append(", ".join([line.name, *told]))
+    return found
 
 
 def wanted_cells(lines: Lines) -> dict[tuple[str, int], set[CellName]]:
@@ -230,7 +235,10 @@ _COUNTS = ("better", "equal", "worse")
 
 
 def reference_of(line: Line, lines: Iterable[Line], reference: str) -> Line | None:
-    """The plain line of the reference method that shares preset, budget, shots and backbone; never the line itself."""
+    """The plain line of the reference method that shares preset, budget, shots and backbone; never the line itself.
+
+    One with the same groups comes first, then one that was tuned too, or neither.
+    """
     like = [
         other
         for other in sorted(lines)
@@ -239,9 +247,8 @@ def reference_of(line: Line, lines: Iterable[Line], reference: str) -> Line | No
         and (other.preset, other.budget, other.shots, other.backbone)
         == (line.preset, line.budget, line.shots, line.backbone)
     ]
-    same_groups = [other for other in like if other.groups == line.groups]
-    found = next(iter(same_groups or like), None)
-    return None if found == line else found
+    like.sort(key=lambda other: (other.groups != line.groups, bool(other.tuned) != bool(line.tuned)))
+    return like[0] if like and like[0] != line else None
 
 
 def _difference(found: Paired) -> tuple[Entry, ...]:
