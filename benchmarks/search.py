@@ -38,8 +38,8 @@ OWN = {  # a setting of the method's own, beside the rate; CoCoOp has none
     "lasp": "lambda_text=1,5",
     "mocoop": "lambda_router=1,5",
 }
-# What else the mixture may be asked, each alone, at the rate found
-MORE = ("top_k=1,4,8", "lambda_router=0,0.2,5", "lambda_text=0,1,20", "routing=uniform,random",
+# What else the mixture may be asked
+MORE = ("top_k=1,4,8", "lambda_router=0,0.2,5", "lambda_text=0,0.3,3,5,20", "routing=uniform,random",
         "router_loss=kl-reversed,mse", "renormalise_mix=false", "router_init=random")  # fmt: skip
 
 
@@ -49,7 +49,7 @@ def main() -> None:
     parser.add_argument("--class-names", type=Path)
     parser.add_argument("--methods", default=",".join(OWN))
     parser.add_argument("--seeds", default="11,12,13,14,15,16")
-    parser.add_argument("--more", metavar="LR", type=float, help="try the mixture's other settings, at this rate")
+    parser.add_argument("--more", action="store_true", help="try the mixture's other settings, each alone")
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("-o", "--out", type=Path)
     parser.add_argument("--table", type=Path, nargs="+")
@@ -67,7 +67,7 @@ def main() -> None:
                   "--trainings", "99", "--threads", "1", "-o", str(options.out)]  # fmt: skip
         common += ["--class-names", str(options.class_names)] if options.class_names else []
         if options.more:
-            tried = [["--try", one, "--set", f"lr={options.more}"] for one in MORE]
+            tried = [["--try", one] for one in MORE]
         else:
             tried = [["--try", f"lr={RATES}", "--method", name, *(["--try", own] if (own := OWN[name]) else [])]
                      for name in options.methods.split(",")]  # fmt: skip

@@ -55,7 +55,7 @@ def test_variants_have_the_rows_they_should():
     for setting, lines in top_k.items():
         for row in next(iter(lines.values())).values():
             assert f"K = {by_key[row['key']]['config']['top_k']}" == setting
-            assert (row["method"], row["groups"]["kind"], row["config"]["lambda_text"]) == ("mocoop", "own", 5.0)
+            assert (row["method"], row["groups"]["kind"], row["config"]["lambda_text"]) == ("mocoop", "own", 1.0)
     random = next(iter(ablation_lines(rows, "grouping")["random groups"].values()))
     assert {row["groups"]["kind"] for row in random.values()} == {"random"}
 
