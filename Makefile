@@ -40,7 +40,7 @@ bench: install ## speed benchmarks (minutes)
 SMALL := bench-small
 COMPARE := $(BIN)/mocoop bench
 COMMON := --groups $(SMALL)/groups.json --budget small --jobs 2 -o $(SMALL)/results.jsonl
-# what takes steps, at the settings that its own search found (docs/results/README.md)
+# what takes steps, at the settings that its own search found (docs/results.md)
 TUNED := --methods coop,cocoop,kgcoop,prograd,lasp,mocoop --tuned docs/results/search-scenes.jsonl
 
 bench-small: install ## every method and ablation on the drawn tiles, with a report

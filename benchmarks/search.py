@@ -9,25 +9,17 @@ a test image nor a new class is looked at.
     python benchmarks/search.py --data ucmerced --class-names docs/examples/ucmerced_names.json \\
         -o docs/results/search-ucmerced.jsonl
 
-A training that is in the file is not run again. What the files hold is printed as a table: H of each candidate and what
-it gains over the preset, paired by seed, with a 95 % interval; `--table` prints it of files that are there.
-
-    python benchmarks/search.py --table docs/results/search-scenes.jsonl docs/results/search-ucmerced.jsonl
+A training that is in the file is not run again. `mocoop report` makes a table of what was tried.
 """
 
 from __future__ import annotations
 
 import argparse
-import statistics
 import subprocess
 import sys
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-
-from mocoop.bench.rows import read_rows
-from mocoop.bench.tuning import measured, told
-from mocoop.reporting.statistics import paired_differences
 
 RATES = "0.005,0.02,0.1,0.5,2"
 OWN = {  # a setting of the method's own, beside the rate; CoCoOp has none
@@ -51,12 +43,8 @@ def main() -> None:
     parser.add_argument("--seeds", default="11,12,13,14,15,16")
     parser.add_argument("--more", action="store_true", help="try the mixture's other settings, each alone")
     parser.add_argument("--jobs", type=int, default=2)
-    parser.add_argument("-o", "--out", type=Path)
-    parser.add_argument("--table", type=Path, nargs="+")
+    parser.add_argument("-o", "--out", type=Path, required=True)
     options = parser.parse_args()
-    if options.table or options.out is None:
-        show(options.table or parser.error("name a file with -o, or some with --table"))
-        return
     with tempfile.TemporaryDirectory() as folder:
         groups = Path(folder) / "groups.json"
         run("mocoop.grouping.commands", "generate", "--domain", "satellite imagery", "-o", str(groups))
@@ -74,22 +62,7 @@ def main() -> None:
         each = [[*words, "--seeds", seed] for words in tried for seed in options.seeds.split(",")]
         with ThreadPoolExecutor(options.jobs) as pool:
             list(pool.map(lambda words: run("mocoop", "tune", *common, *words), each))
-    show([options.out])
-
-
-def show(files: list[Path]) -> None:
-    """H of every candidate and its gain over the preset, by method, the best first."""
-    found: dict[str, dict[str, dict[tuple[str, int], float]]] = {}
-    for row in (row for path in files for row in read_rows(path)):
-        cells = found.setdefault(row["method"], {}).setdefault(told(row["changes"]), {})
-        cells[row["dataset"], row["seed"]] = measured(row).accuracy
-    print(f"{'method':9} {'settings':44} {'seeds':>5} {'H':>7} {'gain':>7}  95 % interval")
-    for method, candidates in found.items():
-        for name, cells in sorted(candidates.items(), key=lambda item: -statistics.fmean(item[1].values())):
-            gain = paired_differences(cells, candidates[told({})])
-            low, high = (gain and gain.interval) or (0.0, 0.0)
-            print(f"{method:9} {name:44} {len(cells):5} {statistics.fmean(cells.values()):7.2f} "
-                  f"{gain.mean if gain else 0:+7.2f}  {low:+.2f} to {high:+.2f}")  # fmt: skip
+    print(f"next: mocoop report {options.out} -o search.html")
 
 
 def run(module: str, *words: str) -> str:

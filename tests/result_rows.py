@@ -54,7 +54,8 @@ def row_of(cell, seed=0, **changes):
         "format": 1, "key": key, "protocol": cell.protocol, "ablation": cell.ablation, "dataset": cell.dataset,
         "method": cell.method, "title": method.title, "preset": cell.preset, "budget": cell.budget,
         "setting": cell.setting, "changes": dict(cell.changes), "tuned": dict(cell.tuned),
-        "shots": cell.shots, "seed": cell.seed,
+        "classes": cell.train_on, "shots": cell.shots,
+        "val_shots": cell.val_shots, "seed": cell.seed,
         "backbone": {"name": "miniclip", "pretrained": None, "fingerprint": "f" * 64, "stand_in": True},
         "groups": {"sha256": "a" * 64, "file": "groups.json", "domain": "land", "ids": ids, "kind": cell.group_kind},
         "config": json.loads(json.dumps(config.to_dict())), "accuracy": accuracy,
@@ -79,6 +80,10 @@ def _accuracy(cell, dice):
         return {"base": base, "new": new, "H": harmonic_mean(base, new)}
     if cell.protocol == "inference-time":
         return {}
+    if cell.protocol == "tune":
+        val, unseen = near + dice.gauss(0, 1), near + dice.gauss(0, 1)
+        halves = {"val, classes left out": unseen, "H": harmonic_mean(val, unseen)}
+        return {"val": val, **(halves if "halves" in cell.train_on else {})}
     own = near + skill * cell.shots**0.5 / 2 + dice.gauss(0, 1)
     return {"all": own, **{target: 40 + skill / 3 + dice.gauss(0, 1) for target in cell.targets}}
 

@@ -76,7 +76,9 @@ def new_row(
         "setting": cell.setting,
         "changes": dict(cell.changes),
         "tuned": dict(cell.tuned),
+        "classes": cell.train_on,
         "shots": cell.shots,
+        "val_shots": cell.val_shots,
         "seed": cell.seed,
         "backbone": {
             "name": backbone.name,

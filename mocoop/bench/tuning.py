@@ -133,14 +133,20 @@ def chosen(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> dict[
 
 
 def measured(row: Mapping[str, Any]) -> Measured:
-    """What a row of a search counts: accuracy on val, or H where half of the classes was left out.
-
-    Raises UsageError where the method cannot name those.
-    """
-    accuracy = row["accuracy"].get("H", row["accuracy"]["val"])
+    """What a row of a search counts. Raises UsageError where the method cannot name the classes left out."""
+    accuracy = chosen_by(row)
     if accuracy is None:
         raise UsageError(f"{row['method']} cannot name the classes left out", "choose on --classes all or base")
-    return Measured(float(accuracy), statistics.fmean(row["loss"].values()))
+    return Measured(accuracy, statistics.fmean(row["loss"].values()))
+
+
+def chosen_by(row: Mapping[str, Any]) -> float | None:
+    """Percent that candidates are ranked by: on val, or H where half of the classes was left out.
+
+    None where the method cannot name those.
+    """
+    found = row["accuracy"].get("H", row["accuracy"].get("val"))
+    return None if found is None else float(found)
 
 
 def ranked(scored: Sequence[Scored]) -> list[Scored]:

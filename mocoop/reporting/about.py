@@ -86,8 +86,6 @@ def _group_file(row: Row) -> str:
 
 def _left_out(rows: Sequence[Row], shown: Sequence[str]) -> list[str]:
     found = []
-    if tuned := sum(row["protocol"] == "tune" for row in rows):
-        found.append(f"Not shown because they are of validation images: {_counted(tuned, 'result')} of mocoop tune.")
     others = sorted({row["ablation"] for row in rows if row["ablation"]} - set(shown))
     if others:
         found.append(f"This version has no table for the ablations {', '.join(others)}; their results are not shown.")

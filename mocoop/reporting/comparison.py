@@ -19,6 +19,7 @@ from mocoop.reporting.document import Document, Entry, Number, Picture, Section,
 from mocoop.reporting.paper import Accuracies
 from mocoop.reporting.results import Cells, Line, Lines, by_shots, datasets_of, lines_of, numbers
 from mocoop.reporting.routing import expert_use_section
+from mocoop.reporting.searches import search_section
 from mocoop.reporting.statistics import CellName, over_datasets, paired_differences
 from mocoop.reporting.tables import (
     PARTIAL,
@@ -62,6 +63,7 @@ def comparison(rows: Sequence[Row], reference: str = "mocoop", title: str = TITL
         expert_use_section(main or few),
         calibration_section(main or few),
         training_section(main or few),
+        search_section(rows),
     ]
     return Document(title, [section for section in sections if section.blocks])
 
