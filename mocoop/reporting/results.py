@@ -93,18 +93,8 @@ def lines_of(rows: Iterable[Row], label: Callable[[Row], Line | None] = line_of)
 
 def measured_twice(rows: Sequence[Row]) -> int:
     """How many results are not shown because a newer one stands in the same cell."""
-    seen = {
-        (
-            row["protocol"],
-            row["ablation"],
-            row["setting"],
-            row["dataset"],
-            row.get("classes"),
-            row["seed"],
-            line_of(row),
-        )
-        for row in rows
-    }
+    told = ("protocol", "ablation", "setting", "dataset", "classes", "seed")
+    seen = {(*(row.get(name) for name in told), line_of(row)) for row in rows}
     return len(rows) - len(seen)
 
 
