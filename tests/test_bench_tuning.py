@@ -90,7 +90,9 @@ def test_h_counts_where_half_of_the_classes_was_left_out():
 @pytest.mark.parametrize("other", [{"sha256": "b", "kind": "own"}, {"sha256": "a", "kind": "first-3"}])
 def test_rows_of_several_groupings_are_not_chosen_from(other):
     with pytest.raises(UsageError, match="several groupings"):
-        chosen([searched(), searched(lr=0.1, groups=other)], "coop", "recommended")
+        chosen([searched("mocoop"), searched("mocoop", lr=0.1, groups=other)], "mocoop", "recommended")
+    words = [searched(val=40.0), searched(lr=0.1, groups=other)]  # one prompt's start is no grouping
+    assert chosen(words, "coop", "recommended") == {"lr": 0.1}
 
 
 @given(st.integers(1, 20), st.integers(1, 3), st.integers(0, 5))

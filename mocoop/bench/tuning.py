@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mocoop.errors import UsageError
+from mocoop.methods import method_named
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,8 @@ def chosen(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> dict[
     Rows of several data sets count together. Candidates that other groups were tried with are not comparable.
     """
     mine = [row for row in rows if (row["protocol"], row["method"], row["preset"]) == ("tune", method, preset)]
-    if len({(row["groups"]["sha256"], row["groups"]["kind"]) for row in mine}) > 1:
+    groupings = {(row["groups"]["sha256"], row["groups"]["kind"]) for row in mine}
+    if len(groupings) > 1 and method_named(method).reads_groups:
         raise UsageError(
             f"{method} was tuned on several groupings, which a comparison does not choose between",
             "keep the rows of one, and name its file with --groups",
