@@ -162,6 +162,7 @@ def test_tuned_lines_are_held_against_the_tuned_reference():
         ("zero-shot", ""): "", ("coop", ""): "", ("mocoop", ""): None,
         ("coop", "ctx_init=null, lr=0.5"): "lr=0.1", ("mocoop", "lr=0.1"): None,
     }  # fmt: skip
+    assert tables.distinct_names(both) == ["zero-shot CLIP", "CoOp", "MoCoOp", "CoOp, tuned", "MoCoOp, tuned"]
     alone = tables.reference_of(tuned[0], tuned, "mocoop")
     assert (tuned[0].method, alone.tuned) == ("zero-shot", "lr=0.1")
 

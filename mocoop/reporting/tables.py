@@ -52,16 +52,20 @@ def _values(lines: Iterable[Line], name: str) -> set[object]:
 def distinct_names(lines: Iterable[Line]) -> list[str]:
     """A name for each line that no other has: what else it was trained with is added where need be."""
     known = list(lines)
-    named: dict[str, list[tuple[str, ...]]] = {}
     naming = Naming(known)
+    named: dict[str, list[tuple[str, ...]]] = {}
     for line in known:
-        named.setdefault(line.name, []).append(naming.entries(line))
+        named.setdefault(_short(line), []).append(naming.entries(line))
     found = []
     for line in known:
-        columns = zip(*named[line.name], strict=True)
+        columns = zip(*named[_short(line)], strict=True)
         told = [own for own, values in zip(naming.entries(line), columns, strict=True) if len(set(values)) > 1]
-        found.append(", ".join([line.name, *told]))
+        found.append(", ".join([_short(line), *told]))
     return found
+
+
+def _short(line: Line) -> str:
+    return f"{line.name}, tuned" if line.tuned else line.name
 
 
 def wanted_cells(lines: Lines) -> dict[tuple[str, int], set[CellName]]:
