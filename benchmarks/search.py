@@ -1,9 +1,9 @@
 """The search behind the preset `recommended`: every method's learning rate and one setting of its own.
 
-By `mocoop tune`, all with the same budget: the same rates, seeds and number of trainings. Trained is the
-first half of the *base* classes, chosen by H over both halves, on images that no table shows: drawn tiles of another
-seed than the scenes', and training images of a folder, such as UC Merced's, that are not among the shots. So neither
-a test image nor a new class is looked at.
+By `mocoop tune`, all with the same budget: the same rates, seeds and number of trainings. Trained is the first half
+of the *base* classes, chosen by H over both halves, on images that no table shows: drawn tiles of another seed than
+the scenes', and training images of a folder, such as UC Merced's, that are not among the shots. So neither a test
+image nor a new class is looked at. With --more, the mixture's other settings follow, each alone.
 
     python benchmarks/search.py -o docs/results/search-scenes.jsonl
     python benchmarks/search.py --data ucmerced --class-names docs/examples/ucmerced_names.json \\

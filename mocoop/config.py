@@ -191,7 +191,8 @@ _RELEASED_CODE: dict[str, Any] = {
 # By preset, then by method: what differs from the defaults of `Config`. A method whose preset is not here has none.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Ours: the defaults of `Config`, and what a search on validation images changed (docs/results.md).
-    "recommended": {**{method: {} for method in METHODS}, "mocoop": {"lambda_text": 1.0}},
+    # LASP is the mixture with one expert, so it goes along.
+    "recommended": {method: {"lambda_text": 1.0} if method in ("mocoop", "lasp") else {} for method in METHODS},
     # Each method as its own paper has it. MoCoOp: sections 2.3-2.5, 3.2 as printed, with CoOp's schedule.
     "paper": {
         **{method: {} for method in ("zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe")},

@@ -61,7 +61,7 @@ def test_equal_accuracies_are_told_apart_by_the_loss_and_then_stay_in_order():
 
 def searched(method="coop", lr=None, seed=1, val=50.0, **more):
     changes = {} if lr is None else {"lr": lr}
-    row = {"protocol": "tune", "method": method, "preset": "recommended", "changes": changes, "seed": seed,
+    row = {"protocol": "tune", "method": method, "preset": "recommended", "changes": changes, "seed": seed, "shots": 16,
            "accuracy": {"val": val}, "loss": {"val": 1.0}, "groups": {"sha256": "a", "kind": "own"}}  # fmt: skip
     return {**row, **more}
 
@@ -93,6 +93,12 @@ def test_rows_of_several_groupings_are_not_chosen_from(other):
         chosen([searched("mocoop"), searched("mocoop", lr=0.1, groups=other)], "mocoop", "recommended")
     words = [searched(val=40.0), searched(lr=0.1, groups=other)]  # one prompt's start is no grouping
     assert chosen(words, "coop", "recommended") == {"lr": 0.1}
+
+
+@pytest.mark.parametrize("other", [{"shots": 4}, {"classes": "halves"}, {"val_shots": 16}])
+def test_rows_of_several_kinds_of_search_are_not_chosen_from(other):
+    with pytest.raises(UsageError, match="several choices of classes or shots"):
+        chosen([searched(), searched(lr=0.1, **other)], "coop", "recommended")
 
 
 @given(st.integers(1, 20), st.integers(1, 3), st.integers(0, 5))

@@ -118,7 +118,8 @@ def search(
 def chosen(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> dict[str, Any] | None:
     """The changes to a preset that did best in the rows of a search; None where the method was not searched.
 
-    Rows of several data sets count together. Candidates that other groups were tried with are not comparable.
+    Rows of several data sets count together. Raises UsageError where candidates were tried on different classes, shots
+    or groups, which makes them no rivals.
     """
     mine = [row for row in rows if (row["protocol"], row["method"], row["preset"]) == ("tune", method, preset)]
     groupings = {(row["groups"]["sha256"], row["groups"]["kind"]) for row in mine}
@@ -127,6 +128,8 @@ def chosen(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> dict[
             f"{method} was tuned on several groupings, which a comparison does not choose between",
             "keep the rows of one, and name its file with --groups",
         )
+    if len({(row.get("classes"), row["shots"], row.get("val_shots")) for row in mine}) > 1:
+        raise UsageError(f"{method} was tuned on several choices of classes or shots", "keep the rows of one")
     found: dict[str, Scored] = {}
     for row in mine:
         one = found.setdefault(json.dumps(row["changes"], sort_keys=True), Scored(Candidate(row["changes"])))
