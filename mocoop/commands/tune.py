@@ -69,7 +69,7 @@ def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> N
          f"{one.accuracy:.2f}", f"{one.loss:.4f}")
         for one in found if one.results
     ]  # fmt: skip
-    cli.show_table(("settings", "groups", "seeds", "val accuracy %", "val loss"), rows)
+    cli.show_table(("settings", "groups", "seeds", f"{_counted(options)} %", "val loss"), rows)
     if options["data"] is None:
         cli.say("the scenes as a folder: mocoop scenes -o scenes")
     cli.say(f"train with the best: {_command(found[0], out, options)}")
@@ -146,10 +146,15 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
             row = bench.run(one)
             append_row(out, row)
         found = measured(row)
-        cli.say(f"seed {seed}  {candidate}: val {found.accuracy:.2f} %")
+        cli.say(f"seed {seed}  {candidate}: {_counted(options)} {found.accuracy:.2f} %")
         return found
 
     return train
+
+
+def _counted(options: dict[str, Any]) -> str:
+    """What candidates are ranked by."""
+    return "val H" if options["classes"].endswith("halves") else "val accuracy"
 
 
 def _settings(candidate: Candidate, options: dict[str, Any]) -> tuple[dict[str, Any], int | None]:

@@ -59,6 +59,8 @@ def test_half_of_the_classes_may_stand_in_for_new_ones(world, tmp_path):
     assert done.code == 0, done.err
     (row,) = read_rows(out)
     accuracy = row["accuracy"]
+    assert done.out.splitlines()[0].split("\t")[3] == "val H %"
+    assert done.err.startswith(f"seed 1  as the preset says: val H {accuracy['H']:.2f} %")
     assert list(accuracy) == ["val", "val, classes left out", "H"]
     assert float(done.out.splitlines()[1].split("\t")[3]) == pytest.approx(accuracy["H"], abs=0.005)
     trained, left_out = (set(use) for use in row["expert_use"].values())
