@@ -5,12 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shlex
+from collections import Counter
 from pathlib import Path
 
 import click
 import pytest
 
+from mocoop.bench.cells import Cell
+from mocoop.bench.rows import read_rows
+from mocoop.bench.tuning import chosen
 from mocoop.commands import mocoop
+from mocoop.config import preset
 from mocoop.findings import RULES
 from mocoop.grouping.commands import groups
 
@@ -98,3 +103,17 @@ def test_the_guide_explains_each_key_of_the_format(heading, name):
     part = GUIDE.split(f"### {heading}\n")[1].split("\n#")[0]
     rows = re.findall(r"^\| `(\S+)` \| (yes)? ?\| .+ \|$", part, flags=re.MULTILINE)
     assert rows == [(key, "yes" if key in shape["required"] else "") for key in shape["properties"]]
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("search-*.jsonl")), ids=lambda path: path.stem)
+def test_the_searches_that_are_kept_had_equal_budgets_and_can_be_gone_by(path):
+    rows = read_rows(path)
+    tried = Counter((row["method"], row["seed"]) for row in rows)
+    assert {seed for _, seed in tried} == set(range(11, 17))
+    assert {count for (method, _), count in tried.items() if method != "cocoop"} == {10}
+    for method in ("coop", "cocoop", "kgcoop", "prograd", "lasp", "mocoop"):
+        changes = chosen(rows, method, "recommended")
+        assert preset("recommended", method, **changes).method == method
+        plain = next(row["config"] for row in rows if row["method"] == method and not row["changes"])
+        cell = Cell("tune", "any", method, 16, 11, changes={"template": plain["template"]})
+        assert cell.config("any").to_dict() == plain  # the preset is still what was searched around
