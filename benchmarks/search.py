@@ -65,10 +65,9 @@ def main() -> None:
     print(f"next: mocoop report {options.out} -o search.html")
 
 
-def run(module: str, *words: str) -> str:
-    """What a command prints; it must succeed."""
-    done = subprocess.run([sys.executable, "-m", module, *words], text=True, stdout=subprocess.PIPE, check=True)
-    return done.stdout
+def run(module: str, *words: str) -> None:
+    """Run a command, which must succeed; its progress is seen, its tables are for `mocoop report` to make."""
+    subprocess.run([sys.executable, "-m", module, *words], stdout=subprocess.DEVNULL, check=True)
 
 
 if __name__ == "__main__":

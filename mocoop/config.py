@@ -227,6 +227,7 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 _TOO_LARGE = 10**300
+# Settings that take any number, by their annotations, which are text here
 _NUMBERS = frozenset(f.name for f in fields(Config) if "float" in str(f.type) and "tuple" not in str(f.type))
 
 

@@ -41,3 +41,8 @@ def setting_value(text: str) -> Any:
         return json.loads(text)
     except (ValueError, RecursionError):
         return text
+
+
+def setting_text(value: Any) -> str:
+    """A value as `setting_value` reads it: words as they are, all else in JSON."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

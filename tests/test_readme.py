@@ -105,9 +105,9 @@ def test_the_guide_explains_each_key_of_the_format(heading, name):
     assert rows == [(key, "yes" if key in shape["required"] else "") for key in shape["properties"]]
 
 
-@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "results").glob("search-*.jsonl")), ids=lambda path: path.stem)
-def test_the_searches_that_are_kept_had_equal_budgets_and_can_be_gone_by(path):
-    rows = read_rows(path)
+@pytest.mark.parametrize("data", ["scenes", "ucmerced"])
+def test_the_searches_that_are_kept_had_equal_budgets_and_can_be_gone_by(data):
+    rows = read_rows(ROOT / "docs" / "results" / f"search-{data}.jsonl")
     tried = Counter((row["method"], row["seed"]) for row in rows)
     assert {seed for _, seed in tried} == set(range(11, 17))
     assert {count for (method, _), count in tried.items() if method != "cocoop"} == {10}

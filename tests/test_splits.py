@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.sources import open_dataset
-from mocoop.data.splits import choose_classes, class_halves, divide, few_shot, make_val, up_to
+from mocoop.data.splits import choose_classes, chosen_on, class_halves, divide, few_shot, make_val, up_to
 from mocoop.errors import DataError, UsageError
 
 COOP = {"dtd": ("images", "DescribableTextures"), "eurosat": ("2750", "EuroSAT")}
@@ -98,13 +98,16 @@ def test_val_gets_four_at_most_and_test_stays():
 def test_images_to_choose_on_are_val_then_unused_training_images_and_no_others():
     dataset = toy([0, 1] * 9, val=[0, 1, 0, 0], test=[0, 1], classes=2)
     shared = dataset.test[0]._replace(label=1)
-    dataset = replace(dataset, val=(*dataset.val, shared), test=(*dataset.test, shared))
-    used = few_shot(dataset, 4, 1).train
+    train = (*dataset.train, shared)  # one picture in all three, which somebody's table may have
+    dataset = replace(dataset, train=train, val=(*dataset.val, shared), test=(*dataset.test, shared))
+    used = few_shot(replace(dataset, train=train[:-1]), 4, 1).train
     found = up_to(5, used, dataset, seed=1)
     counted = Counter((example.path.name[0], example.label) for example in found)
     assert counted == {("v", 0): 3, ("t", 0): 2, ("v", 1): 1, ("t", 1): 4}
     assert not set(found) & {*used, *dataset.test}
     assert Counter(example.label for example in up_to(99, used, dataset, seed=1)) == {0: 8, 1: 6}
+    no_val = replace(dataset, val=(), train=(*train[:3], shared))
+    assert shared not in chosen_on(replace(no_val, train=()), no_val.train, 9, seed=1)
     assert up_to(5, used, dataset, seed=1) == found != up_to(5, used, dataset, seed=2)
 
 

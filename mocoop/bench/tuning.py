@@ -21,6 +21,7 @@ from typing import Any
 
 from mocoop.errors import UsageError
 from mocoop.methods import method_named
+from mocoop.settings import setting_text
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,7 @@ Measure = Callable[[Candidate, int], Measured]  # a candidate and a seed
 
 def told(changes: Mapping[str, Any]) -> str:
     """ "lr=0.1, ctx_init=null", as `--try` has it."""
-    words = {name: value if isinstance(value, str) else json.dumps(value) for name, value in changes.items()}
-    return ", ".join(f"{name}={word}" for name, word in words.items()) or "as the preset says"
+    return ", ".join(f"{name}={setting_text(value)}" for name, value in changes.items()) or "as the preset says"
 
 
 def grid(values: Mapping[str, Sequence[Any]], group_files: int = 1) -> list[Candidate]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from mocoop import cli
 from mocoop.commands.shared import FILE, numbers_of
 from mocoop.config import METHODS, PRESETS
 from mocoop.errors import UsageError
-from mocoop.settings import config_of, setting_value, settings_by_name
+from mocoop.settings import config_of, setting_text, setting_value, settings_by_name
 
 if TYPE_CHECKING:
     from mocoop.bench.tuning import Candidate, Scored
@@ -181,7 +180,7 @@ def _command(best: Scored, out: Path, options: dict[str, Any]) -> str:
         "--pretrained": options["pretrained"],
     }
     words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-    settings = [word for name, value in changes.items() for word in ("--set", f"{name}={_word(value)}")]
+    settings = [word for name, value in changes.items() for word in ("--set", f"{name}={setting_text(value)}")]
     return shlex.join(["mocoop", "train", *words, *settings, "-o", "run"])
 
 
@@ -194,7 +193,3 @@ def _groups_file(groups: Path, experts: int | None, out: Path) -> Path:
     fewer = out.with_suffix(".groups.json")
     save_groups(fewer, groups_of_kind(load_groups(groups), f"{FIRST}{experts}", 0).document, overwrite=True)
     return fewer
-
-
-def _word(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value)

@@ -42,7 +42,7 @@ def chosen_on(drawn: Dataset, available: Sequence[Example], most: int, seed: int
 
     A val that is the test set, as ImageNet's is in CoOp's layout, is none: nothing is chosen on test images.
     """
-    return _without(drawn.val, drawn.test) or unused(drawn.train, available, most, seed)
+    return _without(drawn.val, drawn.test) or unused((*drawn.train, *drawn.test), available, most, seed)
 
 
 def up_to(most: int, used: Sequence[Example], available: Dataset, seed: int) -> tuple[Example, ...]:
@@ -54,7 +54,7 @@ def up_to(most: int, used: Sequence[Example], available: Dataset, seed: int) -> 
     val = _draw(_without(available.val, available.test), most, rng)
     left = {label: most - sum(example.label == label for example in val) for label in range(len(available.classnames))}
     found = list(val)
-    for example in _draw(_without(available.train, used), most, rng):
+    for example in _draw(_without(available.train, (*used, *available.test)), most, rng):
         if left[example.label]:
             left[example.label] -= 1
             found.append(example)

@@ -17,6 +17,7 @@ from mocoop.config import METHODS
 from mocoop.errors import DataError
 from mocoop.methods import Method, method_named
 from mocoop.reporting.statistics import CellName
+from mocoop.settings import setting_text
 
 
 @dataclass(frozen=True, order=True)
@@ -152,11 +153,7 @@ def beside_tuning(row: Row, changes: Mapping[str, Any]) -> dict[str, Any]:
 
 def changes_text(changes: Mapping[str, Any]) -> str:
     """ "top_k=1, lr=0.1"."""
-    return ", ".join(f"{name}={_plain(value)}" for name, value in sorted(changes.items()))
-
-
-def _plain(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return ", ".join(f"{name}={setting_text(value)}" for name, value in sorted(changes.items()))
 
 
 def _groups(row: Row) -> str:
