@@ -39,8 +39,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
               help="Settings: ours, each paper's, or the released code's.")  # fmt: skip
 @click.option("--budget", type=click.Choice(["small"]), help="small: 30 epochs at batch 32 for every method.")
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True, help="Any setting, for every cell.")
-@click.option("--tuned", type=FILE, multiple=True, help="Rows of mocoop tune: every method with the settings that did "
-              "best in them.")  # fmt: skip
+@click.option("--tuned", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True,
+              help="Rows of mocoop tune: every method with the settings that did best in them.")  # fmt: skip
 @click.option("--source", default="imagenet", show_default=True, help="Trained on in cross-dataset and domain-shift.")
 @click.option("--backbone", default="miniclip", show_default=True, help="As in mocoop train.")
 @click.option("--pretrained", help="Its weights: a tag or a file.")

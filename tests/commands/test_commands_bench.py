@@ -108,6 +108,7 @@ def test_one_ablation_of_the_mixture(world, tmp_path):
         ("base-to-new", ["--groups", "paper"], 2, "the paper has no groups for photos"),
         ("base-to-new", ["--groups", "missing.json", "--methods", "mocoop"], 3, "missing.json"),
         ("cross-dataset", [], 2, "cross-dataset needs the source imagenet and a target"),
+        ("base-to-new", ["--tuned", "missing.jsonl"], 2, "'missing.jsonl' does not exist"),
         ("base-to-new", ["--set", "topk=1"], 3, "no setting is called 'topk'"),
     ],
 )
