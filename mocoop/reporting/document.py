@@ -21,6 +21,7 @@ class Number:
     deviation: float | None = None
     digits: int = 2
     signed: bool = False
+    mark: str = ""  # of a footnote
 
     @property
     def value_text(self) -> str:
@@ -34,7 +35,8 @@ class Number:
         return "" if self.deviation is None else f"{self.deviation:.{self.digits}f}"
 
     def __str__(self) -> str:
-        return f"{self.value_text} ± {self.deviation_text}" if self.deviation is not None else self.value_text
+        told = f"{self.value_text} ± {self.deviation_text}" if self.deviation is not None else self.value_text
+        return told + self.mark
 
 
 Entry = Number | str | None  # of a table; None: nothing was measured

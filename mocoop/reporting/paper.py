@@ -89,6 +89,13 @@ def note(lines: Iterable[Line]) -> str:
     return f"{text} The results here differ from that: {'; '.join(differ)}. So the paper's are for orientation only."
 
 
+def is_harmonic(row: Accuracies) -> bool:
+    """Whether the printed H can be the harmonic mean of the printed base and new, all three rounded to 0.01."""
+    half = 0.005
+    least, most = (harmonic_mean(row["base"] + shift, row["new"] + shift) for shift in (-half, half))
+    return least - half <= row["H"] <= most + half
+
+
 def oddities(word: str) -> list[str]:
     """What is odd about a table as printed, by a word that the remark begins with."""
     return [note for note in _tables()["notes"] if note.lower().startswith(word.lower())]

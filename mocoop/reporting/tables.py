@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from mocoop.evaluate import harmonic_mean
 from mocoop.reporting.document import Entry, Number, Table, number
-from mocoop.reporting.paper import Accuracies
+from mocoop.reporting.paper import Accuracies, is_harmonic
 from mocoop.reporting.results import Cells, Line, Lines, impossible, numbers
 from mocoop.reporting.statistics import (
     CellName,
@@ -25,6 +25,8 @@ from mocoop.reporting.statistics import (
 
 PARTS = ("base", "new", "H")
 CANNOT, PARTIAL = "cannot", "partial: "
+NOT_HARMONIC = "†"
+NOT_HARMONIC_NOTE = "As printed; it is not the harmonic mean of the base and new that stand beside it."
 _ALWAYS = ("method", "preset", "budget", "extra names")
 Wanted = Mapping[tuple[str, int], Collection[CellName]]  # (backbone, shots) -> the cells that some line of it has
 
@@ -137,10 +139,20 @@ def base_new_table(
     for row in rows:
         counts = measured(row.cells, wanted[row.line.backbone, row.line.shots], row.dataset)
         ours = base_new_entries(row.cells, row.dataset)
-        theirs = [Number(row.paper[part]) if row.paper else None for part in PARTS if paper]
+        theirs = _printed(row.paper) if paper else []
         place = (row.dataset or "average",) if datasets else ()
         found.append((*place, *naming.entries(row.line, row.name), counts, *(ours[part] for part in PARTS), *theirs))
+    if any(isinstance(entry, Number) and entry.mark for row in found for entry in row):
+        caption = f"{caption} {NOT_HARMONIC} {NOT_HARMONIC_NOTE}"
     return Table(name, ("data set", *columns) if datasets else columns, tuple(found), caption)
+
+
+def _printed(row: Accuracies | None) -> list[Entry]:
+    """The paper's base, new and H as printed; H is marked where it is no harmonic mean of the other two."""
+    if row is None:
+        return [None] * len(PARTS)
+    mark = "" if is_harmonic(row) else NOT_HARMONIC
+    return [Number(row[part], mark=mark if part == "H" else "") for part in PARTS]
 
 
 def rows_of(
