@@ -14,6 +14,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from mocoop import files, tokens
@@ -127,6 +128,23 @@ def load_groups(
         context_length=context_length,
         count_tokens=count_tokens,
     )
+
+
+PAPER = "paper"  # where a group file is asked for: the paper's own groups for the data set
+
+
+def paper_groups(dataset: str) -> Path:
+    """The group file of the paper's groups for a data set, by its name. Raises UsageError where the paper has none."""
+    from importlib import resources
+
+    folder = Path(str(resources.files("mocoop.templates").joinpath("paper")))
+    known = sorted(path.stem for path in folder.glob("*.json"))
+    if dataset not in known:
+        raise UsageError(
+            f"the paper has no groups for {dataset}",
+            f"give a group file with --groups FILE; the paper has groups for {', '.join(known)}",
+        )
+    return folder / f"{dataset}.json"
 
 
 def parse_groups(

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mocoop.data.arrays import read_features
 from mocoop.data.dataset import Example
 from mocoop.data.features import BadImages, image_features
 from mocoop.data.images import open_image
@@ -41,7 +42,7 @@ def predict_images(
         run.method.check_classes(run.learned, classnames)
     backbone = backbone or run.load_backbone()
     classifier = run.classifier(classnames, backbone)
-    templates = {group.id: list(group.texts) for group in run.groups.groups} if len(run.group_ids) > 1 else {}
+    templates = _templates(run)
     remaining = iter(paths)
     while chunk := list(islice(remaining, batch_size)):
         examples = [Example(path, 0) for path in chunk]
@@ -54,9 +55,55 @@ def predict_images(
             yield from ({"path": str(path), "error": why} for path, why in zip(chunk, faults, strict=True))
             continue  # a batch of nothing but bad images has no features, but others may follow
         prediction = classifier.predict(torch.from_numpy(found.features[0].copy()))
-        rows = {i: _describe(chunk[i], prediction, row, classifier, templates, top) for row, i in enumerate(found.kept)}
+        rows = {
+            i: _describe(str(chunk[i]), prediction, row, classifier, templates, top) for row, i in enumerate(found.kept)
+        }
         why = dict(found.skipped)
         yield from (rows.get(i) or {"path": str(path), "error": why[path]} for i, path in enumerate(chunk))
+
+
+def predict_features(
+    run: Run,
+    path: Path,
+    *,
+    backbone: Backbone | None = None,
+    classnames: Sequence[str] | None = None,
+    top: int = 5,
+    batch_size: int = 1024,
+) -> Iterator[dict[str, Any]]:
+    """The same for a file of image features, a dictionary a row; `path` is the row's own, or tells its number.
+
+    The file is read and checked at once, its rows are predicted as they are asked for. The backbone is needed for other
+    classes than those trained on, and where prompts depend on the image. Raises DataError for an unusable file.
+    """
+    if run.learned.layer_norms:
+        raise DataError(
+            f"{run.path} tuned its image tower, which {path} was not made with", "predict the images themselves"
+        )
+    features, names = read_features(path)
+    if features.shape[1] != (width := run.info["backbone"]["embed_dim"]):
+        raise DataError(
+            f"the features of {path} are {features.shape[1]} wide, {run.info['backbone']['name']} makes {width}",
+            "compute them with the backbone of the training",
+        )
+    if classnames is not None:
+        run.method.check_classes(run.learned, classnames)
+    if backbone is None and (classnames is not None or run.method.conditional):
+        backbone = run.load_backbone()
+    classifier, templates = run.classifier(classnames, backbone), _templates(run)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for start in range(0, len(names), batch_size):
+            prediction = classifier.predict(torch.from_numpy(features[start : start + batch_size]))
+            for row, name in enumerate(names[start : start + batch_size]):
+                yield _describe(name, prediction, row, classifier, templates, top)
+
+    return rows()
+
+
+def _templates(run: Run) -> dict[str, list[str]]:
+    """The templates of each expert by id; none where there is one prompt."""
+    return {group.id: list(group.texts) for group in run.groups.groups} if len(run.group_ids) > 1 else {}
 
 
 def _fault(path: Path) -> str | None:
@@ -69,7 +116,7 @@ def _fault(path: Path) -> str | None:
 
 
 def _describe(
-    path: Path, prediction: Prediction, row: int, classifier: Predictor, templates: dict[str, list[str]], top: int
+    name: str, prediction: Prediction, row: int, classifier: Predictor, templates: dict[str, list[str]], top: int
 ) -> dict[str, Any]:
     probabilities, gate = prediction.probabilities[row], prediction.gate[row]
     best = probabilities.topk(min(top, len(probabilities)))
@@ -80,4 +127,4 @@ def _describe(
     order = [e for e in gate.argsort(descending=True).tolist() if gate[e] > 0] if templates else []
     ids = classifier.group_ids
     experts = [{"id": ids[e], "weight": round(float(gate[e]), 6), "templates": templates[ids[e]]} for e in order]
-    return {"path": str(path), **ranked[0], "top_k": ranked, "experts": experts}
+    return {"path": name, **ranked[0], "top_k": ranked, "experts": experts}

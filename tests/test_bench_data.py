@@ -10,7 +10,7 @@ import pytest
 import torch
 from datafiles import put_classes, put_image
 
-from mocoop.bench.data import SCENES, SCENES_TEMPLATE, find_data, open_bench_data
+from mocoop.bench.data import SCENES, SCENES_TEMPLATE, _identity, find_data, open_bench_data
 from mocoop.data.splits import choose_classes
 from mocoop.data.views import Preprocess
 from mocoop.errors import DataError
@@ -36,6 +36,30 @@ class Means:
 @pytest.fixture
 def photos(tmp_path):
     return put_classes(tmp_path / "photos", {f"{part}/{name}": 3 for part in ("train", "test") for name in "abcd"})
+
+
+def test_features_that_name_images_which_are_elsewhere_are_opened(tmp_path):
+    """They were an internal error: only the name of a row was known, and its file was asked for its size."""
+    labels, split = np.arange(8) % 2, np.array(["train", "test"] * 4)
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    table = {"features": x, "labels": labels, "classnames": np.array(["a", "b"]), "split": np.sort(split)[::-1]}
+    np.savez(tmp_path / "x.npz", **table, paths=np.array([f"nowhere/{row}.jpg" for row in range(8)]))
+    np.savez(tmp_path / "y.npz", **table)
+    with_paths, without = (open_bench_data(name, tmp_path / f"{name}.npz") for name in "xy")
+    assert with_paths.identity == without.identity
+    assert with_paths.features(Means(), with_paths.dataset.test, None).shape == (4, 3)
+
+
+def test_an_image_that_a_list_names_and_is_not_there_is_named(tmp_path):
+    table = tmp_path / "table.csv"
+    rows = [f"{name}{n}.png,{name},{split}" for name in "ab" for n, split in enumerate(("train", "val", "test"))]
+    for row in rows:
+        put_image(tmp_path / row.split(",")[0])
+    table.write_text("\n".join(["path,label,split", *rows]) + "\n")
+    data = open_bench_data("table", table)
+    (tmp_path / "b2.png").unlink()
+    with pytest.raises(DataError, match=r"b2\.png cannot be read: No such file"):
+        _identity(data.dataset, table)
 
 
 def test_an_image_is_encoded_once_whatever_is_asked_for(photos):

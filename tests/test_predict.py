@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from datafiles import encoded, pixels, put_classes
+from safetensors.numpy import save_file
 from worlds import GROUPS, plan_for, write_world
 
 from mocoop.config import preset
 from mocoop.data.images import open_image
 from mocoop.data.views import centre_view
 from mocoop.errors import DataError
-from mocoop.predict import predict_images
+from mocoop.predict import predict_features, predict_images
 from mocoop.training import train
 
 CLASSES = ("airport", "dog", "sea snake")
@@ -66,7 +68,7 @@ def test_experts_are_those_chosen_heaviest_first_with_their_templates(run, backb
     templates = {group["id"]: group["templates"] for group in GROUPS["groups"]}
     for one in predict_images(run, photos, backbone=backbone):
         weights = [expert["weight"] for expert in one["experts"]]
-        assert len(weights) == run.config.top_k == 2
+        assert len(weights) == len(GROUPS["groups"])  # top_k = all
         assert weights == sorted(weights, reverse=True)
         assert sum(weights) == pytest.approx(1, abs=2e-6)
         assert all(expert["templates"] == templates[expert["id"]] for expert in one["experts"])
@@ -115,3 +117,40 @@ def test_a_skipped_picture_keeps_its_place_and_says_why(run, backbone, photos, t
     assert found[2].keys() == {"path", "error"}
     assert "No such file" in found[2]["error"]
     assert str(cut) not in found[3]["error"]
+
+
+class TestFeatures:
+    def rows(self, backbone, photos):
+        pictures = [torch.from_numpy(centre_view(open_image(path), backbone.preprocess)) for path in photos]
+        return backbone.encode_images(torch.stack(pictures)).numpy()
+
+    def test_rows_of_features_say_what_the_images_say_without_a_backbone(self, run, backbone, photos, tmp_path):
+        np.savez(tmp_path / "x.npz", features=self.rows(backbone, photos), paths=np.array([str(p) for p in photos]))
+        expected = list(predict_images(run, photos, backbone=backbone))
+        found = list(predict_features(run, tmp_path / "x.npz", batch_size=2))
+        assert [one["path"] for one in found] == [str(path) for path in photos]
+        for mine, other in zip(found, expected, strict=True):
+            assert mine["class"] == other["class"]
+            assert mine["probability"] == pytest.approx(other["probability"], abs=1e-5)
+            assert [e["id"] for e in mine["experts"]] == [e["id"] for e in other["experts"]]
+
+    def test_rows_without_paths_are_numbered_and_other_classes_can_be_named(self, run, backbone, photos, tmp_path):
+        path = tmp_path / "x.safetensors"
+        save_file({"features": self.rows(backbone, photos)}, path)
+        found = list(predict_features(run, path, backbone=backbone, classnames=("cat", "harbour")))
+        assert [one["path"] for one in found] == [f"{path} row {row}" for row in range(5)]
+        assert {one["class"] for one in found} <= {"cat", "harbour"}
+
+    @pytest.mark.parametrize(
+        ("arrays", "said"),
+        [
+            ({"features": np.ones((2, 7), np.float32)}, "are 7 wide, local-dir:.* makes 24"),
+            ({"features": np.full((2, 24), np.nan)}, "NaN or infinity in row 0"),
+            ({"labels": np.zeros(2)}, "no features"),
+            ({"features": np.ones((2, 24)), "paths": np.array(["a"])}, "1 paths for 2 rows"),
+        ],
+    )
+    def test_a_file_that_cannot_be_used_is_refused(self, run, tmp_path, arrays, said):
+        np.savez(tmp_path / "x.npz", **arrays)
+        with pytest.raises(DataError, match=said):
+            list(predict_features(run, tmp_path / "x.npz"))

@@ -112,9 +112,21 @@ def _identity(dataset: Dataset, where: Path) -> str:
     """Names a data set by its class names and by the names, sizes and labels of its images in each split."""
     digest = hashlib.sha256(repr(dataset.classnames).encode())
     for split in ("train", "val", "test"):
-        for path, label, row in dataset.split(split):
-            what = f"{os.path.relpath(path, where)} {path.stat().st_size}" if path is not None else f"row {row}"
-            digest.update(f"{split} {what} {label}\n".encode())
+        for example in dataset.split(split):
+            digest.update(f"{split} {_named(example, where)} {example.label}\n".encode())
     if dataset.features is not None:
         digest.update(np.ascontiguousarray(dataset.features).data)
     return digest.hexdigest()
+
+
+def _named(example: Example, where: Path) -> str:
+    """A row by its number, an image by its place in the data set and its size. Raises DataError where it is missing."""
+    if example.path is None or example.row is not None:  # a row of features may tell an image that is not here
+        return f"row {example.row}"
+    try:
+        return f"{os.path.relpath(example.path, where)} {example.path.stat().st_size}"
+    except OSError as error:
+        raise DataError(
+            f"{example.path} cannot be read: {error.strerror}",
+            "the data set lists it: put it back, or take it off the list",
+        ) from error

@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +27,8 @@ from mocoop.bench.rows import Row, append_row, read_rows
 from mocoop.bench.run_cell import ready, run_cell
 from mocoop.bench.timing import time_cell
 from mocoop.data.cache import FeatureCache
-from mocoop.errors import MoCoOpError, UsageError
-from mocoop.groups import GroupFile, load_groups
+from mocoop.errors import MoCoOpError
+from mocoop.groups import PAPER, GroupFile, load_groups, paper_groups
 from mocoop.methods import method_named
 from mocoop.progress import Pace
 
@@ -280,10 +279,6 @@ def group_files(given: str | None, datasets: Sequence[str]) -> dict[str, Path]:
     """
     if given is None:
         return {}
-    if given != "paper":
+    if given != PAPER or Path(given).is_file():
         return dict.fromkeys(datasets, Path(given))
-    folder = Path(str(files("mocoop.templates").joinpath("paper")))
-    found = {name: folder / f"{name}.json" for name in datasets}
-    if missing := [name for name, path in found.items() if not path.is_file()]:
-        raise UsageError(f"the paper has no groups for {', '.join(missing)}", "give a group file with --groups FILE")
-    return found
+    return {name: paper_groups(name) for name in datasets}

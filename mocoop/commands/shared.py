@@ -56,6 +56,18 @@ device_options = together(
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
+def group_file(given: Path, data: Path) -> Path:
+    """The file itself; for the word "paper", the paper's own groups for the data set. Raises UsageError."""
+    from mocoop.groups import PAPER, paper_groups
+
+    if str(given) != PAPER or given.is_file():
+        return given
+
+    from mocoop.data.sources import data_name
+
+    return paper_groups(data_name(data))
+
+
 def use_threads(threads: int | None) -> None:
     """So many CPU threads from now on; None leaves them as they are."""
     if threads is not None:

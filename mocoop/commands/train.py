@@ -14,6 +14,7 @@ from mocoop.commands.shared import (
     bad_image_option,
     data_options,
     device_options,
+    group_file,
     json_option,
     print_json,
 )
@@ -29,7 +30,11 @@ _SETTINGS = (
 
 
 @click.command(short_help="Train a mixture of prompts from a group file.")
-@click.option("--groups", type=FILE, help="The group file: one group of templates an expert.")
+@click.option(
+    "--groups",
+    type=FILE,
+    help="The group file: one group of templates an expert. Or paper: the paper's for this data set.",
+)
 @click.option("--method", "method_name", type=click.Choice(METHODS), default="mocoop", show_default=True,
               help="What is learned, and how. Those with one prompt or none read no groups.")  # fmt: skip
 @data_options
@@ -50,7 +55,7 @@ _SETTINGS = (
 @click.option("--lr", type=float, help="Learning rate.")
 @click.option("--batch-size", type=int, help="Images a step.")
 @click.option("--views", help="Cached augmented views an image, 0 for the plain one; or epochs, or online.")
-@click.option("--top-k", type=int, help="Experts used for an image.")
+@click.option("--top-k", help="Experts used for an image: a number, or all.")
 @click.option("--lambda-router", type=float, help="Weight of the router loss.")
 @click.option("--lambda-text", type=float, help="Weight of the text loss.")
 @click.option("--set", "settings", metavar="NAME=VALUE", multiple=True,
@@ -71,6 +76,8 @@ def train(as_json: bool, **options: Any) -> None:
     mocoop train --groups groups.json --data eurosat/ --classes base -o run/ \\
         --backbone ViT-B-16 --pretrained openai --set renormalise_mix=false
     """
+    if options["groups"] is not None:
+        options["groups"] = group_file(options["groups"], options["data"])
     plan = _training_plan(options)
 
     from mocoop.printing import print_training

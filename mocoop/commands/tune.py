@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mocoop import cli
-from mocoop.commands.shared import FILE, numbers_of
+from mocoop.commands.shared import FILE, group_file, numbers_of
 from mocoop.config import METHODS, PRESETS
 from mocoop.errors import UsageError
 from mocoop.settings import config_of, setting_text, setting_value, settings_by_name
@@ -21,7 +21,12 @@ if TYPE_CHECKING:
 @click.command(short_help="Choose settings on validation images.")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="As in mocoop train.  [default: the scenes]")
 @click.option("--class-names", type=FILE, help="Readable names of the classes.")
-@click.option("--groups", type=FILE, multiple=True, help="A group file; repeatable, the best one is chosen.")
+@click.option(
+    "--groups",
+    type=FILE,
+    multiple=True,
+    help="A group file, or paper as in mocoop train; repeatable, the best one is chosen.",
+)
 @click.option("--method", type=click.Choice(METHODS), default="mocoop", show_default=True, help="What is trained.")
 @click.option("--try", "tried", metavar="NAME=V1,V2,...", multiple=True,
               help="Values of a setting; repeatable. experts=3,5 tries the first groups of a file.")  # fmt: skip
@@ -54,8 +59,10 @@ def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> N
     mocoop tune --data photos/ --groups a.json --try experts=3,5,8 --try lambda_router=0,1,5 -o tune.jsonl
     mocoop tune --data photos/ --method coop --try lr=0.002,0.02 --classes base-halves --val-shots 16 -o tune.jsonl
     """
+    from mocoop.bench.data import SCENES
     from mocoop.bench.tuning import grid, search
 
+    options["groups"] = tuple(group_file(one, options["data"] or Path(SCENES)) for one in options["groups"])
     values = values_tried(tried)
     seeds = numbers_of("--seeds", options.pop("seeds"))
     candidates = grid(values, len(options["groups"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -122,27 +123,42 @@ def predict(
 ) -> None:
     """Classify images, and say which experts decided. A folder stands for all images in it.
 
+    A .npz or .safetensors file of image features, as mocoop train takes it, stands for its rows; it needs no labels.
+
     \b
     mocoop predict run/ photo.jpg more_photos/
+    mocoop predict run/ features.npz --json
     mocoop predict run/ photo.jpg --json | head -1
     mocoop predict run/ photo.jpg --classes-file other_classes.txt
     """
     use_threads(options["threads"])
-    paths = list(_image_files(images, may_be_missing=options["on_bad_image"] == "skip"))
     classnames = _read_class_names(classes_file) if classes_file else None
 
     from mocoop.backbone import STAND_IN_NOTE
-    from mocoop.predict import predict_images
+    from mocoop.data.arrays import SUFFIXES
+    from mocoop.predict import predict_features, predict_images
     from mocoop.printing import print_predictions
     from mocoop.run import Run
 
+    skip = options["on_bad_image"] == "skip"
+    parts = [
+        (arrays, list(some) if arrays else list(_image_files(tuple(some), may_be_missing=skip)))
+        for arrays, some in groupby(images, key=lambda path: path.suffix.lower() in SUFFIXES and not path.is_dir())
+    ]
     opened = Run.open(run)
     if opened.stand_in:
         cli.say(f"note: {STAND_IN_NOTE}")
-    backbone = backbone_of(opened, options)
-    found = predict_images(
-        opened, paths, backbone=backbone, classnames=classnames, top=top, on_bad_image=options["on_bad_image"]
-    )
+    # rows of features for the classes trained on need no tower
+    pictures = any(not arrays for arrays, _ in parts)
+    backbone = backbone_of(opened, options) if pictures or classnames or opened.method.conditional else None
+    shared: dict[str, Any] = {"backbone": backbone, "classnames": classnames, "top": top}
+    answers: list[Iterator[dict[str, Any]]] = []
+    for arrays, some in parts:  # files of features are checked before the first image is classified
+        if arrays:
+            answers += [predict_features(opened, path, **shared) for path in some]
+        else:
+            answers.append(predict_images(opened, some, on_bad_image=options["on_bad_image"], **shared))
+    found = chain.from_iterable(answers)
     if as_json:
         for prediction in found:
             click.echo(json.dumps(prediction, ensure_ascii=False))

@@ -16,7 +16,8 @@ How a .npz is read without trusting it is in `mocoop.npz`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,19 +44,16 @@ class _Raw:
     """What a file holds, before its meaning is checked."""
 
     features: NDArray[Any]
-    labels: NDArray[Any]
+    labels: NDArray[Any] | None  # None where they were not asked for
     strings: Mapping[str, list[str]]
     ignored: list[str]
 
 
 def read_arrays(path: Path) -> Listing:
     """List the rows of a file of features. Raises DataError."""
-    try:
-        raw = _read_npz(path) if path.suffix.lower() == ".npz" else _read_safetensors(path)
-    except OSError as error:
-        raise os_error(error, "read", path, DataError) from error
-    except MemoryError as error:
-        raise DataError(f"{path}: not enough memory for its arrays", "write fewer rows") from error
+    with _reading(path):
+        raw = _read(path, needed=("features", "labels", "classnames"))
+    assert raw.labels is not None
     features = _checked_features(raw.features, path)
     keys = raw.strings["classnames"]
     labels = _checked_labels(raw.labels, len(features), len(keys), path)
@@ -69,6 +67,36 @@ def read_arrays(path: Path) -> Listing:
         features=features,
         notes=[*notes, *_norm_notes(features)],
     )
+
+
+def read_features(path: Path) -> tuple[NDArray[np.float32], list[str]]:
+    """Features (N, D) of a file, and what to call each row: its `paths`, else its number. Raises DataError.
+
+    Labels and class names may be missing: they are not read.
+    """
+    with _reading(path):
+        raw = _read(path, needed=("features",), wanted=("features", "paths"))
+    features = _checked_features(raw.features, path)
+    names = raw.strings.get("paths") or [f"{path} row {row}" for row in range(len(features))]
+    if len(names) != len(features):
+        raise DataError(f"{path}: {len(names)} paths for {len(features)} rows", "one for each row")
+    return features, names
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise os_error(error, "read", path, DataError) from error
+    except MemoryError as error:
+        raise DataError(f"{path}: not enough memory for its arrays", "write fewer rows") from error
+
+
+def _read(path: Path, needed: Sequence[str], wanted: Sequence[str] = _KEYS) -> _Raw:
+    """What a file holds of `wanted`; those `needed` must be there."""
+    read = _read_npz if path.suffix.lower() == ".npz" else _read_safetensors
+    return read(path, needed, wanted)
 
 
 def _splits(labels: list[int], strings: Mapping[str, list[str]], path: Path) -> dict[str, list[Example]]:
@@ -126,22 +154,22 @@ def _checked_labels(labels: NDArray[Any], rows: int, classes: int, path: Path) -
     return [int(label) for label in labels]
 
 
-def _check_keys(found: list[str], path: Path) -> list[str]:
-    """The three that must be there; returns what is not known."""
+def _check_keys(found: list[str], path: Path, needed: Sequence[str]) -> list[str]:
+    """Those that must be there; returns what is not known."""
     unknown = [key for key in found if key not in _KEYS]
-    for key in ("features", "labels", "classnames"):
+    for key in needed:
         if key not in found:
             near = nearest(key, unknown)
-            raise DataError(f"{path}: no {key}{near}", "a file of features holds features, labels and classnames")
+            raise DataError(f"{path}: no {key}{near}", f"such a file holds {', '.join(needed)}")
     return unknown
 
 
-def _read_npz(path: Path) -> _Raw:
+def _read_npz(path: Path, needed: Sequence[str], wanted: Sequence[str]) -> _Raw:
     with open_npz(path) as archive:
-        ignored = _check_keys(list(archive.names), path)
-        arrays = {key: archive.array(key) for key in _KEYS if key in archive.names}
+        ignored = _check_keys(list(archive.names), path, needed)
+        arrays = {key: archive.array(key) for key in wanted if key in archive.names}
     strings = {key: _string_list(arrays[key], key, path) for key in _STRINGS if key in arrays}
-    return _Raw(arrays["features"], arrays["labels"], strings, ignored)
+    return _Raw(arrays["features"], arrays.get("labels"), strings, ignored)
 
 
 def _string_list(array: NDArray[Any], key: str, path: Path) -> list[str]:
@@ -151,17 +179,18 @@ def _string_list(array: NDArray[Any], key: str, path: Path) -> list[str]:
     return [str(text) for text in array]
 
 
-def _read_safetensors(path: Path) -> _Raw:
+def _read_safetensors(path: Path, needed: Sequence[str], wanted: Sequence[str]) -> _Raw:
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-            ignored = _check_keys([*file.keys(), *metadata], path)
-            features, labels = file.get_tensor("features"), file.get_tensor("labels")
+            ignored = _check_keys([*file.keys(), *metadata], path, needed)
+            features = file.get_tensor("features")
+            labels = file.get_tensor("labels") if "labels" in wanted and "labels" in file.keys() else None  # noqa: SIM118 (no mapping)
     except (SafetensorError, TypeError, AttributeError) as error:  # numpy has no bfloat16
         raise DataError(f"{path}: cannot be read: {error}", "write float32 with safetensors' save_file") from error
-    strings = {key: _json_strings(metadata[key], key, path) for key in _STRINGS if key in metadata}
+    strings = {key: _json_strings(metadata[key], key, path) for key in _STRINGS if key in wanted and key in metadata}
     return _Raw(features, labels, strings, ignored)
 
 

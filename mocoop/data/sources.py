@@ -41,15 +41,12 @@ def open_dataset(
     where = coop.folder_of(Path(path))
     if "\0" in str(where) or not os.path.exists(where):
         raise DataError(f"there is no data at {str(where)!a}", "check the path")
-    if where.is_file():
-        found, listing = where.stem, _read_file(where, follow_links)
-    else:
-        found, listing = _read_folder(where, follow_links)
+    listing = _read_file(where, follow_links) if where.is_file() else _read_folder(where, follow_links)
     listing = _with_splits(listing, split_seed)
     notes = check_examples(listing.keys, listing.splits)
     names, name_notes = final_names(listing.keys, listing.names, class_names, twins_allowed=listing.twins_allowed)
     return Dataset(
-        name=name or found,
+        name=name or data_name(where),
         classnames=names,
         train=tuple(listing.splits.get("train", ())),
         val=tuple(listing.splits.get("val", ())),
@@ -57,6 +54,15 @@ def open_dataset(
         features=listing.features,
         notes=(*listing.notes, *notes, *name_notes),
     )
+
+
+def data_name(path: str | os.PathLike[str]) -> str:
+    """What `open_dataset` calls the data set of a path, without reading its list."""
+    where = coop.folder_of(Path(path))
+    if not where.is_dir():
+        return where.stem
+    layout = coop.find_layout(where)
+    return layout.name if layout else where.resolve().name
 
 
 def _read_file(path: Path, follow_links: bool) -> Listing:
@@ -69,13 +75,13 @@ def _read_file(path: Path, follow_links: bool) -> Listing:
     raise DataError(f"{path} is no data set", f"give a folder, or a file of one of these kinds: {known}")
 
 
-def _read_folder(folder: Path, follow_links: bool) -> tuple[str, Listing]:
+def _read_folder(folder: Path, follow_links: bool) -> Listing:
     layout = coop.find_layout(folder)
     if layout is not None:
-        return layout.name, coop.read_layout(layout, folder, follow_links=follow_links)
+        return coop.read_layout(layout, folder, follow_links=follow_links)
     if inside := [name for name in subfolders(folder) if coop.find_layout(folder / name)]:
         raise DataError(f"{folder} holds several data sets", f"give one of them, for example {folder / inside[0]}")
-    return folder.resolve().name, read_folder(folder, follow_links=follow_links)
+    return read_folder(folder, follow_links=follow_links)
 
 
 def _with_splits(listing: Listing, split_seed: int) -> Listing:

@@ -96,6 +96,25 @@ class TestTrain:
         assert line == f"mocoop: {said}"
         assert second.startswith(f"  hint: {hint}")
 
+    def test_the_papers_groups_are_taken_by_the_name_of_the_data(self, world, tmp_path):
+        data = shutil.copy(world["data"], tmp_path / "caltech101.npz")
+        assert train(world, tmp_path / "run", "--groups", "paper", "--data", data).code == 0
+        assert info(tmp_path / "run")["groups"]["file"] == "caltech101.json"
+        refused = train(world, tmp_path / "other", "--groups", "paper", "--data", world["data"])
+        assert refused.code == 2
+        assert refused.err.startswith("mocoop: the paper has no groups for features\n")
+
+    def test_a_file_called_paper_is_a_file(self, world, tmp_path, monkeypatch):
+        monkeypatch.chdir(tmp_path)
+        shutil.copy(world["groups"], "paper")
+        assert train(world, tmp_path / "run", "--groups", "paper").code == 0
+        assert info(tmp_path / "run")["groups"]["ids"] == ["plain", "blurry", "texture"]
+
+    @pytest.mark.parametrize(("word", "value"), [("all", "all"), ("2", 2)])
+    def test_experts_may_be_some_or_all(self, world, tmp_path, word, value):
+        assert train(world, tmp_path / "run", "--top-k", word).code == 0
+        assert info(tmp_path / "run")["config"]["top_k"] == value
+
     @pytest.mark.parametrize("seed", ["-1", str(2**80), "one"])
     def test_a_seed_out_of_range_is_refused(self, world, tmp_path, seed):
         result = train(world, tmp_path / "run", "--seed", seed)

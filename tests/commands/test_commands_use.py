@@ -8,6 +8,7 @@ import shutil
 import xml.etree.ElementTree as ET
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from command_line import (
@@ -207,7 +208,7 @@ class TestPredict:
         for line in lines:
             assert list(line) == ["path", "class", "probability", "top_k", "experts"]
             assert len(line["top_k"]) == 2
-            assert [list(expert) for expert in line["experts"]] == [["id", "weight", "templates"]] * 2
+            assert [list(expert) for expert in line["experts"]] == [["id", "weight", "templates"]] * 3
             assert sum(expert["weight"] for expert in line["experts"]) == pytest.approx(1, abs=2e-6)
 
     def test_bad_pictures_fail_or_are_told_in_their_place(self, world, runs, tmp_path):
@@ -254,6 +255,54 @@ class TestPredict:
         result = predict(runs["all"], world["photos"] / "test" / "dog", "--classes-file", tmp_path / "names.txt")
         assert (result.code, result.out) == (4, "")
         assert said in result.err
+
+
+class TestPredictFeatures:
+    def test_a_file_of_features_stands_for_its_rows_beside_images(self, world, runs, tmp_path):
+        np.savez(tmp_path / "x.npz", features=np.load(world["data"])["features"][:3])
+        image = next((world["photos"] / "test" / "dog").iterdir())
+        out = predict(runs["all"], tmp_path / "x.npz", image, "--json").out
+        found = [json.loads(line) for line in out.splitlines()]
+        assert [one["path"] for one in found] == [*(f"{tmp_path / 'x.npz'} row {row}" for row in range(3)), str(image)]
+        assert {one["class"] for one in found} <= set(CLASSNAMES)
+
+    def test_the_backbone_may_be_gone(self, world, runs, tmp_path):
+        shutil.copytree(runs["all"], tmp_path / "run")
+        rewrite(tmp_path / "run" / "run.json", lambda r: {**r, "backbone": {**r["backbone"], "name": "local-dir:gone"}})
+        np.savez(tmp_path / "x.npz", features=np.load(world["data"])["features"][:3])
+        assert predict(tmp_path / "run", tmp_path / "x.npz").code == 0
+
+
+class TestCollapse:
+    SAID = "the router collapsed: expert blurry comes first for 97% of the training images"
+
+    def test_it_is_said_wherever_the_run_is_looked_at(self, world, runs, tmp_path):
+        shutil.copytree(runs["all"], tmp_path / "run")
+        rewrite(tmp_path / "run" / "run.json", lambda r: {**r, "collapse": self.SAID})
+        assert f"router\t{self.SAID}" in call("show", tmp_path / "run").out
+        assert f"note: {self.SAID}" in evaluate(world, tmp_path / "run").err
+
+    def test_a_sound_run_says_nothing_of_it(self, world, runs):
+        assert info(runs["all"])["collapse"] is None
+        assert "collapsed" not in call("show", runs["all"]).out + evaluate(world, runs["all"]).err
+
+
+def test_a_run_of_the_first_version_opens_and_predicts_the_same(world, tmp_path):
+    """Its settings, its record and its log lack what came since."""
+    assert train(world, tmp_path / "run", "--set", "router_form=linear", "--top-k", 2).code == 0
+    before = predict(tmp_path / "run", world["photos"] / "test" / "dog").out
+    new = ("router_form", "router_lr", "gate_softness")
+
+    def older(record):
+        config = {name: value for name, value in record["config"].items() if name not in new}
+        return {name: value for name, value in {**record, "config": config}.items() if name != "collapse"}
+
+    rewrite(tmp_path / "run" / "run.json", older)
+    log = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    lines = [json.dumps({k: v for k, v in line.items() if k != "reference_use"}) + "\n" for line in log]
+    (tmp_path / "run" / "log.jsonl").write_text("".join(lines))
+    assert predict(tmp_path / "run", world["photos"] / "test" / "dog").out == before
+    assert call("show", tmp_path / "run").code == 0
 
 
 class TestShow:
