@@ -42,17 +42,20 @@ def training_free(
     x: Tensor,
     labels: Tensor,
     *,
-    top_k: int,
     cache: FeatureCache | None = None,
 ) -> TrainingFree:
-    """Measure the three classifiers on image features x (B, D), normalised or not, with labels (B,).
+    """Measure the three classifiers, as the preset recommended has them.
+
+    On image features x (B, D), normalised or not, with labels (B,).
 
     The one template is the first group's init. `cache` keeps the templates' features.
     """
 
     def predicted(name: str) -> Prediction:
         method = method_named(name)
-        config = method.settle(preset("recommended", name, template=groups.groups[0].init, top_k=top_k))
+        own = preset("recommended", name, template=groups.groups[0].init)
+        top_k = own.top_k if own.top_k == "all" else min(own.top_k, len(groups.groups))
+        config = method.settle(own.replace(top_k=top_k))
         learned = Learned({}, (), method.groups(groups, config), tuple(classnames), config, backbone.logit_scale)
         features = method.class_features(learned, classnames, backbone, cache=cache)
         return method.predictor(learned, classnames, features, backbone).predict(x.cpu())

@@ -16,16 +16,17 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mocoop.config import Config
+from mocoop.errors import CheckpointError
 from mocoop.groups import GroupFile
 from mocoop.losses import gram_matrices, mix_similarities
 from mocoop.model import chosen_experts, empty_model
 from mocoop.prompts import Context
-from mocoop.router import top_k_gate
+from mocoop.router import router_of, top_k_gate
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
 
-IMAGE = "image."  # before the names of the image tower's tuned parameters
+IMAGE, ROUTER = "image.", "router."  # before the names of the image tower's tuned parameters, and the router's
 
 
 @dataclass(frozen=True)
@@ -62,8 +63,8 @@ class Classifier:
     classnames: tuple[str, ...]
     group_ids: tuple[str, ...]
     h: Tensor
-    router_weight: Tensor  # (E, D), the router's scale folded in
-    router_bias: Tensor  # (E,)
+    router_weight: Tensor  # (E, D), and
+    router_bias: Tensor  # (E,): the router as `Router.folded` gives it
     top_k: int
     renormalise_mix: bool
     tau: float
@@ -76,7 +77,7 @@ class Classifier:
     def predict(self, features: Tensor) -> Prediction:
         """Predict for image features (B, D), normalised or not."""
         x = F.normalize(features.float(), dim=-1)
-        router_logits = x @ self.router_weight.T + self.router_bias
+        router_logits = F.linear(x, self.router_weight, self.router_bias)
         gate = top_k_gate(router_logits, self.top_k)
         similarities = mix_similarities(x, self.h, gate, renormalise=self.renormalise_mix, gram=self._gram)
         return Prediction((similarities / self.tau).softmax(-1), gate, router_logits.softmax(-1))
@@ -86,7 +87,7 @@ class Classifier:
 class Learned:
     """Everything a training learned, on the CPU, with what is needed to use it.
 
-    `tensors`: `ctx` (M, W), `router.linear.*`, `text_offset` (D) and `image.*` where they were learned; other methods
+    `tensors`: `ctx` (M, W), `router.*`, `text_offset` (D) and `image.*` where they were learned; other methods
     have others. `groups`: an expert each; `classnames`: those trained on.
     """
 
@@ -122,13 +123,17 @@ class Learned:
 
     def classifier(self, classnames: Sequence[str], h: Tensor) -> Classifier:
         """The mixture for the classes whose text features are h (E, C, D)."""
-        router_scale = self.logit_scale if self.config.router_scale else 1.0
+        try:
+            weight, bias = router_of(self.tensors, ROUTER, self.config, self.logit_scale).folded()
+        except ValueError as error:
+            message = "the router of the run is not of the form that its settings name"
+            raise CheckpointError(message, "restore the run, or train again") from error
         return Classifier(
             classnames=tuple(classnames),
             group_ids=self.group_ids,
             h=h,
-            router_weight=self.tensors["router.linear.weight"] * router_scale,
-            router_bias=self.tensors["router.linear.bias"] * router_scale,
+            router_weight=weight.detach(),
+            router_bias=bias.detach(),
             top_k=self.top_k,
             renormalise_mix=self.config.renormalise_mix,
             tau=self.config.tau_class or 1 / self.logit_scale,

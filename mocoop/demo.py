@@ -87,7 +87,7 @@ def run_demo(plan: DemoPlan) -> dict[str, Any]:
         backbone = load_backbone(plan.backbone)
         mixtures = [_train(plan, MIXTURE, seed, dataset, backbone, listener) for seed in plan.seeds]
         prompts = [_train(plan, ONE_PROMPT, seed, dataset, backbone, listener) for seed in plan.seeds]
-        free, reference = _training_free(plan, groups, dataset, backbone)
+        free, reference = _training_free(groups, dataset, backbone)
         chosen = _one_tile_a_style(dataset)
         predictions = predict_images(mixtures[0].run, chosen, backbone=backbone, classnames=dataset.classnames, top=3)
         results = DemoResults(
@@ -168,7 +168,7 @@ def _train(plan: DemoPlan, method: str, seed: int, dataset: Dataset, backbone: B
 
 
 def _training_free(
-    plan: DemoPlan, groups: GroupFile, dataset: Dataset, backbone: Backbone
+    groups: GroupFile, dataset: Dataset, backbone: Backbone
 ) -> tuple[list[BaseNewResult], list[tuple[str, str]]]:
     """The classifiers that learn nothing, and (style, first group) of every test tile under the reference gate."""
     accuracy: dict[str, list[float]] = {}
@@ -176,8 +176,8 @@ def _training_free(
     for part in _PARTS:
         chosen = choose_classes(dataset, part)
         inputs = load_inputs(backbone, chosen, chosen.test, cache=FeatureCache())
-        x, top_k = inputs.normalised(backbone.device)[0], plan.config(MIXTURE).top_k
-        found = training_free(backbone, groups, chosen.classnames, x, inputs.labels, top_k=top_k, cache=text_cache())
+        x = inputs.normalised(backbone.device)[0]
+        found = training_free(backbone, groups, chosen.classnames, x, inputs.labels, cache=text_cache())
         for name, percent in found.accuracy.items():
             accuracy.setdefault(name, []).append(percent)
         first = [groups.groups[e].id for e in found.first_group]

@@ -224,6 +224,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             history=run.history(),
             seconds=run.info["training"]["seconds"],
             notes=(),  # the record has them already
+            collapse=run.info.get("collapse"),
         )
         loaded._use(np.array(labels), run.classnames)
         return loaded

@@ -137,7 +137,6 @@ def _training_free(
         part.classnames,
         inputs.normalised(backbone.device)[0],
         inputs.labels,
-        top_k=min(run.config.top_k, len(groups.groups)),
         cache=None if cache is None else text_cache(),
     )
     if len(groups.groups) > 1:

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from mocoop.classifier import Learned
+from mocoop.collapse import collapse, first_collapse
 from mocoop.config import Config
 from mocoop.data.cache import FeatureCache
 from mocoop.methods import Samples, Task, method_named
-from mocoop.trainer import Batch, Checkpoints, Listener, Step, StepLog, Trainer
+from mocoop.trainer import NO_RATES, Batch, Checkpoints, Listener, Step, StepLog, Trainer
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
     from mocoop.groups import GroupFile
 
 _STUCK_ROUTER_LOSS = 0.5  # above this at the end, the router did not come near the reference gate
-_COLLAPSED_ENTROPY = 0.02  # nats; below this nearly all weight lies on one expert for every image
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Fitted:
     history: list[StepLog]
     seconds: float
     notes: tuple[str, ...]
+    collapse: str | None = None  # what went wrong with the router, if anything did
 
 
 def fit(
@@ -53,6 +54,7 @@ def fit(
     seed: int,
     epochs: int,
     samples: Callable[[], Samples],
+    plain: Callable[[], Tensor] | None = None,
     checkpoints: Checkpoints | None = None,
     listener: Listener | None = None,
     text_cache: FeatureCache | None = None,
@@ -66,7 +68,8 @@ def fit(
         classnames: the C classes trained on.
         config: as the method goes by it (`Method.settle`).
         epochs: passes over the images; `config.epochs_for` says how many the settings ask for.
-        samples: the same images as plain features, for methods that take no steps.
+        samples: the same images as plain features, and those of val, for methods that take no steps.
+        plain: the features of the training images alone, which need no val; None: those of `samples`.
         text_cache: where the frozen features of the templates are kept, or None.
 
     Raises:
@@ -89,13 +92,21 @@ def fit(
         config=config,
         seed=seed,
         samples=samples,
+        plain=plain or (lambda: samples().train),
         stage=listener.stage,
         notice=notice,
         text_cache=text_cache,
     )
     history: list[StepLog] = []
+    ids = [group.id for group in groups.groups]
+    fallen: list[str] = []  # the first time that the router collapsed, as soon as it is known
 
-    def loop(parameters: Mapping[str, nn.Parameter], step: Step, slow: frozenset[str] = frozenset()) -> None:
+    def watch(so_far: Sequence[StepLog]) -> None:
+        if not fallen and (told := first_collapse(so_far, ids, config)):
+            fallen.append(told)
+            notice(told)
+
+    def loop(parameters: Mapping[str, nn.Parameter], step: Step, rates: Mapping[str, float] = NO_RATES) -> None:
         trainer = Trainer(
             parameters,
             step,
@@ -104,11 +115,13 @@ def fit(
             config.replace(precision=backbone.precision),
             epochs=epochs,
             seed=seed,
-            slow=slow,
+            rates=rates,
+            epoch_ended=watch,
         )
         listener.stage("training")
         trainer.run(listener, checkpoints)
         history.extend(trainer.history)
+        watch(history)  # what happened before an interruption counts too
         for note in _warnings(history, trainer.steps_per_epoch, len(groups.groups), config):
             notice(note)
 
@@ -120,23 +133,20 @@ def fit(
         history=history,
         seconds=time.monotonic() - began,
         notes=tuple(said),
+        collapse=collapse([log for log in history if log.epoch == history[-1].epoch], ids, config),
     )
 
 
 def _warnings(history: Sequence[StepLog], steps_per_epoch: int, experts: int, config: Config) -> tuple[str, ...]:
-    """What a person should know of how the router ended."""
+    """What a person should know of how the router ended, beside a collapse (`mocoop.collapse`)."""
     last = history[-steps_per_epoch:]
     if not last or experts < 2 or config.routing != "learned":
         return ()
     router = sum(log.router_loss for log in last) / len(last)
-    entropy = sum(log.gate_entropy for log in last) / len(last)
     notes = []
     if config.lambda_router > 0 and config.router_loss != "mse" and router > _STUCK_ROUTER_LOSS:
-        advice = "set router_init = groups" if config.router_init == "random" else "lower --lr, or give more --epochs"
+        rate = "router_lr" if config.router_lr else "--lr"
+        random = config.router_form == "linear" and config.router_init == "random"
+        advice = "set router_init = groups" if random else f"lower {rate}, or give more --epochs"
         notes.append(f"the router stayed far from the reference gate (L_router {router:.2f}): {advice}")
-    if entropy < _COLLAPSED_ENTROPY:
-        notes.append(
-            f"the router puts nearly all weight on one expert for each image (entropy {entropy:.3f}): "
-            "compare with --top-k 1 and look at the groups' similarity"
-        )
     return tuple(notes)

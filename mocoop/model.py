@@ -6,7 +6,7 @@ E experts, C classes, D joint width, W text width, M learned tokens of all exper
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mocoop.errors import ConfigError
 from mocoop.losses import mix_similarities
 from mocoop.prompts import Context
-from mocoop.router import Router, group_prototypes, top_k_gate
+from mocoop.router import CorrectedGate, Router, group_prototypes, new_router, top_k_gate
 from mocoop.text import TextEncoder
 
 if TYPE_CHECKING:
@@ -45,9 +45,8 @@ class MixtureOfPrompts(nn.Module):
         dim: int,
         top_k: int,
         renormalise_mix: bool,
-        router_scale: float,
+        router: Router,
         text_offset: bool,
-        learn_router: bool = True,
         ctx_copies: int = 1,
     ) -> None:
         """`ctx_copies`: how often ctx stands in the table, once, or once a class."""
@@ -61,7 +60,7 @@ class MixtureOfPrompts(nn.Module):
         self.top_k = top_k
         self.renormalise_mix = renormalise_mix
         self.ctx = nn.Parameter(torch.zeros(ctx_copies * sum(len(context) for context in contexts), width))
-        self.router = Router(dim, len(contexts), scale=router_scale).requires_grad_(learn_router)
+        self.router = router
         self.text_offset = nn.Parameter(torch.zeros(dim)) if text_offset else None
 
     @property
@@ -85,25 +84,36 @@ class MixtureOfPrompts(nn.Module):
 
 
 def new_model(
-    backbone: Backbone, contexts: Sequence[Context], config: Config, hard: Sequence[Tensor], seed: int
+    backbone: Backbone,
+    contexts: Sequence[Context],
+    config: Config,
+    hard: Sequence[Tensor],
+    seed: int,
+    images: Callable[[], Tensor] | None = None,
 ) -> MixtureOfPrompts:
-    """A model at its start: contexts from their templates' embeddings, the router as `config.router_init` says.
+    """A model at its start: contexts from their templates' embeddings, the router as the settings say.
 
-    `hard` holds the groups' hard features (T_g, C, D) over the classes trained on.
+    Args:
+        hard: the groups' hard features (T_g, C, D) over the classes trained on.
+        seed: of a router that starts at random.
+        images: gives the training images' normalised features (N, D); a `CorrectedGate` needs them.
     """
     model = empty_model(backbone, contexts, config)
     with torch.no_grad():
         model.ctx.copy_(backbone.text.embed(model.context_ids))
-    if config.routing == "random" or (config.routing == "learned" and config.router_init == "random"):
+    if isinstance(model.router, CorrectedGate):
+        assert images is not None
+        model.router.init_gate(group_prototypes(hard), images().to(backbone.device))
+    elif config.routing == "random" or (config.routing == "learned" and config.router_init == "random"):
         model.router.init_random(seed)
-    elif config.routing == "learned":
+    elif config.routing in ("learned", "reference"):
         model.router.init_groups(group_prototypes(hard))
     return model
 
 
 def chosen_experts(config: Config, experts: int) -> int:
     """K: how many of E experts an image uses."""
-    return experts if config.routing == "uniform" else config.top_k
+    return experts if config.routing == "uniform" or config.top_k == "all" else config.top_k
 
 
 def empty_model(
@@ -119,8 +129,7 @@ def empty_model(
         dim=backbone.embed_dim,
         top_k=chosen_experts(config, len(contexts)),
         renormalise_mix=config.renormalise_mix,
-        router_scale=backbone.logit_scale if config.router_scale else 1.0,
+        router=new_router(config, backbone.embed_dim, len(contexts), backbone.logit_scale),
         text_offset=config.text_offset,
-        learn_router=config.routing == "learned",
         ctx_copies=classes if config.class_ctx and classes else 1,
     ).to(backbone.device)

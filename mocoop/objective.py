@@ -28,6 +28,7 @@ class Terms:
     router_term: Tensor
     text_term: Tensor
     mixed: Mixed
+    reference: Tensor | None = None  # the reference gate (B, E), where a router learns
 
     @classmethod
     def of(cls, class_term: Tensor, *, mixed: Mixed, text: tuple[float, Tensor] | None = None) -> Terms:
@@ -48,7 +49,7 @@ class Objective:
         self._classes = classes
         self._tau_class = config.tau_class or 1 / logit_scale
         self._tau_text = config.tau_text or 1 / logit_scale
-        self._tau_gate = config.tau_gate or 1 / logit_scale
+        self._tau_gate = config.gate_temperature(logit_scale)
         trained = [features[:, :classes] for features in hard]
         by_class = config.gate_prototypes == "true-class"
         self._prototypes = class_prototypes(trained) if by_class else group_prototypes(trained)
@@ -60,17 +61,17 @@ class Objective:
         mixed = model(x, h[:, : self._classes])
         class_term = class_loss(mixed.similarities, labels, self._tau_class)
         router_term = text_term = class_term.new_zeros(())
-        if config.lambda_router > 0:
-            reference = self.reference(x, labels)
+        reference = self.reference(model.router.centred(x), labels) if config.routing == "learned" else None
+        if reference is not None and config.lambda_router > 0:
             router_term = router_loss(mixed.router_logits, reference, config.router_loss)
         if config.lambda_text > 0:
             targets = torch.arange(h.shape[1], device=h.device)
             text_term = text_loss(self._hard, h, targets, self._tau_text, config.text_target)
         total = class_term + config.lambda_router * router_term + config.lambda_text * text_term
-        return Terms(total, class_term, router_term, text_term, mixed)
+        return Terms(total, class_term, router_term, text_term, mixed, reference)
 
     def reference(self, x: Tensor, labels: Tensor) -> Tensor:
-        """The gate the router is held to, (B, E): Eq. 6, or what the released code takes."""
+        """The gate the router is held to, (B, E), for features centred as its own: Eq. 6, or the released code's."""
         prototypes = self._prototypes
         if prototypes.ndim == 3:  # (E, C, D): the prototype of each image's true class
             prototypes = prototypes[:, labels].transpose(0, 1)  # (B, E, D)

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 STAND_IN = "miniclip is a stand-in trained on drawings: these numbers say nothing about CLIP"
 SEEN = "seen in training"
+_MOST_EXPERTS = 3  # named beside a prediction
 NAMES_NOTE = "the text loss read the names of {} classes that were not trained on (extra_class_names)"
 SEEN_NOTE = "the new classes were seen in training: their accuracy and H are no measure of new classes"
 
@@ -44,6 +45,7 @@ def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | N
             if training["steps"]
             else []
         ),
+        *([("router", summary["collapse"])] if summary.get("collapse") else []),
     ]
     show_table(("what", "value"), rows)
     parts = " --classes base --classes new" if summary["classes"] == "base" else ""
@@ -113,6 +115,7 @@ def evaluation_record(
         "notes": [
             *([SEEN_NOTE] if seen else []),
             *([NAMES_NOTE.format(len(extra))] if (extra := _read_names(run)) else []),
+            *([run.info["collapse"]] if run.info.get("collapse") else []),
             *([STAND_IN] if run.stand_in else []),
         ],
     }
@@ -201,7 +204,8 @@ def _remarks(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     data, unknown = summary["data"], summary["unknown_words"]
     words = [("unknown words", ", ".join(unknown))] if unknown else []
     skipped = [("skipped image", f"{one['path']}: {one['why']}") for one in data.get("skipped", ())]
-    return [*words, *skipped, *(("note", note) for note in (*data.get("notes", ()), *summary["notes"]))]
+    fallen = [("router", summary["collapse"])] if summary.get("collapse") else []
+    return [*fallen, *words, *skipped, *(("note", note) for note in (*data.get("notes", ()), *summary["notes"]))]
 
 
 def _training(training: Mapping[str, Any]) -> str:
@@ -237,8 +241,14 @@ def _class_row(classes: str, one: Mapping[str, Any], group_ids: Sequence[str]) -
 def _prediction_row(prediction: Mapping[str, Any]) -> tuple[str, str, str, str]:
     if "error" in prediction:
         return prediction["path"], "", "", f"not read: {prediction['error']}"
-    experts = ", ".join(f"{expert['id']} {percent(expert['weight'], 0)}" for expert in prediction["experts"])
-    return prediction["path"], prediction["class"], f"{prediction['probability']:.4f}", experts
+    return prediction["path"], prediction["class"], f"{prediction['probability']:.4f}", _experts(prediction["experts"])
+
+
+def _experts(experts: Sequence[Mapping[str, Any]]) -> str:
+    """The heaviest experts with their weights, and what the others have together."""
+    told = [f"{expert['id']} {percent(expert['weight'], 0)}" for expert in experts[:_MOST_EXPERTS]]
+    rest = experts[_MOST_EXPERTS:]
+    return ", ".join([*told, *([f"{len(rest)} more {percent(sum(e['weight'] for e in rest), 0)}"] if rest else [])])
 
 
 def _expert_rows(expert: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:

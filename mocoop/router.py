@@ -1,20 +1,29 @@
 """The router and its gates: which experts an image uses, and how much of each (Eq. 1, 5 and 6).
 
 B batch, E experts, K chosen, C classes, D joint width. Image features `x` are normalised. Knows tensors, not files.
+
+Two forms of router. The paper's is one linear layer. CLIP's own space is hard on it: all image features share a large
+common mean, so that one step moves the logits of all images alike, and at a logit scale of 100 by whole logits. The
+other form, a *correction*, starts from the reference gate and adds what is learned, both on features less the training
+images' mean; its steps do not depend on the logit scale (docs/method.md has what was measured).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+if TYPE_CHECKING:
+    from mocoop.config import Config
+
 
 class Router(nn.Module):
-    """One linear layer with bias on the image feature: `logits = scale * (x W^T + b)`, shape (B, E)."""
+    """Eq. 1: one linear layer with bias on the image feature, `logits = scale (W x + b)`, shape (B, E)."""
 
     def __init__(self, dim: int, experts: int, *, scale: float = 1.0) -> None:
         super().__init__()
@@ -39,10 +48,76 @@ class Router(nn.Module):
             self.linear.weight.copy_(F.normalize(prototypes, dim=-1))
             self.linear.bias.zero_()
 
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight (E, D) and bias (E,) with `logits = weight x + bias`: what training and prediction both use."""
+        return self.scale * self.linear.weight, self.scale * self.linear.bias
+
+    def centred(self, x: Tensor) -> Tensor:
+        """Image features (B, D) as the reference gate beside this router sees them."""
+        return x
+
     def forward(self, x: Tensor) -> Tensor:
         """Router logits (B, E) of image features x (B, D)."""
-        logits: Tensor = self.scale * self.linear(x)
-        return logits
+        return F.linear(x, *self.folded())
+
+
+class CorrectedGate(Router):
+    """The reference gate plus a learned correction: `logits = scale P (x - m) + V (x - m) / s + b`.
+
+    P (E, D) are the unit group prototypes, m (D) the training images' mean feature and s the mean length of their
+    x - m: buffers, which are kept with the run and do not learn. V and b learn, from 0.
+    """
+
+    prototypes: Tensor
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, dim: int, experts: int, *, scale: float) -> None:
+        super().__init__(dim, experts, scale=scale)
+        self.register_buffer("prototypes", torch.zeros(experts, dim))
+        self.register_buffer("centre", torch.zeros(dim))
+        self.register_buffer("spread", torch.ones(()))
+
+    def init_gate(self, prototypes: Tensor, x: Tensor) -> None:
+        """Start as the reference gate of prototypes (E, D), centred by the training images' features x (N, D)."""
+        centre = x.mean(dim=0)
+        self.prototypes.copy_(F.normalize(prototypes, dim=-1))
+        self.centre.copy_(centre)
+        self.spread.copy_((x - centre).norm(dim=-1).mean().clamp_min(torch.finfo(x.dtype).tiny))
+
+    def folded(self) -> tuple[Tensor, Tensor]:
+        """Weight (E, D) and bias (E,) with `logits = weight x + bias`."""
+        weight = self.scale * self.prototypes + self.linear.weight / self.spread
+        return weight, self.linear.bias - weight @ self.centre
+
+    def centred(self, x: Tensor) -> Tensor:
+        """x - m."""
+        return x - self.centre
+
+
+def new_router(config: Config, dim: int, experts: int, logit_scale: float) -> Router:
+    """A router of the form that the settings ask for, to be started or filled from a run."""
+    if config.router_form == "correction" and config.routing in ("learned", "reference"):
+        router: Router = CorrectedGate(dim, experts, scale=1 / config.gate_temperature(logit_scale))
+    else:
+        own = logit_scale if config.router_scale else 1.0
+        gate = 1 / config.gate_temperature(logit_scale)  # a router that is the reference gate has its temperature
+        router = Router(dim, experts, scale=gate if config.routing == "reference" else own)
+    return router.requires_grad_(config.routing == "learned")
+
+
+def router_of(tensors: Mapping[str, Tensor], prefix: str, config: Config, logit_scale: float) -> Router:
+    """The router of a run, from those of its tensors whose names begin so.
+
+    Raises ValueError where they are not those of the form that the settings name.
+    """
+    mine = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+    experts, dim = mine["linear.weight"].shape
+    router = new_router(config, dim, experts, logit_scale)
+    if {name: t.shape for name, t in mine.items()} != {name: t.shape for name, t in router.state_dict().items()}:
+        raise ValueError("the tensors are not those of such a router")
+    router.load_state_dict(mine)
+    return router
 
 
 def top_k_gate(logits: Tensor, top_k: int) -> Tensor:
@@ -64,7 +139,11 @@ def class_prototypes(hard: Sequence[Tensor]) -> Tensor:
 
 
 def reference_gate(x: Tensor, prototypes: Tensor, tau: float) -> Tensor:
-    """W_hard of Eq. 6: softmax over groups of cos(h_g, x) / tau, shape (B, E)."""
+    """W_hard of Eq. 6: softmax over groups of cos(h_g, x) / tau, shape (B, E).
+
+    With x less the training images' mean m it is the softmax of (cos(h_g, x) - cos(h_g, m) |m|) / tau: each group's
+    cosine less its mean over the training images.
+    """
     return (group_cosines(x, prototypes) / tau).softmax(-1)
 
 
@@ -76,6 +155,9 @@ def two_hot_gate(x: Tensor, prototypes: Tensor, tau: float) -> Tensor:
 
 
 def group_cosines(x: Tensor, prototypes: Tensor) -> Tensor:
-    """cos(h_g, x), (B, E). `prototypes` is (E, D), or (B, E, D) where every image has its own."""
+    """x . h_g / |h_g|, (B, E): the cosine where x is normalised.
+
+    `prototypes` are (E, D), or (B, E, D) where every image has its own.
+    """
     unit = F.normalize(prototypes, dim=-1)
     return x @ unit.T if unit.ndim == 2 else torch.einsum("bd,bed->be", x, unit)

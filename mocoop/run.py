@@ -195,6 +195,7 @@ def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, A
             "seconds": round(fitted.seconds, 2),
         },
         "notes": [*info.get("notes", ()), *fitted.notes],
+        "collapse": fitted.collapse,
         "files": {name: sha256_file(path / name) for name in (GROUPS, MODEL, FEATURES) if (path / name).is_file()},
     }
     write_json(path / RUN, complete)
@@ -287,7 +288,8 @@ def read_log(path: Path, upto: int | None = None) -> list[StepLog]:
         return []
     try:
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        logs = [StepLog(**{**line, "expert_use": tuple(line["expert_use"])}) for line in lines]
+        shares = ("expert_use", "reference_use")
+        logs = [StepLog(**{**line, **{name: tuple(line[name]) for name in shares if name in line}}) for line in lines]
     except (ValueError, TypeError, KeyError) as error:
         raise CheckpointError(f"{path} is damaged: {error}", "start again with --force") from error
     return [log for log in logs if upto is None or log.step <= upto]

@@ -13,8 +13,9 @@ from mocoop.errors import ConfigError, UsageError
 def settings_by_name(settings: Sequence[str], named: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Settings from --set and from options of their own (`named`, None where not given). Raises UsageError."""
     changes = {name: value for name, value in (named or {}).items() if value is not None}
-    if "views" in changes:
-        changes["views"] = setting_value(changes["views"])
+    for name in ("views", "top_k"):  # numbers or words
+        if name in changes:
+            changes[name] = setting_value(changes[name])
     for setting in settings:
         name, equals, text = setting.partition("=")
         if not equals:

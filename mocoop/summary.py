@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 _KEPT = (
     "status", "method", "preset", "shots", "seed", "split_seed", "classes", "classnames", "all_classnames", "backbone",
-    "data", "unknown_words", "device", "precision", "threads", "versions", "training", "notes", "config",
+    "data", "unknown_words", "device", "precision", "threads", "versions", "training", "notes",
+    "collapse",
 )  # fmt: skip
 
 
@@ -43,6 +44,7 @@ def summarise(run: Run) -> dict[str, Any]:
     if last:
         last["terms"] = {word: last[name] for name, word in method.terms.items()}
     record = {key: run.info[key] for key in _KEPT if key in run.info}
+    record["config"] = run.config.to_dict()  # of an older run too: settings that came since have their default
     domain = {"domain": run.groups.domain, "sha256": run.groups.sha256}
     read = method.read(run.config)
     return {"run": str(run.path), **record, "groups": domain, "experts": experts, "last_epoch": last, "read": read}

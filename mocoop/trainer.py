@@ -10,10 +10,11 @@ import math
 import re
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import torch
@@ -26,11 +27,16 @@ from mocoop.objective import Terms
 
 Batch = Callable[[int, Tensor], Tensor]  # (epoch, image numbers (B,)) -> normalised image features (B, D)
 Step = Callable[[Tensor, Tensor], Terms]  # image features (B, D), labels (B,) -> loss terms
+NO_RATES: Mapping[str, float] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
 class StepLog:
-    """What is known after one step; `expert_use` is the share of the epoch's images so far by first expert."""
+    """What is known after one step.
+
+    `expert_use` and `reference_use` are shares of the epoch's images so far, by first expert and by the first group of
+    the reference gate; the latter is empty where no router learns.
+    """
 
     epoch: int
     step: int
@@ -43,6 +49,7 @@ class StepLog:
     gate_entropy: float
     lr: float
     expert_use: tuple[float, ...]
+    reference_use: tuple[float, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Plain JSON values."""
@@ -82,10 +89,12 @@ class Trainer:
     """SGD with momentum over `parameters`, cosine over epochs after a constant warm-up (as CoOp).
 
     Args:
-        parameters: what is learned, by name; `slow` names those that learn at `config.layer_norm_lr` x lr.
+        parameters: what is learned, by name.
         step_terms: computes the loss terms of a batch.
         batch: gives the image features of an epoch's images.
         labels: (N,), on the device.
+        rates: parameters that learn at a rate of their own, as a factor of the schedule's.
+        epoch_ended: gets the log up to the end of each epoch.
     """
 
     def __init__(
@@ -98,19 +107,22 @@ class Trainer:
         *,
         epochs: int,
         seed: int,
-        slow: frozenset[str] = frozenset(),
+        rates: Mapping[str, float] = NO_RATES,
+        epoch_ended: Callable[[Sequence[StepLog]], None] = lambda _history: None,
     ) -> None:
+        self._epoch_ended = epoch_ended
         self._parameters = dict(parameters)
         self._step_terms, self._batch, self._labels, self._config = step_terms, batch, labels, config
         self.epochs, self._seed = epochs, seed
         # CoOp drops the last, smaller batch, unless the whole set is smaller than one batch.
         self.steps_per_epoch = max(1, len(labels) // config.batch_size)
+        factors = sorted({rates.get(name, 1.0) for name in parameters})
         groups = [
-            {"params": [p for name, p in parameters.items() if name not in slow], "factor": 1.0},
-            {"params": [parameters[name] for name in sorted(slow)], "factor": config.layer_norm_lr},
+            {"params": [p for name, p in parameters.items() if rates.get(name, 1.0) == factor], "factor": factor}
+            for factor in factors
         ]
         self._optimiser = torch.optim.SGD(
-            [group for group in groups if group["params"]],
+            groups,
             lr=config.lr,
             momentum=config.momentum,
             weight_decay=config.weight_decay,
@@ -140,15 +152,15 @@ class Trainer:
         self, epoch: int, done: int, listener: Listener, checkpoints: Checkpoints | None, stop: threading.Event
     ) -> int:
         lr = self._set_lr(epoch)
-        use = self._use_so_far(epoch, done)
+        use, reference_use = self._use_so_far(epoch, done)
         for index in epoch_batches(self._seed, epoch, len(self._labels), self._config.batch_size)[
             done - epoch * self.steps_per_epoch :
         ]:
             terms = self._take_step(epoch, index, done + 1)
             done += 1
-            first = torch.bincount(terms.mixed.gate.argmax(-1).cpu(), minlength=terms.mixed.gate.shape[-1])
-            use = first if use is None else use + first
-            log = self._log(epoch, done, terms, self._labels[index], use, lr)
+            use = _counted(use, terms.mixed.gate)
+            reference_use = _counted(reference_use, terms.reference)
+            log = self._log(epoch, done, terms, self._labels[index], use, reference_use, lr)
             self.history.append(log)
             listener.step(log)
             crash_point("after-step", done)
@@ -156,12 +168,18 @@ class Trainer:
                 checkpoints.save(done, self._state(), self.history)
             if stop.is_set():
                 raise KeyboardInterrupt
+        self._epoch_ended(self.history)
         return done
 
-    def _use_so_far(self, epoch: int, done: int) -> Tensor | None:
-        """Images by first expert (E,) in the steps that an interrupted epoch took before."""
+    def _use_so_far(self, epoch: int, done: int) -> tuple[Tensor | None, Tensor | None]:
+        """Images by first expert and by the reference gate (E,), in the steps an interrupted epoch took before."""
         images = (done - epoch * self.steps_per_epoch) * self._config.batch_size
-        return (torch.tensor(self.history[-1].expert_use) * images).round().long() if images else None
+        if not images:
+            return None, None
+        last = self.history[-1]
+        shares = (last.expert_use, last.reference_use)
+        used, reference = ((torch.tensor(share) * images).round().long() if share else None for share in shares)
+        return used, reference
 
     def _take_step(self, epoch: int, index: Tensor, step: int) -> Terms:
         with _enough_memory(step):
@@ -191,7 +209,16 @@ class Trainer:
             group["lr"] = lr * group["factor"]
         return lr
 
-    def _log(self, epoch: int, step: int, terms: Terms, labels: Tensor, use: Tensor, lr: float) -> StepLog:
+    def _log(
+        self,
+        epoch: int,
+        step: int,
+        terms: Terms,
+        labels: Tensor,
+        use: Tensor | None,
+        reference_use: Tensor | None,
+        lr: float,
+    ) -> StepLog:
         mixed = terms.mixed
         router = mixed.router_logits.detach().float().softmax(-1)
         entropy = -(router * router.clamp_min(1e-12).log()).sum(-1).mean()
@@ -210,7 +237,8 @@ class Trainer:
             accuracy=accuracy,
             gate_entropy=gate_entropy,
             lr=lr,
-            expert_use=tuple((use / use.sum()).tolist()),
+            expert_use=_shares(use),
+            reference_use=_shares(reference_use),
         )
 
     def _state(self) -> dict[str, Tensor]:
@@ -234,6 +262,18 @@ class Trainer:
                 momentum = checkpoint.tensors[f"momentum.{name}"].to(parameter.device)
                 self._optimiser.state[parameter]["momentum_buffer"] = momentum.clone()
         return checkpoint.step
+
+
+def _counted(before: Tensor | None, gate: Tensor | None) -> Tensor | None:
+    """Images by first expert (E,), with those of a gate (B, E) added; None where there is no gate."""
+    if gate is None:
+        return None
+    first = torch.bincount(gate.argmax(-1).cpu(), minlength=gate.shape[-1])
+    return first if before is None else before + first
+
+
+def _shares(counts: Tensor | None) -> tuple[float, ...]:
+    return () if counts is None else tuple((counts / counts.sum()).tolist())
 
 
 def learning_rate(config: Config, epoch: int, epochs: int) -> float:

@@ -9,18 +9,19 @@ from __future__ import annotations
 import os
 import shutil
 from collections import Counter
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
+from torch import Tensor
 
 from mocoop.backbone import STAND_IN_NOTE, Backbone, load_backbone
 from mocoop.checkpoint import crash_point
 from mocoop.config import Config
-from mocoop.data.dataset import Dataset, named
+from mocoop.data.dataset import Dataset, Example, named
 from mocoop.data.features import BadImages, FeatureCache, unreadable_images
 from mocoop.data.leaks import leaks
 from mocoop.data.sources import open_dataset
@@ -30,8 +31,9 @@ from mocoop.files import sweep_stale, write_json
 from mocoop.fitting import fit
 from mocoop.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.hard_features import text_cache
-from mocoop.inputs import cached_batches, files_sha256, load_inputs, online_batches, view_plan
+from mocoop.inputs import Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
 from mocoop.methods import Method, Samples, method_named
+from mocoop.model import chosen_experts
 from mocoop.pretrained import stated_context_length
 from mocoop.run import FEATURES, GROUPS, LOG, MODEL, RUN, Run, new_record, read_info, read_log, save_run, write_log
 from mocoop.trainer import Batch, FolderCheckpoints, Listener
@@ -105,7 +107,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             backbone.block_layer_norms()  # a tower without any is refused before the images are read
         unknown = _vocabulary(plan, backbone, groups, dataset, listener)
         epochs = plan.config.epochs_for(plan.shots, imagenet=everything.name == "imagenet")
-        dataset, batch, data = _batches(plan, backbone, everything, epochs, listener)
+        dataset, batch, plain, data = _batches(plan, backbone, everything, epochs, listener)
         notes = [*dataset.notes, *leaks(dataset)]
         for note in notes:
             listener.notice(note)
@@ -136,7 +138,8 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             plan.config,
             seed=plan.seed,
             epochs=epochs,
-            samples=lambda: _samples(plan, backbone, everything, dataset, listener),
+            samples=lambda: _samples(plan, backbone, everything, dataset, plain, listener),
+            plain=plain,
             checkpoints=_checkpoints(plan.out),
             listener=listener,
             text_cache=text_cache() if plan.use_cache else None,
@@ -155,17 +158,30 @@ def _given_groups(plan: TrainingPlan, method: Method) -> GroupFile | None:
 
 
 def _samples(
-    plan: TrainingPlan, backbone: Backbone, everything: Dataset, dataset: Dataset, listener: Listener
+    plan: TrainingPlan,
+    backbone: Backbone,
+    everything: Dataset,
+    dataset: Dataset,
+    plain: Callable[[], Tensor],
+    listener: Listener,
 ) -> Samples:
-    """Plain features of train and of the images to choose on."""
+    """Plain features of train and of the images to choose on, of which there may be none."""
     available = choose_classes(everything, plan.classes).train
     val = chosen_on(dataset, available, min(plan.shots, VAL_SHOTS), plan.seed)
+    train = plain()
+    labels = torch.tensor([example.label for example in dataset.train])
+    if not val:
+        return Samples(train, labels, train[:0], labels[:0])
+    held = _plain_inputs(plan, backbone, dataset, val, listener)
+    return Samples(train, labels, held.view(0), held.labels)
+
+
+def _plain_inputs(
+    plan: TrainingPlan, backbone: Backbone, dataset: Dataset, examples: Sequence[Example], listener: Listener
+) -> Inputs:
+    """The plain view of some images."""
     cache = FeatureCache() if plan.use_cache else None
-    train, held = (
-        load_inputs(backbone, dataset, part, cache=cache, on_bad_image=plan.on_bad_image, listener=listener)
-        for part in (dataset.train, val)
-    )
-    return Samples(train.view(0), train.labels, held.view(0), held.labels)
+    return load_inputs(backbone, dataset, examples, cache=cache, on_bad_image=plan.on_bad_image, listener=listener)
 
 
 def _draw(plan: TrainingPlan, everything: Dataset, unreadable: Container[Path] = ()) -> Dataset:
@@ -183,9 +199,9 @@ def _check_templates(plan: TrainingPlan, groups: GroupFile, dataset: Dataset, ba
         context_length=backbone.context_length if backbone else stated_context_length(plan.backbone),
         count_tokens=backbone.prompts.count_tokens if backbone else None,
     )
-    if plan.config.top_k > len(checked.groups):
+    if (top_k := chosen_experts(plan.config, len(checked.groups))) > len(checked.groups):
         raise ConfigError(
-            f"top_k = {plan.config.top_k} experts cannot be chosen out of {len(checked.groups)} groups",
+            f"top_k = {top_k} experts cannot be chosen out of {len(checked.groups)} groups",
             f"use --top-k {len(checked.groups)} or a group file with more groups",
         )
 
@@ -209,19 +225,20 @@ def _vocabulary(
 
 def _batches(
     plan: TrainingPlan, backbone: Backbone, everything: Dataset, epochs: int, listener: Listener
-) -> tuple[Dataset, Batch, dict[str, Any]]:
-    """The shots that are trained on, their batches, and what run.json records of them.
+) -> tuple[Dataset, Batch, Callable[[], Tensor], dict[str, Any]]:
+    """The shots that are trained on, their batches, their plain features (N, D), and what run.json records of them.
 
     Images that cannot be read are named and refused, or with `on_bad_image = "skip"` left out and replaced by others.
     """
     skipped: dict[Path, str] = {}
     while True:
-        dataset = _draw(plan, everything, skipped)
+        dataset, inputs = _draw(plan, everything, skipped), None
         listener.stage("reading the images")
         if plan.config.views == "online":
             batch, sha256, bad = _online(plan, backbone, dataset)
         else:
-            batch, sha256, bad = _encoded(plan, backbone, dataset, epochs, listener)
+            inputs = _encoded(plan, backbone, dataset, epochs, listener)
+            batch, sha256, bad = cached_batches(inputs, backbone.device), inputs.sha256, dict(inputs.skipped)
         if not bad:
             break
         skipped |= bad
@@ -229,14 +246,17 @@ def _batches(
     if skipped:
         listener.notice(f"{len(skipped)} image(s) could not be read and were replaced by others; run.json names them")
     listed = [{"path": str(path), "why": why} for path, why in skipped.items()]
-    return dataset, batch, {"sha256": sha256, "images": len(dataset.train), "skipped": listed}
+    seen = inputs if plan.config.views == 0 else None  # one centre view is the plain one
+
+    def plain() -> Tensor:
+        return (seen or _plain_inputs(plan, backbone, dataset, dataset.train, listener)).view(0)
+
+    return dataset, batch, plain, {"sha256": sha256, "images": len(dataset.train), "skipped": listed}
 
 
-def _encoded(
-    plan: TrainingPlan, backbone: Backbone, dataset: Dataset, epochs: int, listener: Listener
-) -> tuple[Batch, str, dict[Path, str]]:
-    """Batches of cached features, the hash of the features, and the images that cannot be read."""
-    inputs = load_inputs(
+def _encoded(plan: TrainingPlan, backbone: Backbone, dataset: Dataset, epochs: int, listener: Listener) -> Inputs:
+    """Features of every view of the shots."""
+    return load_inputs(
         backbone,
         dataset,
         dataset.train,
@@ -245,7 +265,6 @@ def _encoded(
         on_bad_image=plan.on_bad_image,
         listener=listener,
     )
-    return cached_batches(inputs, backbone.device), inputs.sha256, dict(inputs.skipped)
 
 
 def _online(plan: TrainingPlan, backbone: Backbone, dataset: Dataset) -> tuple[Batch, str, dict[Path, str]]:
@@ -280,7 +299,10 @@ def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
     pairs["groups"] = (before["groups"]["sha256"], info["groups"]["sha256"])
     pairs["data"] = (before["data"]["sha256"], info["data"]["sha256"])
     pairs["backbone"] = (before["backbone"]["fingerprint"], info["backbone"]["fingerprint"])
-    old, new = before["config"], info["config"]
+    old, new = (
+        Config.from_dict(before["config"]).to_dict(),
+        info["config"],
+    )  # settings that came since have their default
     pairs |= {f"config.{key}": (old.get(key), value) for key, value in new.items()}
     changed = [f"{name} ({_short(was)}, now {_short(now)})" for name, (was, now) in pairs.items() if was != now]
     if changed:

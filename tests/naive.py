@@ -93,8 +93,8 @@ def quick(**changes):
     return {"epochs": 2, "lr": 0.1, "warmup_epochs": 1, "warmup_lr": 0.03, "views": 0, **changes}
 
 
-def trained(backbone, config, x, labels, *, classes=4, groups=None, seed=1, batch=None):
-    """What the software learns in the two steps of `quick`."""
+def trained(backbone, config, x, labels, *, classes=4, groups=None, seed=1, batch=None, plain=None):
+    """What the software learns in the two steps of `quick`; `plain` are the images' features where x is None."""
     method = method_named(config.method)
     config = method.settle(config)
     file = None if groups is None else parse_groups(groups)
@@ -107,7 +107,7 @@ def trained(backbone, config, x, labels, *, classes=4, groups=None, seed=1, batc
         config,
         seed=seed,
         epochs=2,
-        samples=lambda: Samples(x, labels, x[:0], labels[:0]),
+        samples=lambda: Samples(x if plain is None else plain, labels, labels[:0], labels[:0]),
     )
 
 
@@ -126,7 +126,10 @@ def descend(start, gradients, config, slow=()):
         for name, gradient in found.items():
             step = shrink * gradient + config.weight_decay * values[name]
             speed[name] = step if name not in speed else config.momentum * speed[name] + step
-            values[name] = values[name] - rate * (config.layer_norm_lr if name in slow else 1) * speed[name]
+            own = config.layer_norm_lr if name in slow else 1
+            if name.startswith("router.") and config.router_lr is not None:
+                own = config.router_lr / config.lr
+            values[name] = values[name] - rate * own * speed[name]
     return values, losses
 
 

@@ -50,7 +50,7 @@ def test_a_key_changes_with_all_that_the_numbers_depend_on(other):
     [
         {"ablation": "top-k"},
         {"setting": "K = 2"},
-        {"changes": {"top_k": 2}},  # what it is anyway
+        {"changes": {"top_k": "all"}},  # what it is anyway
         {"budget": "small"},  # the recommended settings are within it
         {"group_kind": "own"},
     ],

@@ -62,7 +62,8 @@ def test_equal_accuracies_are_told_apart_by_the_loss_and_then_stay_in_order():
 def searched(method="coop", lr=None, seed=1, val=50.0, **more):
     changes = {} if lr is None else {"lr": lr}
     row = {"protocol": "tune", "method": method, "preset": "recommended", "changes": changes, "seed": seed, "shots": 16,
-           "accuracy": {"val": val}, "loss": {"val": 1.0}, "groups": {"sha256": "a", "kind": "own"}}  # fmt: skip
+           "dataset": "one", "accuracy": {"val": val}, "loss": {"val": 1.0},
+           "groups": {"sha256": "a", "kind": "own"}}  # fmt: skip
     return {**row, **more}
 
 
@@ -91,6 +92,8 @@ def test_h_counts_where_half_of_the_classes_was_left_out():
 def test_rows_of_several_groupings_are_not_chosen_from(other):
     with pytest.raises(UsageError, match="several groupings"):
         chosen([searched("mocoop"), searched("mocoop", lr=0.1, groups=other)], "mocoop", "recommended")
+    each = [searched("mocoop"), searched("mocoop", lr=0.1, val=60.0), searched("mocoop", dataset="two", groups=other)]
+    assert chosen(each, "mocoop", "recommended") == {}  # each data set may have its own
     words = [searched(val=40.0), searched(lr=0.1, groups=other)]  # one prompt's start is no grouping
     assert chosen(words, "coop", "recommended") == {"lr": 0.1}
 

@@ -33,7 +33,7 @@ def data(world):
 def runs(world, tmp_path_factory):
     """A run trained on the base classes and one trained on all."""
     folder = tmp_path_factory.mktemp("runs")
-    config = preset("recommended", epochs=10, lr=0.05, batch_size=16, lambda_text=0.1)
+    config = preset("recommended", epochs=20, lr=0.05, batch_size=16, lambda_text=0.1)
     return {part: train(plan_for(world, folder / part, config, classes=part)) for part in ("base", "all")}
 
 

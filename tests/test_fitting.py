@@ -24,17 +24,17 @@ def test_a_router_near_its_reference_with_a_live_gate_is_passed_in_silence():
 
 
 @pytest.mark.parametrize(
-    ("changes", "advice"), [({}, "lower --lr"), ({"router_init": "random"}, "set router_init = groups")]
+    ("changes", "advice"),
+    [
+        ({}, "lower router_lr"),
+        ({"router_lr": None}, "lower --lr"),
+        ({"router_init": "random", "router_form": "linear"}, "set router_init = groups"),
+    ],
 )
 def test_a_router_far_from_its_reference_is_told_with_advice_that_fits(changes, advice):
     (note,) = _warnings(history(0.7, 0.5), 4, 2, preset("recommended", **changes))
     assert "L_router 0.70" in note
     assert advice in note
-
-
-def test_a_gate_on_one_expert_is_told():
-    (note,) = _warnings(history(0.1, 0.001), 4, 2, preset("recommended"))
-    assert "nearly all weight on one expert" in note
 
 
 def test_what_was_not_asked_of_the_router_is_not_held_against_it():

@@ -34,9 +34,9 @@ def step(backbone, config, trained=4):
     names = [*CLASSNAMES[:trained], *config.extra_class_names]
     contexts = backbone.prompts.contexts(INITS, names)
     hard = hard_features(backbone, TEXTS, names)
-    model = new_model(backbone, contexts, config, [features[:, :trained] for features in hard], seed=3)
-    encoder = backbone.text.prepare(backbone.prompts.learned_rows(contexts, names))
     x = F.normalize(torch.randn(8, 24, generator=torch.Generator().manual_seed(1)), dim=-1)
+    model = new_model(backbone, contexts, config, [features[:, :trained] for features in hard], 3, lambda: x)
+    encoder = backbone.text.prepare(backbone.prompts.learned_rows(contexts, names))
     labels = torch.arange(8) % trained
     objective = Objective(config, hard, trained, backbone.logit_scale)
     return objective(model, encoder, x, labels), model, encoder, hard, x, labels
@@ -74,9 +74,9 @@ def test_the_official_preset_takes_the_true_class_two_hot_and_new_names(backbone
 
 
 def test_the_recommended_router_starts_as_the_reference_gate(backbone):
-    config = preset("recommended", top_k=3)
-    terms, model, _, hard, x, _ = step(backbone, config)
-    reference = reference_gate(x, group_prototypes(hard), 1 / backbone.logit_scale)
+    terms, model, _, hard, x, _ = step(backbone, preset("recommended"))
+    reference = reference_gate(x - x.mean(0), group_prototypes(hard), 4 / backbone.logit_scale)
+    torch.testing.assert_close(terms.reference, reference)
     torch.testing.assert_close(model.router(x).softmax(-1), reference, rtol=0, atol=1e-5)
     assert terms.router_term.item() == pytest.approx(0, abs=1e-6)
 
@@ -92,7 +92,7 @@ def test_half_precision_is_for_the_towers_only(backbone, precision):
     torch.testing.assert_close(terms.mixed.similarities, exact.mixed.similarities, rtol=0, atol=2e-2)
     torch.testing.assert_close(terms.mixed.router_logits, exact.mixed.router_logits, rtol=1e-2, atol=2e-1)
     learned = Learned(
-        {name: value.detach() for name, value in model.named_parameters()},
+        model.state_dict(),
         model.contexts,
         parse_groups(dump_groups(GROUPS)),
         tuple(CLASSNAMES[:4]),

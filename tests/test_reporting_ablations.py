@@ -54,7 +54,8 @@ def test_variants_have_the_rows_they_should():
     top_k = ablation_lines(rows, "top-k")
     for setting, lines in top_k.items():
         for row in next(iter(lines.values())).values():
-            assert f"K = {by_key[row['key']]['config']['top_k']}" == setting
+            top_k = by_key[row["key"]]["config"]["top_k"]
+            assert f"K = {len(GROUPS) if top_k == 'all' else top_k}" == setting
             assert (row["method"], row["groups"]["kind"], row["config"]["lambda_text"]) == ("mocoop", "own", 1.0)
     random = next(iter(ablation_lines(rows, "grouping")["random groups"].values()))
     assert {row["groups"]["kind"] for row in random.values()} == {"random"}
@@ -82,7 +83,7 @@ def test_changes_of_the_whole_comparison_stay_with_every_variant():
     assert [line.setting for line in main_lines(rows)] == ["lr=0.5"]
     plain = drawn_rows(methods=("mocoop",))
     both = ablation_lines([*rows, *plain], "top-k")
-    assert [line.setting for line in both["K = 2"]] == ["K = 2", "K = 2; lr=0.5"]  # never one average of both
+    assert [line.setting for line in both["K = 8"]] == ["K = 8", "K = 8; lr=0.5"]  # never one average of both
 
 
 @pytest.mark.parametrize("tuned", [{}, {"coop": {"lr": 0.5}}, {"coop": {"lr": 0.5}, "mocoop": {"lr": 0.1}}])
@@ -107,7 +108,7 @@ def test_rows_of_settings_that_this_version_does_not_know_stand_where_they_say()
     for row in rows:
         row["preset"] = "a preset of a later version"
     found = ablation_lines(rows, "top-k")
-    assert list(found) == ["K = 1", "K = 3", "K = 4", "K = 8"]
+    assert list(found) == ["K = 1", "K = 2", "K = 3", "K = 4"]
     assert [line.name for line in main_lines(rows)] == ["MoCoOp"]
 
 

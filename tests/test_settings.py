@@ -14,6 +14,7 @@ from mocoop.training import train
 
 BASE = {"epochs": 3, "batch_size": 8, "lr": 0.05}
 ONLINE = {**BASE, "views": "online"}
+LINEAR = {"router_form": "linear"}
 
 # Another value for each setting, and what it is compared with where that is not BASE.
 OTHER = {
@@ -31,11 +32,14 @@ OTHER = {
     "probe_c": ({"method": "linear-probe", "probe_c": 0.01}, {"method": "linear-probe"}),
     "routing": ({"routing": "random"}, {}),
     "top_k": ({"top_k": 1}, {}),
-    "router_init": ({"router_init": "random"}, {}),
-    "router_scale": ({"router_scale": False}, {}),
-    "gate_prototypes": ({"gate_prototypes": "true-class"}, {}),
-    "gate_target": ({"gate_target": "two-hot"}, {}),
+    "router_form": (LINEAR, {}),
+    "router_init": ({**LINEAR, "router_init": "random"}, LINEAR),
+    "router_scale": ({**LINEAR, "router_scale": False}, LINEAR),
+    "router_lr": ({"router_lr": 0.5}, {}),
+    "gate_prototypes": ({**LINEAR, "gate_prototypes": "true-class"}, LINEAR),
+    "gate_target": ({**LINEAR, "gate_target": "two-hot"}, LINEAR),
     "tau_gate": ({"tau_gate": 1.0}, {}),
+    "gate_softness": ({"gate_softness": 1.0}, {}),
     "router_loss": ({"router_loss": "mse"}, {}),
     "renormalise_mix": ({"renormalise_mix": False}, {}),
     "tau_class": ({"tau_class": 0.5}, {}),

@@ -103,12 +103,14 @@ def new_row(
             "steps": len(fitted.history),
             "seconds": round(fitted.seconds, 3),
             "loss": fitted.history[-1].loss if fitted.history else None,
+            "reference_first": list(fitted.history[-1].reference_use) if fitted.history else [],
         },
         "calibration": {name: _calibration(part) for name, part in found.items()},
         "expert_use": {name: _expert_use(part, len(ids)) for name, part in found.items()}
         if found and len(ids) > 1
         else None,
         "router": _router(found, ids) if found and len(ids) > 1 else None,
+        "collapse": fitted.collapse,
         "versions": {
             "python": platform.python_version(),
             **{name: version(name) for name in ("mocoop", "torch", "open_clip_torch")},
@@ -148,7 +150,8 @@ def _expert_use(part: Measurement, experts: int) -> dict[str, list[float]]:
 
 
 def _router(found: Mapping[str, Measurement], ids: Sequence[str]) -> dict[str, Any]:
-    """Mean entropy of the router in nats; and how often the first expert names the tile's style, in percent."""
+    """Mean entropy of the router in nats, the share of the images by first expert, and how often that one names the
+    tile's style, in percent."""
     gates = torch.cat([part.prediction.router for part in found.values()])
     first = torch.cat([part.prediction.gate for part in found.values()]).argmax(-1).tolist()
     styles = [style for part in found.values() for style in part.styles]
@@ -158,4 +161,8 @@ def _router(found: Mapping[str, Measurement], ids: Sequence[str]) -> dict[str, A
         if style in STYLES and STYLES[style].aspect in ids
     ]
     entropy = -(gates * gates.clamp_min(1e-12).log()).sum(-1).mean()
-    return {"entropy": float(entropy), "style_named": 100 * sum(named) / len(named) if named else None}
+    return {
+        "entropy": float(entropy),
+        "first": [round(first.count(expert) / len(first), 6) for expert in range(len(ids))],
+        "style_named": 100 * sum(named) / len(named) if named else None,
+    }

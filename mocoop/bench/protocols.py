@@ -94,6 +94,12 @@ class Variant:
     group_kind: str = OWN
 
 
+# The paper's form, in CLIP's own scale: one linear layer that starts as the gate, two experts an image.
+LINEAR_ROUTER: Mapping[str, Any] = {
+    "router_form": "linear", "router_lr": None, "gate_softness": 1.0, "top_k": 2, "lambda_router": 1.0,
+}  # fmt: skip
+
+
 def _components(_experts: int) -> list[Variant]:
     return [
         Variant("CoOp", "coop"),
@@ -104,7 +110,8 @@ def _components(_experts: int) -> list[Variant]:
 
 
 def _top_k(experts: int) -> list[Variant]:
-    return [Variant(f"K = {k}", changes={"top_k": k}) for k in (1, 2, 3, 4, 8) if k <= experts]
+    fewer = [Variant(f"K = {k}", changes={"top_k": k}) for k in (1, 2, 3, 4, 8) if k < experts]
+    return [*fewer, Variant(f"K = {experts}", changes={"top_k": "all"})]
 
 
 def _grouping(_experts: int) -> list[Variant]:
@@ -142,13 +149,15 @@ def _init_position(_experts: int) -> list[Variant]:
     ]
 
 
-def _routing(experts: int) -> list[Variant]:
+def _routing(_experts: int) -> list[Variant]:
     return [
         Variant("learned router"),
         Variant("uniform weights", changes={"routing": "uniform"}),
         Variant("fixed random router", changes={"routing": "random"}),
+        Variant("the reference gate, fixed", changes={"routing": "reference"}),
+        Variant("linear router, K = 2", changes=LINEAR_ROUTER),
         Variant("K = 1", changes={"top_k": 1}),
-        Variant("K = E", changes={"top_k": experts}),
+        Variant("K = 2", changes={"top_k": 2}),
         Variant("no router loss", changes={"lambda_router": 0.0}),
         Variant("the gate, nothing learned", "gated-zero-shot"),
         Variant("one prompt (LASP)", "lasp"),

@@ -140,6 +140,7 @@ def _learn(
         seed=cell.seed,
         epochs=epochs,
         samples=samples,
+        plain=lambda: source.features(backbone, drawn.train, cache),
         listener=listener,
         text_cache=text_cache() if cache is not None else None,
     )

@@ -122,8 +122,10 @@ def chosen(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> dict[
     or groups, which makes them no rivals.
     """
     mine = [row for row in rows if (row["protocol"], row["method"], row["preset"]) == ("tune", method, preset)]
-    groupings = {(row["groups"]["sha256"], row["groups"]["kind"]) for row in mine}
-    if len(groupings) > 1 and method_named(method).reads_groups:
+    groupings: dict[str, set[tuple[str, str]]] = {}  # by data set, which may each have its own
+    for row in mine:
+        groupings.setdefault(row["dataset"], set()).add((row["groups"]["sha256"], row["groups"]["kind"]))
+    if any(len(some) > 1 for some in groupings.values()) and method_named(method).reads_groups:
         raise UsageError(
             f"{method} was tuned on several groupings, which a comparison does not choose between",
             "keep the rows of one, and name its file with --groups",

@@ -19,7 +19,7 @@ from mocoop.config import Config
 from mocoop.data.templates import PLAIN, own_template
 from mocoop.errors import DataError, UsageError
 from mocoop.groups import Group, GroupFile, dump_groups, parse_groups
-from mocoop.trainer import Step
+from mocoop.trainer import NO_RATES, Step
 
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
@@ -59,6 +59,7 @@ class Task:
     config: Config
     seed: int
     samples: Callable[[], Samples]
+    plain: Callable[[], Tensor]  # the training images' features (N, D) alone, as in `samples`
     stage: Callable[[str], None]
     notice: Callable[[str], None]
     text_cache: FeatureCache | None = None
@@ -67,8 +68,10 @@ class Task:
 class Loop(Protocol):
     """The training loop (`mocoop.trainer`) over the task's images, ready to go."""
 
-    def __call__(self, parameters: Mapping[str, nn.Parameter], step: Step, slow: frozenset[str] = frozenset()) -> None:
-        """Train `parameters`, those named in `slow` at `layer_norm_lr` of the rate. Raises TrainingStopped."""
+    def __call__(
+        self, parameters: Mapping[str, nn.Parameter], step: Step, rates: Mapping[str, float] = NO_RATES
+    ) -> None:
+        """Train `parameters`, those named in `rates` at so many times the learning rate. Raises TrainingStopped."""
 
 
 class Method(ABC):
@@ -108,6 +111,8 @@ class Method(ABC):
             idle |= {"view_scale"}
         if not config.tune_layer_norm:
             idle |= {"layer_norm_lr"}
+        if config.tau_gate is not None:
+            idle |= {"gate_softness"}
         if config.warmup_epochs == 0:
             idle |= {"warmup_lr"}
         if config.ctx_init is not None:

@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mocoop.classifier import IMAGE, Classifier, Learned
+from mocoop.classifier import IMAGE, ROUTER, Classifier, Learned
 from mocoop.config import Config
 from mocoop.errors import UsageError
 from mocoop.hard_features import hard_features
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mocoop.groups import Group
 
 StepTerms = Callable[[MixtureOfPrompts, TextEncoder, Tensor, Tensor], Terms]
-_REFERENCE = frozenset({"gate_prototypes", "gate_target", "tau_gate", "router_loss"})
+_REFERENCE = frozenset({"gate_prototypes", "gate_target", "tau_gate", "gate_softness", "router_loss"})
 
 
 class PromptMethod(Method):
@@ -61,8 +62,8 @@ class MoCoOp(PromptMethod):
         | IMAGE_TOWER
         | TEXT_LOSS
         | {
-            "routing", "top_k", "router_init", "router_scale", "renormalise_mix", "tau_class", "lambda_router",
-            "text_offset", "drop_full_stop",
+            "routing", "router_form", "top_k", "router_init", "router_scale", "router_lr", "renormalise_mix",
+            "tau_class", "lambda_router", "text_offset", "drop_full_stop",
         }
         | _REFERENCE
     )  # fmt: skip
@@ -79,10 +80,20 @@ class MoCoOp(PromptMethod):
         """A router that does not learn starts in one way only; equal weights need no router at all."""
         idle = super().idle(config)
         if config.routing != "learned":
-            idle |= {"router_init", "lambda_router"}
+            idle |= {"router_init", "lambda_router", "router_lr"}
+        if config.routing in ("uniform", "random"):
+            idle |= {"router_form"}
         if config.routing == "uniform":
-            idle |= {"top_k", "router_scale"}
-        return idle | _REFERENCE if config.lambda_router == 0 else idle
+            idle |= {"top_k"}
+        if config.routing in ("uniform", "reference"):
+            idle |= {"router_scale"}
+        corrected = config.router_form == "correction" and "router_form" not in idle
+        if corrected:
+            idle |= {"router_init", "router_scale", "gate_prototypes", "gate_target"}
+        if config.lambda_router == 0 or config.routing != "learned":
+            gate = {"tau_gate", "gate_softness"} if corrected or config.routing == "reference" else set()
+            idle |= _REFERENCE - gate
+        return idle
 
     def start(self, config: Config, group: Group) -> str:
         """The group's init."""
@@ -97,7 +108,7 @@ class MoCoOp(PromptMethod):
         texts = [group.texts for group in task.groups.groups]
         hard = hard_features(task.backbone, texts, names, cache=task.text_cache)
         trained = [features[:, : len(task.classnames)] for features in hard]
-        model = new_model(task.backbone, contexts, task.config, trained, task.seed)
+        model = new_model(task.backbone, contexts, task.config, trained, task.seed, lambda: _unit_features(task))
         objective = Objective(task.config, hard, len(task.classnames), task.backbone.logit_scale)
         return learn_prompts(task, loop, model, objective, text_names=names)
 
@@ -121,13 +132,19 @@ def learn_prompts(
         loop(
             learned | {IMAGE + name: parameter for name, parameter in image.items()},
             lambda x, y: terms(model, encoder, x, y),
-            slow=frozenset(IMAGE + name for name in image),
+            rates={IMAGE + name: config.layer_norm_lr for name in image}
+            | {name: config.router_lr / config.lr for name in learned if name.startswith(ROUTER) and config.router_lr},
         )
-    tensors = dict(model.named_parameters()) | {IMAGE + name: parameter for name, parameter in image.items()}
+    tensors = model.state_dict() | {IMAGE + name: parameter for name, parameter in image.items()}
     result = learned_of(task, tensors, model.contexts)
     if image:
         backbone.adopt_layer_norms(result.layer_norms)
     return result
+
+
+def _unit_features(task: Task) -> Tensor:
+    """The training images' normalised features (N, D), in their plain view."""
+    return F.normalize(task.plain().float(), dim=-1)
 
 
 def learned_of(task: Task, tensors: Mapping[str, Tensor], contexts: Sequence[Context] = ()) -> Learned:

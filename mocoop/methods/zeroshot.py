@@ -95,10 +95,10 @@ class GatedZeroShot(_TrainingFree):
 
     name = "gated-zero-shot"
     title = "gated zero-shot"
-    settings = frozenset({"top_k", "tau_gate", "tau_class"})
+    settings = frozenset({"top_k", "tau_gate", "gate_softness", "tau_class"})
     fixed = {"views": 0, "routing": "learned", "tune_layer_norm": False}
     reads_groups = True
 
     def _router(self, learned: Learned, features: Tensor) -> Tensor:
-        scale = 1 / learned.config.tau_gate if learned.config.tau_gate else learned.logit_scale
+        scale = 1 / learned.config.gate_temperature(learned.logit_scale)
         return scale * F.normalize(torch.as_tensor(features.mean(dim=1)), dim=-1)

@@ -19,6 +19,10 @@ EXTRA_NAMES = (
     "In {}, training read the names of classes that are not trained on (extra_class_names), the new ones among them. "
     "Their rows say so: their accuracy on new classes is not that of classes never named before."
 )
+COLLAPSED = (
+    "In {}, the router collapsed: one expert comes first for nearly all images, or takes nearly all weight of each. "
+    "The notes below tell which and what to change."
+)
 _MOST_NOTES = 20
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[+-]\d+)?(?!\w|\.\w)")  # by itself, not part of a name
 
@@ -29,6 +33,7 @@ def about(rows: Sequence[Row], shown: Sequence[str]) -> Section:
     notes = [
         (STAND_IN, sum(row["backbone"]["stand_in"] for row in rows)),
         (EXTRA_NAMES, sum(map(read_extra_names, rows))),
+        (COLLAPSED, sum(bool(row.get("collapse")) for row in rows)),
     ]
     section.blocks += [Words(text.format(_share(count, len(rows))), "note") for text, count in notes if count]
     section.blocks.append(

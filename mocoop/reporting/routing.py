@@ -95,11 +95,19 @@ def router_table(name: str, lines: Lines, caption: str) -> Table | None:
             (
                 *naming.entries(line),
                 f"{len(told)} cells",
+                _collapsed(cells),
                 Number(entropy.mean, entropy.deviation, 3) if entropy else None,
                 Number(style.mean, style.deviation, 1) if style else None,
             )
         )
-    return Table(name, (*naming.columns, "measured", "gate entropy, nats", "style named, %"), tuple(rows), caption)
+    columns = (*naming.columns, "measured", "collapsed", "gate entropy, nats", "style named, %")
+    return Table(name, columns, tuple(rows), caption)
+
+
+def _collapsed(cells: Cells) -> str | None:
+    """How many of a line's routers collapsed; None where none learned, or rows are older than the question."""
+    learned = [row for row in cells.values() if row["config"].get("routing") == "learned" and "collapse" in row]
+    return f"{sum(bool(row['collapse']) for row in learned)} of {len(learned)}" if learned else None
 
 
 def expert_use_section(lines: Lines) -> Section:

@@ -60,7 +60,7 @@ def test_any_bytes_offered_to_a_training_give_an_error_of_the_family(tmp_path_fa
 def test_one_group_and_two_experts_asked_for(world, tmp_path):
     alone = {**world, "groups": write_groups(tmp_path, ["a photo of a {}."])}
     with pytest.raises(ConfigError, match=r"top_k = 2 .* out of 1 .*--top-k 1") as caught:
-        train(plan_for(alone, tmp_path / "run", backbone=NOWHERE))
+        train(plan_for(alone, tmp_path / "run", preset("recommended", top_k=2), backbone=NOWHERE))
     assert caught.value.exit_code == 3
     run = train(plan_for(alone, tmp_path / "run", preset("recommended", epochs=1, batch_size=16, top_k=1)))
     assert run.group_ids == ("g0",)
