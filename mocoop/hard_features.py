@@ -21,7 +21,7 @@ from mocoop.files import sha256_bytes
 if TYPE_CHECKING:
     from mocoop.backbone import Backbone
 
-_FORMAT = 1  # raised whenever the same key would mean other numbers
+_FORMAT = 2  # raised whenever the same key would mean other numbers
 
 
 def text_cache() -> FeatureCache:

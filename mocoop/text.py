@@ -17,7 +17,7 @@ that of one chunk. E experts (or templates), C classes, L length, W text width, 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -189,10 +189,11 @@ class _SharedPrefixPass:
         self._expert = torch.arange(experts, device=device).repeat_interleave(classes)  # (N,)
         self._last = own - 1  # (N,) place of the pooled token among its own
         self._last_packed = own.cumsum(0) - 1  # (N,) the same in the packed list
+        self._padded = len(own) * width  # N * S
         self._masks = self._attention_masks(longest, width)
 
     def _attention_masks(self, prefix: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Who may look at whom: prefix (E, 1, P, P), own tokens (N, 1, S, P + S), pooled token (N, 1, 1, P + S)."""
+        """Who may not look at whom: prefix (E, 1, P, P), own (E, 1, C, S, P + S), pooled token (E, 1, C, 1, P + S)."""
         device = self._slots.device
         causal = torch.ones(prefix, prefix, dtype=torch.bool, device=device).tril()
         itself = torch.eye(prefix, dtype=torch.bool, device=device)  # a padded row must see something: itself
@@ -200,8 +201,9 @@ class _SharedPrefixPass:
         back = self._prefix_mask[self._expert][:, None, :].expand(-1, width, -1)
         own = torch.ones(width, width, dtype=torch.bool, device=device).tril().expand(len(self._expert), -1, -1)
         to_all = torch.cat([back, own], dim=2)  # (N, S, P + S)
-        pooled = to_all[torch.arange(len(self._last), device=device), self._last]  # (N, P + S)
-        return among_prefix[:, None], to_all[:, None], pooled[:, None, None]
+        pooled = to_all[torch.arange(len(self._last), device=device), self._last, None]  # (N, 1, P + S)
+        by_expert = [mask.unflatten(0, self._shape)[:, None] for mask in (to_all, pooled)]
+        return ~among_prefix[:, None], ~by_expert[0], ~by_expert[1]
 
     def __call__(self, ctx: Tensor | None) -> Tensor:
         table = self._fixed if ctx is None else torch.cat([self._fixed, ctx.to(self._fixed.dtype)])
@@ -216,66 +218,71 @@ class _SharedPrefixPass:
 
     def _block(self, block: Any, tokens: Tensor) -> Tensor:
         """One residual block over the packed tokens (open_clip's ResidualAttentionBlock)."""
-        q_prefix, q_own, keys, values, k_prefix, v_prefix = self._project(block, tokens)
-        prefix_mask, own_mask, _ = self._masks
-        seen_prefix = _attend(q_prefix, k_prefix, v_prefix, prefix_mask)
-        seen_own = _attend(q_own, keys, values, own_mask)
+        qkv = F.linear(block.ln_1(tokens), block.attn.in_proj_weight, block.attn.in_proj_bias)
+        (q_prefix, *prefix), (q_own, *own) = self._by_head(qkv, block.attn.num_heads)
+        among_prefix, to_all, _ = self._masks
+        seen_prefix = _attend(q_prefix, prefix[0], prefix[1], among_prefix)
+        seen_own = _attend_both(q_own, prefix, own, to_all)
         flat_prefix = seen_prefix.transpose(1, 2).flatten(2).flatten(0, 1)  # (E * P, W)
-        flat_own = seen_own.transpose(1, 2).flatten(2).flatten(0, 1).index_select(0, self._slots)  # (V, W)
+        flat_own = _flat(seen_own).index_select(0, self._slots)  # (V, W)
         return _finish(block, tokens, torch.cat([flat_prefix, flat_own]))
 
     def _last_block(self, block: Any, tokens: Tensor) -> Tensor:
-        """The last block, of which only the pooled token of each prompt goes on, (N, W)."""
-        _, q_own, keys, values, _, _ = self._project(block, tokens)
-        prompt = torch.arange(len(self._last), device=tokens.device)
-        query = q_own[prompt, :, self._last][:, :, None]  # (N, heads, 1, head)
-        seen = _attend(query, keys, values, self._masks[2])
-        at_end = tokens[self._prefix_mask.numel() + self._last_packed]  # (N, W)
-        return _finish(block, at_end, seen.flatten(1))
+        """The last block, of which only the pooled token of each prompt goes on, (N, W): no other token asks."""
+        normed, width = block.ln_1(tokens), tokens.shape[-1]
+        at_end = self._prefix_mask.numel() + self._last_packed  # (N,)
+        weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
+        query = F.linear(normed[at_end], weight[:width], None if bias is None else bias[:width])  # (N, W)
+        query = query.view(*self._shape, 1, block.attn.num_heads, -1).permute(0, 3, 1, 2, 4)
+        prefix, own = self._by_head(
+            F.linear(normed, weight[width:], None if bias is None else bias[width:]), block.attn.num_heads
+        )
+        seen = _attend_both(query, prefix, own, self._masks[2])  # (E, heads, C, 1, head)
+        return _finish(block, tokens[at_end], _flat(seen))
 
-    def _project(self, block: Any, tokens: Tensor) -> tuple[Tensor, ...]:
-        """Queries, keys and values by head; the prefix's keys and values are handed to every prompt of its expert."""
-        attention = block.attn
-        qkv = F.linear(block.ln_1(tokens), attention.in_proj_weight, attention.in_proj_bias)
-        heads, (experts, length) = attention.num_heads, self._prefix_mask.shape
-        of_prefix, of_own = qkv.split([experts * length, len(self._slots)])
-        q_prefix, k_prefix, v_prefix = _by_head(of_prefix.view(experts, length, -1), heads)
-        spread = qkv.new_zeros(self._own_slots, qkv.shape[-1]).index_copy(0, self._slots, of_own)
-        q_own, k_own, v_own = _by_head(spread.view(len(self._last), -1, qkv.shape[-1]), heads)
-        keys, values = self._behind(k_prefix, k_own), self._behind(v_prefix, v_own)
-        return q_prefix, q_own, keys, values, k_prefix, v_prefix
+    def _by_head(self, packed: Tensor, heads: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+        """Packed vectors (E * P + V, n W), n of queries, keys, values, as n tensors each of two kinds.
 
-    def _behind(self, prefix: Tensor, own: Tensor) -> Tensor:
-        """(E, heads, P, head) and (N, heads, S, head) -> (N, heads, P + S, head).
-
-        Spread by `expand`, whose backward pass is a sum: that of an index adds row by row, a tenth of a step.
+        The prefix's are (E, heads, P, head), those of the classes' own tokens (E, heads, C, S, head).
         """
-        own = own.unflatten(0, self._shape)  # (E, C, heads, S, head)
-        spread = prefix[:, None].expand(-1, own.shape[1], -1, -1, -1)
-        return torch.cat([spread, own], dim=3).flatten(0, 1)
+        experts, length = self._prefix_mask.shape
+        of_prefix, of_own = packed.split([experts * length, len(self._slots)])
+        spread = packed.new_zeros(self._padded, packed.shape[-1]).index_copy(0, self._slots, of_own)
+        head = self._parts.positions.shape[-1] // heads
+        prefix = of_prefix.view(experts, length, -1, heads, head).permute(2, 0, 3, 1, 4)
+        own = spread.view(*self._shape, self._padded // len(self._last), -1, heads, head).permute(3, 0, 4, 1, 2, 5)
+        return prefix.unbind(), own.unbind()
 
-    @property
-    def _own_slots(self) -> int:
-        return int(self._masks[1].shape[0] * self._masks[1].shape[2])
 
+def _attend(query: Tensor, keys: Tensor, values: Tensor, blocked: Tensor) -> Tensor:
+    """softmax(q k^T / sqrt(head)) v over the keys that are not `blocked`, (E, heads, P, head).
 
-def _attend(query: Tensor, keys: Tensor, values: Tensor, allowed: Tensor) -> Tensor:
-    """softmax(q k^T / sqrt(head)) v over the keys that are `allowed`, (n, heads, l, head).
-
-    Written out on a CPU, where the flash kernel's backward pass is slow for some ten tokens: a step of a tower 256 wide
-    takes two thirds of the time, at 512 it makes no difference.
+    Written out: for some ten tokens the fused kernels' backward pass is slow on a CPU.
     """
-    if query.device.type != "cpu":
-        return F.scaled_dot_product_attention(query, keys, values, attn_mask=allowed)
-    scores = (query * query.shape[-1] ** -0.5) @ keys.transpose(-2, -1)  # (n, heads, l, L)
-    weights: Tensor = scores.masked_fill_(~allowed, float("-inf")).softmax(-1)
+    scores = (query * query.shape[-1] ** -0.5) @ keys.mT
+    weights: Tensor = scores.masked_fill_(blocked, float("-inf")).softmax(-1)
     return weights.to(values.dtype) @ values
 
 
-def _by_head(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(n, l, 3 W) -> queries, keys, values, each (n, heads, l, W / heads)."""
-    q, k, v = qkv.unflatten(-1, (3, heads, -1)).permute(2, 0, 3, 1, 4)
-    return q, k, v
+def _attend_both(query: Tensor, prefix: Sequence[Tensor], own: Sequence[Tensor], blocked: Tensor) -> Tensor:
+    """The same, of each prompt's tokens (E, heads, C, s, head) over its expert's prefix and its own tokens.
+
+    An expert's prefix is not copied to its C classes: all of them look at it in one product, and only the scores are
+    put beside each other. `prefix` and `own` are keys and values.
+    """
+    (k_prefix, v_prefix), (k_own, v_own) = prefix, own
+    query = (query * query.shape[-1] ** -0.5).contiguous()  # (E, heads, C, s, head)
+    back = (query.flatten(2, 3) @ k_prefix.mT).view(*query.shape[:4], -1)  # (E, heads, C, s, P)
+    scores = torch.cat([back, query @ k_own.mT], dim=-1)  # (E, heads, C, s, P + S)
+    weights = scores.masked_fill_(blocked, float("-inf")).softmax(-1).to(v_own.dtype)
+    on_prefix, on_own = weights.split([k_prefix.shape[-2], k_own.shape[-2]], dim=-1)
+    seen: Tensor = (on_prefix.flatten(2, 3) @ v_prefix).view_as(query) + on_own @ v_own
+    return seen
+
+
+def _flat(seen: Tensor) -> Tensor:
+    """(E, heads, C, s, head) -> (E * C * s, W)."""
+    return seen.permute(0, 2, 3, 1, 4).flatten(3).flatten(0, 2)
 
 
 def _finish(block: Any, tokens: Tensor, seen: Tensor) -> Tensor:
