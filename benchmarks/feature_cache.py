@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from mocoop.backbone import Backbone, load_backbone
+from mocoop.backbone.backbone import Backbone, load_backbone
 from mocoop.data.cache import FeatureCache
 from mocoop.data.dataset import Example
 from mocoop.data.features import ImageEncoder, image_features

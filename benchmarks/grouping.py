@@ -99,6 +99,8 @@ import numpy as np
 from sklearn.cluster import AgglomerativeClustering, KMeans
 from sklearn.metrics import adjusted_rand_score
 
+from mocoop.groupfile.groups import Template
+from mocoop.groupfile.templatetext import fill
 from mocoop.grouping.bank import load_bank
 from mocoop.grouping.clustering import partition
 from mocoop.grouping.clustering.cluster import Clustering, cluster_pool
@@ -107,8 +109,6 @@ from mocoop.grouping.clustering.sentencespace import learned_tone, sentence_spac
 from mocoop.grouping.domains import profile_named
 from mocoop.grouping.keep import texts_of
 from mocoop.grouping.pool import Pool
-from mocoop.groups import Template
-from mocoop.templatetext import fill
 
 HELDOUT = Path(__file__).parent / "data" / "grouping_heldout.json"
 RESTARTS = 20

@@ -18,8 +18,8 @@ import open_clip
 import torch
 import torch.nn.functional as F
 
-from mocoop.classifier import Classifier
-from mocoop.devices import resolve_device
+from mocoop.backbone.devices import resolve_device
+from mocoop.mixture.classifier import Classifier
 
 WIDTH = 512
 

@@ -26,16 +26,16 @@ import torch.nn.functional as F
 from text_step import TEMPLATES, class_name
 from torch import Tensor, nn
 
-from mocoop.backbone import Backbone
+from mocoop.backbone.backbone import Backbone
+from mocoop.backbone.devices import resolve_device
+from mocoop.backbone.hard_features import hard_features
+from mocoop.backbone.pretrained import freeze, preprocess_of
+from mocoop.backbone.prompts import TokenRows
 from mocoop.config import Config, preset
-from mocoop.devices import resolve_device
-from mocoop.hard_features import hard_features
-from mocoop.losses import class_loss
 from mocoop.methods.cocoop import MetaNet
-from mocoop.model import MixtureOfPrompts, new_model
-from mocoop.objective import Objective
-from mocoop.pretrained import freeze, preprocess_of
-from mocoop.prompts import TokenRows
+from mocoop.mixture.losses import class_loss
+from mocoop.mixture.model import MixtureOfPrompts, new_model
+from mocoop.mixture.objective import Objective
 
 WHOLE = 10**9  # tokens in one chunk: nothing is computed twice
 Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]  # image features (B, D), labels (B,) -> logits (B, C), loss

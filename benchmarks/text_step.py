@@ -19,9 +19,9 @@ import open_clip
 import torch
 import torch.nn.functional as F
 
-from mocoop.devices import resolve_device
-from mocoop.prompts import PromptTokenizer
-from mocoop.text import TextEncoder, TextTower
+from mocoop.backbone.devices import resolve_device
+from mocoop.backbone.prompts import PromptTokenizer
+from mocoop.backbone.text_engine import TextEncoder, TextTower
 
 TEMPLATES = (
     "a photo of a {}.",

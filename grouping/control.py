@@ -18,12 +18,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from mocoop.errors import UsageError
+from mocoop.groupfile.groups import GroupFile
+from mocoop.groupfile.rules import PLAIN_WORDS
+from mocoop.groupfile.templatetext import folded
 from mocoop.grouping.generate import slug
 from mocoop.grouping.keep import text_of, texts_of
 from mocoop.grouping.provenance import with_step
-from mocoop.grouprules import PLAIN_WORDS
-from mocoop.groups import GroupFile
-from mocoop.templatetext import folded
 
 KINDS = ("random", "shuffled-init", "waffle")
 MAX_SEED = 2**63 - 1

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-from mocoop import __version__, tokens
+from mocoop import __version__
 from mocoop.errors import RemoteError, UsageError
 from mocoop.files import cache_root
+from mocoop.groupfile import tokens
 from mocoop.grouping.editing.editor import find_editor
 from mocoop.grouping.llm.settings import OPENAI_KEY, Settings, key_of
 

@@ -16,14 +16,14 @@ from typing import Any
 
 from mocoop import __version__
 from mocoop.errors import UsageError
+from mocoop.groupfile.groups import check, dump_groups
+from mocoop.groupfile.rules import MANY_GROUPS, PLAIN_WORDS
+from mocoop.groupfile.schema import MAX_GROUPS, MAX_TEMPLATES
+from mocoop.groupfile.templatetext import character_problems, folded
 from mocoop.grouping.bank import Aspect, Bank, load_bank
 from mocoop.grouping.domains import Match, match_domain, match_profiles, nearest_word
 from mocoop.grouping.keep import Kept, texts_of
 from mocoop.grouping.llm.sift import class_words, names_a_class, words_of
-from mocoop.grouprules import MANY_GROUPS, PLAIN_WORDS
-from mocoop.groups import check, dump_groups
-from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATES
-from mocoop.templatetext import character_problems, folded
 
 MAX_DOMAIN = 200  # characters
 PER_GROUP = 6

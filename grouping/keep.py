@@ -11,9 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from mocoop.grouprules import template_text
-from mocoop.groups import GroupFile
-from mocoop.templatetext import folded
+from mocoop.groupfile.groups import GroupFile
+from mocoop.groupfile.rules import template_text
+from mocoop.groupfile.templatetext import folded
 
 Group = dict[str, Any]
 

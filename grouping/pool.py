@@ -13,13 +13,13 @@ from dataclasses import dataclass
 
 from mocoop import files
 from mocoop.errors import GroupFileError
+from mocoop.groupfile.groups import MAX_BYTES, GroupFile, Template, parse_groups
+from mocoop.groupfile.schema import MAX_GROUPS, MAX_TEMPLATES
 from mocoop.grouping.convert import chosen, read_listings
 from mocoop.grouping.convert.assemble import domain_of, respelt_notice
 from mocoop.grouping.convert.checks import checked
 from mocoop.grouping.convert.listing import refuse
 from mocoop.grouping.generate import clean_domain
-from mocoop.groups import MAX_BYTES, GroupFile, Template, parse_groups
-from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATES
 
 MOST_TEMPLATES = MAX_GROUPS * MAX_TEMPLATES  # what a group file could hold
 _GROUP_FILE = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{(?=.*"groups"\s*:)', re.DOTALL)

@@ -11,8 +11,8 @@ import re
 from collections import Counter
 from typing import Any
 
-from mocoop.findings import quote
-from mocoop.grouprules import template_text
+from mocoop.groupfile.findings import quote
+from mocoop.groupfile.rules import template_text
 
 Document = dict[str, Any]
 

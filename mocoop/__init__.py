@@ -12,22 +12,22 @@ from typing import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone, load_backbone
+    from mocoop.backbone.backbone import Backbone, load_backbone
     from mocoop.config import Config, preset
     from mocoop.data.sources import Dataset, open_dataset
     from mocoop.errors import MoCoOpError
     from mocoop.estimator import MoCoOpClassifier
-    from mocoop.groups import GroupFile, load_groups
+    from mocoop.groupfile.groups import GroupFile, load_groups
 
 _HOME = {
-    "Backbone": "mocoop.backbone",
+    "Backbone": "mocoop.backbone.backbone",
     "Config": "mocoop.config",
     "Dataset": "mocoop.data.sources",
-    "GroupFile": "mocoop.groups",
+    "GroupFile": "mocoop.groupfile.groups",
     "MoCoOpClassifier": "mocoop.estimator",
     "MoCoOpError": "mocoop.errors",
-    "load_backbone": "mocoop.backbone",
-    "load_groups": "mocoop.groups",
+    "load_backbone": "mocoop.backbone.backbone",
+    "load_groups": "mocoop.groupfile.groups",
     "open_dataset": "mocoop.data.sources",
     "preset": "mocoop.config",
 }

@@ -19,25 +19,25 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.exceptions import NotFittedError
 from torch import Tensor
 
+from mocoop.backbone.hard_features import text_cache
 from mocoop.config import Config, preset
 from mocoop.data.classnames import final_names
 from mocoop.data.dataset import Example
 from mocoop.data.features import FeatureCache, image_features, picture_features, unreadable_images
 from mocoop.data.views import ViewPlan
 from mocoop.errors import ConfigError, DataError, UsageError
-from mocoop.groups import GroupFile, dump_groups, load_groups, parse_groups
-from mocoop.hard_features import text_cache
-from mocoop.inputs import Inputs, cached_batches, files_sha256, online_batches
+from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import Method, Samples, method_named
+from mocoop.training.inputs import Inputs, cached_batches, files_sha256, online_batches
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL import Image
 
-    from mocoop.backbone import Backbone
-    from mocoop.classifier import Prediction, Predictor
-    from mocoop.fitting import Fitted
-    from mocoop.trainer import Batch
+    from mocoop.backbone.backbone import Backbone
+    from mocoop.mixture.classifier import Prediction, Predictor
+    from mocoop.runs.fitting import Fitted
+    from mocoop.training.trainer import Batch
 
 Groups = GroupFile | Mapping[str, Any] | str | os.PathLike[str]
 
@@ -62,7 +62,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         classes_: the labels, sorted; the columns of `predict_proba`.
         class_names_: their names as the text tower reads them.
         n_features_in_: D, the width of image features.
-        history_: what is known after each step (`mocoop.trainer.StepLog`).
+        history_: what is known after each step (`mocoop.training.trainer.StepLog`).
     """
 
     def __init__(
@@ -100,8 +100,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             GroupFileError, ConfigError, BackboneError: parameters that cannot be used.
             TrainingStopped: a loss that is not finite.
         """
-        from mocoop.fitting import fit
-        from mocoop.run import new_record
+        from mocoop.runs.fitting import fit
+        from mocoop.runs.run import new_record
 
         config = self._config()
         method = method_named(config.method)
@@ -181,7 +181,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write a run folder. Raises UsageError for one that holds something, StorageError."""
-        from mocoop.run import save_run
+        from mocoop.runs.run import save_run
 
         self._check_fitted()
         folder = Path(path)
@@ -195,8 +195,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         Raises CheckpointError where the folder is missing, unfinished or damaged.
         """
-        from mocoop.fitting import Fitted
-        from mocoop.run import Run
+        from mocoop.runs.fitting import Fitted
+        from mocoop.runs.run import Run
 
         run = Run.open(Path(path))
         stored = run.info["backbone"]
@@ -269,7 +269,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self._backbone
 
     def _open_backbone(self, config: Config) -> Backbone:
-        from mocoop.backbone import load_backbone
+        from mocoop.backbone.backbone import load_backbone
 
         if isinstance(self.backbone, str):
             return load_backbone(

@@ -55,20 +55,27 @@ def test_the_trainer_never_imports_the_curator_or_what_only_it_needs(path):
 
 @pytest.mark.parametrize("path", CURATOR, ids=name_of)
 def test_the_curator_meets_the_trainer_in_group_files_only(path):
-    shared = ("mocoop.grouping", "mocoop.groups", "mocoop.errors", "mocoop.files", "mocoop.cli", "mocoop.findings")
+    shared = (
+        "mocoop.grouping",
+        "mocoop.groupfile.groups",
+        "mocoop.errors",
+        "mocoop.files",
+        "mocoop.cli",
+        "mocoop.groupfile.findings",
+    )
     allowed = (
         *shared,
-        "mocoop.tokens",
-        "mocoop.templatetext",
+        "mocoop.groupfile.tokens",
+        "mocoop.groupfile.templatetext",
         "mocoop.strictjson",
-        "mocoop.grouprules",
+        "mocoop.groupfile.rules",
         "mocoop.data.classnames",
         "mocoop.__version__",
     )
     if path.name == "embed.py":  # templates in the trainer's own text space, and vectors as files of features come
-        allowed = (*allowed, "mocoop.backbone", "mocoop.hard_features", "mocoop.npz")
+        allowed = (*allowed, "mocoop.backbone.backbone", "mocoop.backbone.hard_features", "mocoop.data.npz")
     if name_of(path) == "grouping/measuring/plot.py":  # pictures in the one style
-        allowed = (*allowed, "mocoop.plots")
+        allowed = (*allowed, "mocoop.reporting.plots")
     ours = {module for module in imports(path, everywhere=True) if module.startswith("mocoop.")}
     assert not {module for module in ours if not module.startswith(allowed)}
     assert not roots(imports(path, everywhere=False)) & HEAVY
@@ -134,6 +141,6 @@ def test_the_curator_works_where_torch_is_absent(tmp_path):
 
 def test_training_works_where_openai_and_sentence_transformers_are_absent():
     code = "import sys; sys.modules.update(openai=None, sentence_transformers=None); " + (
-        "import mocoop.training, mocoop.estimator, mocoop.evaluate, mocoop.demo"
+        "import mocoop.runs.train, mocoop.estimator, mocoop.runs.evaluate, mocoop.demo.story"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -14,7 +14,7 @@ from worlds import CLASSNAMES, GROUPS, write_world
 
 from mocoop import MoCoOpClassifier
 from mocoop.errors import CheckpointError, ConfigError, DataError, GroupFileError, TrainingStopped, UsageError
-from mocoop.run import Run
+from mocoop.runs.run import Run
 
 # These trainings are too short for a router to settle; what warns of it is tested in test_fitting.py.
 pytestmark = pytest.mark.filterwarnings("ignore:the router")
@@ -165,7 +165,7 @@ def test_whole_numbers_survive_saving(world, data, tmp_path):
 def test_a_run_of_the_command_line_can_be_loaded(world, data, tmp_path):
     from worlds import plan_for
 
-    from mocoop.training import train
+    from mocoop.runs.train import train
 
     run = train(plan_for(world, tmp_path / "run"))
     loaded = MoCoOpClassifier.load(run.path, device="cpu")
@@ -206,7 +206,7 @@ def test_the_same_seed_gives_the_same_probabilities(world, data):
 
 
 def test_groups_may_be_a_path_a_document_or_a_group_file(world, data):
-    from mocoop.groups import load_groups
+    from mocoop.groupfile.groups import load_groups
 
     given = (str(world["groups"]), GROUPS, load_groups(world["groups"]))
     settings = {"epochs": 1}
@@ -295,7 +295,7 @@ def test_numbers_without_names_are_learned_with_a_warning(world, data):
 
 
 def test_a_stopped_training_leaves_the_backbone_as_it_was(world, tmp_path):
-    from mocoop.backbone import load_backbone
+    from mocoop.backbone.backbone import load_backbone
 
     paths, labels = put_pictures(tmp_path)
     backbone = load_backbone(f"local-dir:{world['backbone']}", device="cpu")

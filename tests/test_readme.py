@@ -16,7 +16,7 @@ from mocoop.bench.rows import read_rows
 from mocoop.bench.tuning import chosen
 from mocoop.commands import mocoop
 from mocoop.config import preset
-from mocoop.findings import RULES
+from mocoop.groupfile.findings import RULES
 from mocoop.grouping.commands import groups
 
 ROOT = Path(__file__).parent.parent

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from mocoop.errors import UsageError
+from mocoop.groupfile.rules import content_hash
+from mocoop.groupfile.schema import MAX_GROUPS, MAX_TEMPLATES
 from mocoop.grouping.clustering import partition
 from mocoop.grouping.clustering.embed import LEXICAL, Embedding
 from mocoop.grouping.clustering.naming import names_of
@@ -21,8 +23,6 @@ from mocoop.grouping.keep import Group, Kept, kept_of, text_of, texts_of
 from mocoop.grouping.measuring.measures import silhouettes
 from mocoop.grouping.pool import Pool
 from mocoop.grouping.provenance import with_step
-from mocoop.grouprules import content_hash
-from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATES
 
 if TYPE_CHECKING:
     import numpy as np

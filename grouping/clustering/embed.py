@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 
 from mocoop.errors import DataError, UsageError
 from mocoop.files import os_error
+from mocoop.groupfile.templatetext import SLOT, fill
 from mocoop.grouping.clustering.nouns import NOUNS, neutral_nouns
-from mocoop.templatetext import SLOT, fill
 
 if TYPE_CHECKING:
     import numpy as np
@@ -221,7 +221,7 @@ def _backbone(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
     backbone, names, (table,) = _hard([texts], choice)  # (T, C, D)
     vectors = unit(table.double().mean(dim=1).numpy())  # (T, D)
     named = " ".join(filter(None, (choice.backbone, choice.pretrained)))
-    from mocoop.backbone import STAND_IN_NOTE
+    from mocoop.backbone.backbone import STAND_IN_NOTE
 
     notices = (STAND_IN_NOTE,) if backbone.stand_in else ()
     return Embedding(f"{named}, text space over {len(names)} names", "backbone", vectors, centred(vectors), notices)
@@ -247,8 +247,8 @@ def _hard(groups: Sequence[Sequence[str]], choice: EmbedderChoice) -> tuple[Any,
         raise UsageError("no backbone was named", "name one: --backbone ViT-B-16 --pretrained openai")
     if choice.offline:
         os.environ["HF_HUB_OFFLINE"] = "1"
-    from mocoop.backbone import load_backbone
-    from mocoop.hard_features import hard_features, text_cache
+    from mocoop.backbone.backbone import load_backbone
+    from mocoop.backbone.hard_features import hard_features, text_cache
 
     names = slot_names(choice)
     backbone = load_backbone(choice.backbone, choice.pretrained, device="cpu")
@@ -288,7 +288,7 @@ def _given(texts: Sequence[str], ordered: Sequence[str], path: Path) -> Embeddin
 
 
 def _read_vectors(texts: Sequence[str], path: Path) -> Array:
-    from mocoop.npz import open_npz
+    from mocoop.data.npz import open_npz
 
     hint = "write np.savez(path, vectors=array of T rows, templates=np.array(list_of_T_templates))"
     try:

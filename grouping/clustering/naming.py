@@ -10,8 +10,8 @@ import re
 from collections import Counter
 from collections.abc import Collection, Sequence
 
+from mocoop.groupfile.rules import PLAIN_WORDS
 from mocoop.grouping.generate import slug
-from mocoop.grouprules import PLAIN_WORDS
 
 WORDS = 3  # in a name
 MAX_WORD = 24  # letters of a word in a name

@@ -13,10 +13,10 @@ import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from mocoop.groupfile.templatetext import SLOT
 from mocoop.grouping.bank import Aspect, load_bank
 from mocoop.grouping.clustering.embed import centred, unit
 from mocoop.grouping.domains import GENERAL, profile_named
-from mocoop.templatetext import SLOT
 
 if TYPE_CHECKING:
     import numpy as np

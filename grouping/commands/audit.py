@@ -17,7 +17,7 @@ from mocoop.grouping.commands.shared import FILE, class_names, stdin_or
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from mocoop.findings import Finding
+    from mocoop.groupfile.findings import Finding
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def _refuse_unused(embed: bool, embedder: EmbedderOptions, fix: bool, paths: Seq
 
 def _check(path: str, checking: Checking) -> list[Finding]:
     """All findings of one file; one that cannot be read gives a finding too."""
-    from mocoop.groups import check, read_groups
+    from mocoop.groupfile.groups import check, read_groups
 
     try:
         data, source = stdin_or(path) or (read_groups(path), path)
@@ -104,9 +104,9 @@ def _check(path: str, checking: Checking) -> list[Finding]:
 
 
 def _with_meaning(data: bytes, source: str, findings: list[Finding], embedder: EmbedderOptions) -> list[Finding]:
+    from mocoop.groupfile.groups import parse_groups, with_problems
     from mocoop.grouping.measuring.audit import embedding_problems
     from mocoop.grouping.measuring.meaning import vectors_of
-    from mocoop.groups import parse_groups, with_problems
 
     file = parse_groups(data, source=source)
     seen = vectors_of(file, choice(embedder, file.class_kind))
@@ -118,10 +118,10 @@ def _with_meaning(data: bytes, source: str, findings: list[Finding], embedder: E
 
 def _fix(path: str) -> list[str]:
     """Mend a file in its place; what was done. A file that stays wrong is not written."""
+    from mocoop.groupfile.groups import MAX_BYTES, dump_groups, parse_groups, read_groups
     from mocoop.grouping.editing.inplace import write_bytes
     from mocoop.grouping.provenance import now, with_step
     from mocoop.grouping.tidy import tidied
-    from mocoop.groups import MAX_BYTES, dump_groups, parse_groups, read_groups
     from mocoop.strictjson import parse
 
     try:

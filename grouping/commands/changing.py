@@ -20,9 +20,9 @@ from mocoop.errors import UsageError
 from mocoop.grouping.commands.shared import FILE, OUT, print_json, stdin_or
 
 if TYPE_CHECKING:
-    from mocoop.findings import Finding
+    from mocoop.groupfile.findings import Finding
+    from mocoop.groupfile.groups import GroupFile
     from mocoop.grouping.editing.inplace import Opened
-    from mocoop.groups import GroupFile
 
     Document = dict[str, Any]
 
@@ -42,10 +42,10 @@ class Writing:
 
         Raises GroupFileError for a file that is wrong or would be, UsageError, StorageError.
         """
+        from mocoop.groupfile.groups import dump_groups, parse_groups
         from mocoop.grouping.editing.byhand import stamped
         from mocoop.grouping.editing.diff import differences, one_line
         from mocoop.grouping.provenance import now
-        from mocoop.groups import dump_groups, parse_groups
 
         opened = self.opened()
         document = change(opened.document)
@@ -62,8 +62,8 @@ class Writing:
 
     def opened(self) -> Opened:
         """The file to change, from stdin where it is -. Raises GroupFileError."""
+        from mocoop.groupfile.groups import parse_groups
         from mocoop.grouping.editing.inplace import Opened, open_groups
-        from mocoop.groups import parse_groups
 
         given = stdin_or(self.path)
         return Opened("-", given[0], parse_groups(given[0], source=given[1])) if given else open_groups(self.path)
@@ -75,8 +75,8 @@ class Writing:
             cli.say(f"{finding.severity}: {finding.code} {finding.message} ({finding.hint})")
 
     def _write(self, opened: Opened, document: Document) -> None:
+        from mocoop.groupfile.groups import dump_groups, save_groups
         from mocoop.grouping.editing.inplace import write_document
-        from mocoop.groups import dump_groups, save_groups
 
         if self.out is None and self.path != "-":
             write_document(opened, document)

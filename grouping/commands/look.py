@@ -24,8 +24,8 @@ from mocoop.grouping.commands.shared import (
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from mocoop.groupfile.groups import Group
     from mocoop.grouping.bank import Aspect, Bank
-    from mocoop.groups import Group
 
 
 @click.command()
@@ -125,8 +125,8 @@ def paper(name: str | None, out: Path | None, force: bool, as_json: bool) -> Non
     mocoop-groups paper
     mocoop-groups paper eurosat -o groups.json
     """
+    from mocoop.groupfile.groups import parse_groups
     from mocoop.grouping.paper import paper_groups, paper_names
-    from mocoop.groups import parse_groups
 
     if name is not None:
         deliver(parse_groups(paper_groups(name), source=name).document, out, force)
@@ -164,7 +164,7 @@ def _aspect_named(bank: Bank, name: str) -> Aspect:
     try:
         return bank.aspect(name)
     except KeyError:
-        from mocoop.groupschema import nearest
+        from mocoop.groupfile.schema import nearest
 
         near = nearest(name, [aspect.name for aspect in bank.aspects])
         hint = f"did you mean {near}?" if near else "`mocoop-groups bank` lists them"
@@ -186,7 +186,7 @@ def _plain(group: Group, tokens: bool) -> dict[str, Any]:
 
 
 def _group_row(group: Group) -> tuple[object, ...]:
-    from mocoop.tokens import available as can_count
+    from mocoop.groupfile.tokens import available as can_count
 
     longest = max(sum(_tokens(text)) for text in group.texts) if can_count() else "-"
     return (group.id, group.title or "", len(group.templates), longest, group.init, "yes" if group.reviewed else "no")
@@ -200,7 +200,7 @@ def _template_rows(group: Group, tokens: bool) -> Iterable[tuple[object, ...]]:
 
 def _tokens(text: str) -> tuple[int, int]:
     """CLIP tokens before and after the class name."""
-    from mocoop.tokens import available, count_tokens
+    from mocoop.groupfile.tokens import available, count_tokens
 
     if not available():
         raise UsageError(

@@ -14,10 +14,10 @@ from mocoop.grouping.commands.shared import FILE, json_option, load, print_json
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from mocoop.groupfile.groups import GroupFile
     from mocoop.grouping.measuring.compare import Comparison
     from mocoop.grouping.measuring.meaning import Meaning
     from mocoop.grouping.measuring.stats import FileStats, GroupStats
-    from mocoop.groups import GroupFile
 
 Made = TypeVar("Made")
 SIZES = click.option("--sizes", is_flag=True, help="Only what needs no model.")
@@ -40,7 +40,7 @@ def stats(path: str, embedder: EmbedderOptions, sizes: bool, write: bool, as_jso
     mocoop-groups stats groups.json
     mocoop-groups stats groups.json --backbone ViT-B-16 --pretrained openai --classes classes.txt --write
     """
-    from mocoop import tokens
+    from mocoop.groupfile import tokens
     from mocoop.grouping.measuring.stats import statistics
 
     if write and (sizes or path == "-"):

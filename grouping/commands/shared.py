@@ -15,7 +15,7 @@ from mocoop import cli
 from mocoop.errors import UsageError
 
 if TYPE_CHECKING:
-    from mocoop.groups import Group, GroupFile
+    from mocoop.groupfile.groups import Group, GroupFile
 
 FILE = click.Path(readable=False, allow_dash=True)  # whether it can be read, the loader finds out and says
 TEXT_FILE = click.Path(path_type=Path)
@@ -37,7 +37,7 @@ def group_count(text: str) -> int | None:
 
 def deliver(document: dict[str, Any], out: Path | None, force: bool) -> None:
     """Check a group file and write it: to stdout, or to a file, and then say what may come next."""
-    from mocoop.groups import dump_groups, parse_groups, save_groups
+    from mocoop.groupfile.groups import dump_groups, parse_groups, save_groups
 
     if out is None or str(out) == "-":
         data = dump_groups(document)
@@ -69,14 +69,14 @@ def class_names(path: Path | None) -> tuple[str, ...] | None:
 
 def stdin_or(path: str) -> tuple[bytes, str] | None:
     """What stands on stdin where the path is -, no more of it than shows that it is too large."""
-    from mocoop.groups import MAX_BYTES
+    from mocoop.groupfile.groups import MAX_BYTES
 
     return (sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>") if path == "-" else None
 
 
 def load(path: str) -> GroupFile:
     """A group file, from stdin where the path is -. Raises GroupFileError."""
-    from mocoop.groups import load_groups, parse_groups
+    from mocoop.groupfile.groups import load_groups, parse_groups
 
     given = stdin_or(path)
     return parse_groups(given[0], source=given[1]) if given else load_groups(path)

@@ -12,14 +12,14 @@ from pathlib import PurePath
 
 from mocoop import strictjson
 from mocoop.errors import UsageError
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
+from mocoop.groupfile.groups import MAX_BYTES
 from mocoop.grouping.convert.coopyaml import read_yaml
 from mocoop.grouping.convert.listing import Listing, refuse
 from mocoop.grouping.convert.markdown import read_markdown
 from mocoop.grouping.convert.plain import read_json, read_text
 from mocoop.grouping.convert.python import read_python
 from mocoop.grouping.convert.table import read_table
-from mocoop.groups import MAX_BYTES
 
 _READERS: dict[str, Callable[[str, str], list[Listing]]] = {
     "open_clip": read_python,

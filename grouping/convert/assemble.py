@@ -14,13 +14,13 @@ from pathlib import PurePath
 from typing import Any
 
 from mocoop.files import sha256_bytes
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
+from mocoop.groupfile.schema import MAX_GROUPS, MAX_TEMPLATES
+from mocoop.groupfile.templatetext import SLOT, character_problems
 from mocoop.grouping.convert.checks import Checked
 from mocoop.grouping.convert.listing import Listing, Section, refuse
 from mocoop.grouping.generate import clean_domain, slug
 from mocoop.grouping.provenance import with_step
-from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATES
-from mocoop.templatetext import SLOT, character_problems
 
 MAX_ID, MAX_TITLE, MAX_DESCRIPTION = 64, 80, 400  # as in the schema
 _ID = re.compile("[a-z0-9][a-z0-9_-]*")

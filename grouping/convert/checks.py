@@ -10,10 +10,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-from mocoop.findings import Finding, Problem, quote
+from mocoop.groupfile.findings import Finding, Problem, quote
+from mocoop.groupfile.schema import MAX_TEMPLATE_LENGTH
+from mocoop.groupfile.templatetext import SLOT, special_problem, template_problems
 from mocoop.grouping.convert.listing import Listing, Section, Sentence, finding, refusal
-from mocoop.groupschema import MAX_TEMPLATE_LENGTH
-from mocoop.templatetext import SLOT, special_problem, template_problems
 
 _BRACED = re.compile(
     r"\{ {0,2}(?:0|c|cls|class|class[ _-]?name|name|label|category|object|concept)? {0,2}\}", re.IGNORECASE

@@ -12,11 +12,11 @@ import itertools
 import re
 from collections.abc import Iterator
 
-from mocoop.findings import Finding
+from mocoop.groupfile.findings import Finding
+from mocoop.groupfile.groups import Group, GroupFile
 from mocoop.grouping.convert.checks import has_slot
 from mocoop.grouping.convert.listing import Listing, Section, Sentence, finding, flat, refusal, refuse
 from mocoop.grouping.convert.yamltree import Node, read_tree
-from mocoop.groups import Group, GroupFile
 
 COUNTS = "GROUPS"
 PROMPTS = ("LASP_PROMPTS", "PROMPTS")

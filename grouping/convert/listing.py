@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from mocoop.errors import GroupFileError
-from mocoop.findings import ERROR, Finding
+from mocoop.groupfile.findings import ERROR, Finding
 
 MOST_LISTED = 20  # findings in one message; all are in the error's `findings`
 

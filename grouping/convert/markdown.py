@@ -11,9 +11,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from mocoop.groupfile.groups import Group, GroupFile
 from mocoop.grouping.convert.checks import has_slot
 from mocoop.grouping.convert.listing import Listing, Section, Sentence
-from mocoop.groups import Group, GroupFile
 
 MAX_DESCRIPTION = 400  # as in the schema
 

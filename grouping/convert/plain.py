@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from mocoop import strictjson
+from mocoop.groupfile.groups import MAX_BYTES
 from mocoop.grouping.convert.checks import has_slot
 from mocoop.grouping.convert.listing import Listing, Sentence, finding, flat, refusal, refuse
-from mocoop.groups import MAX_BYTES
 from mocoop.strictjson import Lines, Path, pointer
 
 _NUMBER = re.compile(r"(?:\d{1,4}(?:\.\)|[.)])|\(\d{1,3}\))[ \t]+")  # a year in brackets is no mark

@@ -13,9 +13,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mocoop.findings import Finding, quote
+from mocoop.groupfile.findings import Finding, quote
+from mocoop.groupfile.groups import GroupFile
 from mocoop.grouping.convert.listing import Listing, Section, Sentence, finding, flat, refusal, refuse
-from mocoop.groups import GroupFile
 
 COLUMNS = ("group", "title", "description", "init", "template")
 _ALIASES = {"templates": "template", "text": "template", "prompt": "template", "sentence": "template",

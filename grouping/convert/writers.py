@@ -12,14 +12,14 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
+from mocoop.groupfile.groups import GroupFile
+from mocoop.groupfile.templatetext import SLOT
 from mocoop.grouping.convert.coopyaml import write_yaml
 from mocoop.grouping.convert.markdown import write_markdown
 from mocoop.grouping.convert.plain import text_line
 from mocoop.grouping.convert.table import write_table
 from mocoop.grouping.generate import slug
-from mocoop.groups import GroupFile
-from mocoop.templatetext import SLOT
 
 GROUPED = ("csv", "markdown", "yaml")
 

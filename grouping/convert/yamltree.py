@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mocoop.errors import UsageError
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
 from mocoop.grouping.convert.listing import refuse
 
 MAX_CHARACTERS = 1024 * 1024  # the largest of the released files has 2,000

@@ -9,11 +9,11 @@ from __future__ import annotations
 from typing import Any
 
 from mocoop.errors import GroupFileError
+from mocoop.groupfile.groups import dump_groups, parse_groups
 from mocoop.grouping.editing.diff import REMOVED, differences, one_line
 from mocoop.grouping.editing.edit import exclude
 from mocoop.grouping.editing.grouplines import with_lines
 from mocoop.grouping.provenance import with_step
-from mocoop.groups import dump_groups, parse_groups
 
 Document = dict[str, Any]
 

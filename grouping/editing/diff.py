@@ -15,7 +15,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from mocoop.cli import printable
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
 from mocoop.grouping.editing.assignment import best_pairs
 from mocoop.grouping.keep import SEEN, text_of, texts_of
 

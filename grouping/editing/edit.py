@@ -12,7 +12,8 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from mocoop.errors import UsageError
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
+from mocoop.groupfile.templatetext import special_problem, template_problems
 from mocoop.grouping.editing.lookup import (
     Document,
     Group,
@@ -29,7 +30,6 @@ from mocoop.grouping.editing.lookup import (
 )
 from mocoop.grouping.editing.reviewed import seen, with_seen
 from mocoop.grouping.keep import text_of, texts_of, with_templates
-from mocoop.templatetext import special_problem, template_problems
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 

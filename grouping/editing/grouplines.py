@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mocoop.errors import GroupFileError
-from mocoop.findings import RULES, Finding
+from mocoop.groupfile.findings import RULES, Finding
+from mocoop.groupfile.templatetext import special_problem, template_problems
 from mocoop.grouping.editing import edit
 from mocoop.grouping.editing.diff import rewordings
 from mocoop.grouping.editing.lookup import Document, Group, group_of, init_of, is_locked
 from mocoop.grouping.keep import text_of, texts_of
-from mocoop.templatetext import special_problem, template_problems
 
 _HELP = """\
 # {heading}

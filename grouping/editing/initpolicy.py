@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from mocoop.grouprules import PLAIN_WORDS
+from mocoop.groupfile.rules import PLAIN_WORDS
 
 if TYPE_CHECKING:
     from mocoop.grouping.clustering.embed import EmbedderChoice
@@ -52,7 +52,7 @@ def _medoids(groups: Mapping[str, Sequence[str]], choice: EmbedderChoice | None)
 
 def _length(text: str) -> int:
     """CLIP tokens, or words where the tokenizer's table is not at hand."""
-    from mocoop.tokens import available, count_tokens
+    from mocoop.groupfile.tokens import available, count_tokens
 
     bare = text.replace("{}", " ")
     return count_tokens(bare) if available() else len(bare.split())

@@ -2,7 +2,7 @@
 
 What another process wrote in the meantime is never overwritten: the bytes that were read are compared with those on
 disk right before the write, while the folder is locked against others that write through this module. What a change
-is made of stands in `mocoop.grouping.editing.edit`; what a valid file is, in `mocoop.groups`.
+is made of stands in `mocoop.grouping.editing.edit`; what a valid file is, in `mocoop.groupfile.groups`.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any
 
 from mocoop import files
 from mocoop.errors import GroupFileError, StorageError
-from mocoop.groups import MAX_BYTES, GroupFile, dump_groups, parse_groups
+from mocoop.groupfile.groups import MAX_BYTES, GroupFile, dump_groups, parse_groups
 
 
 @dataclass(frozen=True)

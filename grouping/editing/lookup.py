@@ -10,9 +10,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mocoop.errors import UsageError
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
+from mocoop.groupfile.schema import nearest
 from mocoop.grouping.keep import SEEN, text_of, texts_of
-from mocoop.groupschema import nearest
 
 Document = dict[str, Any]
 Group = dict[str, Any]

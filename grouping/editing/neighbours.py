@@ -13,10 +13,10 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from mocoop.errors import UsageError
-from mocoop.findings import RULES, WARNING, Finding
+from mocoop.groupfile.findings import RULES, WARNING, Finding
+from mocoop.groupfile.groups import dump_groups, parse_groups
 from mocoop.grouping.editing.lookup import Document, is_locked
 from mocoop.grouping.keep import text_of, texts_of
-from mocoop.groups import dump_groups, parse_groups
 
 if TYPE_CHECKING:
     from mocoop.grouping.clustering.embed import EmbedderChoice, Embedding

@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from mocoop.groupfile.groups import dump_groups
 from mocoop.grouping.editing import edit
 from mocoop.grouping.editing.byhand import stamped
 from mocoop.grouping.editing.lookup import Document, Group, group_of, home
 from mocoop.grouping.editing.neighbours import Doubt
 from mocoop.grouping.editing.reviewed import mark_seen, seen
 from mocoop.grouping.keep import texts_of
-from mocoop.groups import dump_groups
 
 UNREVIEWED, DOUBTFUL, NEAR_DUPLICATES = "unreviewed", "doubtful", "near-duplicates"
 

@@ -14,9 +14,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from mocoop.groupfile.templatetext import character_problems, special_token
 from mocoop.grouping.llm.session import OutOfRules
 from mocoop.grouping.llm.sift import Sifted, sift
-from mocoop.templatetext import character_problems, special_token
 
 MAX_TITLE = 80
 MAX_LINE = 400

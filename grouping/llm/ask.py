@@ -17,7 +17,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from mocoop.errors import RemoteError
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
 from mocoop.grouping.llm.replies import Reply, read_reply, server_message
 from mocoop.grouping.llm.settings import FORMATS, Key, Settings
 from mocoop.grouping.llm.wire import Exchange, Unreached, Wire

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Any
 
 from mocoop.errors import RemoteError, UsageError
+from mocoop.groupfile.schema import MAX_GROUPS, MAX_TEMPLATES
 from mocoop.grouping.generate import Generated, number_notices, slug
 from mocoop.grouping.keep import Group, Kept, kept_of, text_of
 from mocoop.grouping.llm.answers import Named, read_groups, read_names, read_places
@@ -20,7 +21,6 @@ from mocoop.grouping.llm.prompts import Prompt, groups_prompt, names_prompt, pla
 from mocoop.grouping.llm.session import Answer, Session
 from mocoop.grouping.pool import Pool
 from mocoop.grouping.provenance import with_step
-from mocoop.groupschema import MAX_GROUPS, MAX_TEMPLATES
 
 ONE_ANSWER = 120  # templates that one answer places
 BATCH = 80  # templates a question, where there are more

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+from mocoop.groupfile.templatetext import folded
 from mocoop.grouping.bank import load_bank
 from mocoop.grouping.generate import Generated, Wanted, generate_from_bank, number_notices, slug
 from mocoop.grouping.keep import Kept, texts_of
@@ -22,7 +23,6 @@ from mocoop.grouping.llm.prompts import Context, Prompt, aspects_prompt, templat
 from mocoop.grouping.llm.session import Answer, Session
 from mocoop.grouping.llm.sift import Sifted, diverse
 from mocoop.grouping.provenance import with_step
-from mocoop.templatetext import folded
 
 SAMPLE = 12  # class names that the model is shown
 SPARE = 1.5  # templates asked for, for one that is kept

@@ -16,7 +16,7 @@ import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
 from mocoop.grouping.llm.settings import Key
 
 SECONDS = 4.0  # for the whole exchange

@@ -14,7 +14,7 @@ from typing import Any
 
 from mocoop import strictjson
 from mocoop.errors import RemoteError
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
 from mocoop.grouping.llm.settings import Key
 from mocoop.grouping.llm.wire import MAX_BODY
 

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from mocoop import files
 from mocoop.errors import ConfigError, RemoteError, UsageError
-from mocoop.findings import quote
+from mocoop.groupfile.findings import quote
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"

@@ -12,9 +12,9 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from mocoop import tokens
-from mocoop.groupschema import MAX_TEMPLATE_LENGTH
-from mocoop.templatetext import SLOT, character_problems, fill, folded, special_token
+from mocoop.groupfile import tokens
+from mocoop.groupfile.schema import MAX_TEMPLATE_LENGTH
+from mocoop.groupfile.templatetext import SLOT, character_problems, fill, folded, special_token
 
 MAX_WORDS = 20
 CONTEXT_LENGTH = 77  # tokens a text tower reads, start and end included

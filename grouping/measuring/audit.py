@@ -9,15 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from mocoop.findings import Problem, quote
+from mocoop.groupfile.findings import Problem, quote
+from mocoop.groupfile.templatetext import folded
 from mocoop.grouping.clustering.embed import unit
 from mocoop.grouping.measuring import measures
-from mocoop.templatetext import folded
 
 if TYPE_CHECKING:
+    from mocoop.groupfile.groups import Group, GroupFile
     from mocoop.grouping.clustering.embed import Embedding
     from mocoop.grouping.measuring.measures import Array, Labels, Twin
-    from mocoop.groups import Group, GroupFile
     from mocoop.strictjson import Path
 
 TWINS = {"backbone": 0.97, "sentence": 0.92, "tfidf": 0.95, "vectors": 0.97}  # cosine from which two say the same

@@ -13,12 +13,12 @@ from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from mocoop.groupfile.templatetext import folded
 from mocoop.grouping.editing.assignment import best_pairs
-from mocoop.templatetext import folded
 
 if TYPE_CHECKING:
+    from mocoop.groupfile.groups import GroupFile
     from mocoop.grouping.clustering.embed import EmbedderChoice
-    from mocoop.groups import GroupFile
 
 
 @dataclass(frozen=True)

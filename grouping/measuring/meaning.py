@@ -12,9 +12,9 @@ from mocoop.grouping.clustering.embed import class_means, embed
 from mocoop.grouping.measuring.audit import template_texts
 
 if TYPE_CHECKING:
+    from mocoop.groupfile.groups import GroupFile
     from mocoop.grouping.clustering.embed import EmbedderChoice, Embedding
     from mocoop.grouping.measuring.measures import Array
-    from mocoop.groups import GroupFile
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
+from mocoop.groupfile.templatetext import folded
 from mocoop.grouping.clustering.embed import unit
-from mocoop.templatetext import folded
 
 if TYPE_CHECKING:
     import numpy as np

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from mocoop.errors import UsageError
 from mocoop.grouping.measuring import layout
 from mocoop.grouping.measuring.audit import group_labels
-from mocoop.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, drawing, shortened
+from mocoop.reporting.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, drawing, shortened
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+    from mocoop.groupfile.groups import GroupFile
     from mocoop.grouping.clustering.embed import Embedding
     from mocoop.grouping.measuring.measures import Array, Labels
-    from mocoop.groups import GroupFile
 
 KINDS = ("map", "heatmap", "dendrogram")
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, BLACK, "#56B4E9")  # Okabe and Ito's

@@ -23,9 +23,9 @@ from mocoop.grouping.measuring import measures
 from mocoop.grouping.measuring.audit import TWINS, group_labels, template_texts
 
 if TYPE_CHECKING:
+    from mocoop.groupfile.groups import Group, GroupFile
     from mocoop.grouping.measuring.meaning import Meaning
     from mocoop.grouping.measuring.measures import Array, Labels
-    from mocoop.groups import Group, GroupFile
 
 DIGITS = 6  # of what is stored and printed as JSON: more would differ between machines
 TAUS = (1.0, 0.01)  # the paper's temperature, and that of most backbones, which the recommended preset takes

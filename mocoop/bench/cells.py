@@ -8,7 +8,7 @@ from typing import Any, Final, Literal
 
 from mocoop.bench.rows import FORMAT, cell_key
 from mocoop.config import Config, preset
-from mocoop.groups import GroupFile
+from mocoop.groupfile.groups import GroupFile
 from mocoop.methods import method_named
 
 Protocol = Literal["base-to-new", "few-shot", "cross-dataset", "domain-shift", "inference-time", "tune"]

@@ -22,10 +22,10 @@ from mocoop.data.coop import LAYOUTS
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.sources import open_dataset
 from mocoop.errors import DataError
-from mocoop.inputs import load_inputs
+from mocoop.training.inputs import load_inputs
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
+    from mocoop.backbone.backbone import Backbone
 
 SCENES = "scenes"
 SCENES_TEMPLATE = "a satellite photo of a {}."

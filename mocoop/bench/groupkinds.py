@@ -6,8 +6,8 @@ import random
 from collections.abc import Sequence
 
 from mocoop.errors import UsageError
-from mocoop.groups import Group, GroupFile, dump_groups, parse_groups
-from mocoop.templatetext import SLOT
+from mocoop.groupfile.groups import Group, GroupFile, dump_groups, parse_groups
+from mocoop.groupfile.templatetext import SLOT
 
 OWN, RANDOM, FIRST = "own", "random", "first-"  # "first-3": the first three
 EARLY, LATE = "class-early", "class-late"  # the init of each group is the member whose class stands first, or last

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mocoop.baselines import percent_right
 from mocoop.bench.cells import Ready
 from mocoop.bench.rows import FORMAT, Row
-from mocoop.classifier import Prediction
 from mocoop.config import Config
-from mocoop.fitting import Fitted
 from mocoop.methods import method_named
 from mocoop.miniclip.styles import STYLES
+from mocoop.mixture.classifier import Prediction
+from mocoop.runs.baselines import percent_right
+from mocoop.runs.fitting import Fitted
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
+    from mocoop.backbone.backbone import Backbone
 
 _BINS = 15
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from mocoop.backbone.hard_features import text_cache
 from mocoop.bench.cells import BASE_TO_NEW, TUNE, Cell, Ready, key_of
 from mocoop.bench.data import BenchData
 from mocoop.bench.measuring import Measurement, new_row
@@ -17,17 +18,16 @@ from mocoop.data.cache import FeatureCache
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.splits import VAL_SHOTS, Half, choose_classes, chosen_on, few_shot, up_to
 from mocoop.errors import DataError
-from mocoop.evaluate import harmonic_mean
-from mocoop.fitting import Fitted, fit
-from mocoop.groups import GroupFile
-from mocoop.hard_features import text_cache
-from mocoop.inputs import Inputs, cached_batches, load_inputs, online_batches, view_plan
+from mocoop.groupfile.groups import GroupFile
 from mocoop.methods import Samples, method_named
 from mocoop.miniclip.scenes import style_of
-from mocoop.trainer import Batch, Listener
+from mocoop.runs.evaluate import harmonic_mean
+from mocoop.runs.fitting import Fitted, fit
+from mocoop.training.inputs import Inputs, cached_batches, load_inputs, online_batches, view_plan
+from mocoop.training.trainer import Batch, Listener
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
+    from mocoop.backbone.backbone import Backbone
 
 Parts = Sequence[tuple[str, tuple[BenchData, Dataset]]]
 

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 
 from mocoop import cli
-from mocoop.backbone import Backbone, load_backbone
+from mocoop.backbone.backbone import Backbone, load_backbone
 from mocoop.bench.cells import TIME, Cell, Ready
 from mocoop.bench.claims import Claims, Done
 from mocoop.bench.data import BenchData, open_bench_data
@@ -28,9 +28,9 @@ from mocoop.bench.run_cell import ready, run_cell
 from mocoop.bench.timing import time_cell
 from mocoop.data.cache import FeatureCache
 from mocoop.errors import MoCoOpError
-from mocoop.groups import PAPER, GroupFile, load_groups, paper_groups
+from mocoop.groupfile.groups import PAPER, GroupFile, load_groups, paper_groups
 from mocoop.methods import method_named
-from mocoop.progress import Pace
+from mocoop.training.progress import Pace
 
 _PATIENCE = 0.5  # seconds between two looks at what others are doing
 # What cells cost beside an image of one prompt's training, measured on the scenes; for the time left only.

@@ -21,7 +21,7 @@ from mocoop.data.cache import FeatureCache
 from mocoop.methods import method_named
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
+    from mocoop.backbone.backbone import Backbone
 
 IMAGES = 100
 _REPEATS = 5

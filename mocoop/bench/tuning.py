@@ -19,9 +19,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mocoop.config import setting_text
 from mocoop.errors import UsageError
 from mocoop.methods import method_named
-from mocoop.settings import setting_text
 
 
 @dataclass(frozen=True)

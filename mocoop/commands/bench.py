@@ -10,9 +10,8 @@ import click
 
 from mocoop import cli
 from mocoop.commands.shared import FILE, device_options, numbers_of, words_of
-from mocoop.config import METHODS, PRESETS
+from mocoop.config import METHODS, PRESETS, settings_by_name
 from mocoop.errors import MoCoOpError, UsageError
-from mocoop.settings import settings_by_name
 
 if TYPE_CHECKING:
     from mocoop.bench.runner import BenchPlan
@@ -110,7 +109,7 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
     from mocoop.bench.data import find_data
     from mocoop.bench.protocols import ABLATIONS, INFERENCE, Comparison, ablation_cells, cells_of, trainable
     from mocoop.bench.runner import BenchPlan, group_files
-    from mocoop.groups import load_groups
+    from mocoop.groupfile.groups import load_groups
 
     data = find_data(options["data_root"], options["others"], words_of(options["datasets"]))
     groups = group_files(options["groups"], list(data))

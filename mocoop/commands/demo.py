@@ -49,9 +49,9 @@ def demo(out: Path, force: bool, as_json: bool) -> None:
     \b
     mocoop demo -o demo/
     """
-    from mocoop.demo import run_demo
-    from mocoop.demo_results import DemoPlan
-    from mocoop.printing import print_demo
+    from mocoop.demo.results import DemoPlan
+    from mocoop.demo.story import run_demo
+    from mocoop.reporting.printing import print_demo
 
     results = run_demo(DemoPlan(out=out, force=force))
     if as_json:

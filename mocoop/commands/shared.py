@@ -12,8 +12,8 @@ import click
 from mocoop.errors import UsageError
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
-    from mocoop.run import Run
+    from mocoop.backbone.backbone import Backbone
+    from mocoop.runs.run import Run
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
@@ -58,7 +58,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON."
 
 def group_file(given: Path, data: Path) -> Path:
     """The file itself; for the word "paper", the paper's own groups for the data set. Raises UsageError."""
-    from mocoop.groups import PAPER, paper_groups
+    from mocoop.groupfile.groups import PAPER, paper_groups
 
     if str(given) != PAPER or given.is_file():
         return given

@@ -18,11 +18,10 @@ from mocoop.commands.shared import (
     json_option,
     print_json,
 )
-from mocoop.config import METHODS, PRESETS
-from mocoop.settings import config_of, settings_by_name
+from mocoop.config import METHODS, PRESETS, config_of, settings_by_name
 
 if TYPE_CHECKING:
-    from mocoop.training import TrainingPlan
+    from mocoop.runs.train import TrainingPlan
 
 _SETTINGS = (
     "epochs", "lr", "batch_size", "views", "top_k", "lambda_router", "lambda_text", "precision",
@@ -80,10 +79,10 @@ def train(as_json: bool, **options: Any) -> None:
         options["groups"] = group_file(options["groups"], options["data"])
     plan = _training_plan(options)
 
-    from mocoop.printing import print_training
-    from mocoop.progress import training_progress
-    from mocoop.summary import summarise
-    from mocoop.training import train as train_run
+    from mocoop.reporting.printing import print_training
+    from mocoop.runs.summary import summarise
+    from mocoop.runs.train import train as train_run
+    from mocoop.training.progress import training_progress
 
     try:
         with training_progress(_group_ids(plan)) as listener:
@@ -105,7 +104,7 @@ def _training_plan(options: dict[str, Any]) -> TrainingPlan:
     config = config_of(options.pop("preset_name"), method, changes)
 
     from mocoop.methods import method_named
-    from mocoop.training import TrainingPlan
+    from mocoop.runs.train import TrainingPlan
 
     unused = method_named(method).unused(list(changes), config)
     if options["groups"] is not None and not method_named(method).reads_groups:
@@ -117,7 +116,7 @@ def _training_plan(options: dict[str, Any]) -> TrainingPlan:
 
 def _group_ids(plan: TrainingPlan) -> list[str]:
     """The experts whose use is shown in training; none where there is one prompt."""
-    from mocoop.groups import load_groups
+    from mocoop.groupfile.groups import load_groups
     from mocoop.methods import method_named
 
     given = load_groups(plan.groups) if plan.groups is not None else None

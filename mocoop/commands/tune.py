@@ -10,9 +10,8 @@ import click
 
 from mocoop import cli
 from mocoop.commands.shared import FILE, group_file, numbers_of
-from mocoop.config import METHODS, PRESETS
+from mocoop.config import METHODS, PRESETS, config_of, setting_text, setting_value, settings_by_name
 from mocoop.errors import UsageError
-from mocoop.settings import config_of, setting_text, setting_value, settings_by_name
 
 if TYPE_CHECKING:
     from mocoop.bench.tuning import Candidate, Scored
@@ -193,7 +192,7 @@ def _command(best: Scored, out: Path, options: dict[str, Any]) -> str:
 
 def _groups_file(groups: Path, experts: int | None, out: Path) -> Path:
     from mocoop.bench.groupkinds import FIRST, groups_of_kind
-    from mocoop.groups import load_groups, save_groups
+    from mocoop.groupfile.groups import load_groups, save_groups
 
     if experts is None:
         return groups

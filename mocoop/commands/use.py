@@ -64,12 +64,12 @@ def evaluate(
 
     from mocoop.data.sources import open_dataset
     from mocoop.data.splits import Half
-    from mocoop.evaluate import evaluate as evaluate_run
-    from mocoop.evaluate import unnameable
-    from mocoop.plots import draw_run
-    from mocoop.printing import evaluation_record, print_evaluation
-    from mocoop.progress import training_progress
-    from mocoop.run import Run
+    from mocoop.reporting.plots import draw_run
+    from mocoop.reporting.printing import evaluation_record, print_evaluation
+    from mocoop.runs.evaluate import evaluate as evaluate_run
+    from mocoop.runs.evaluate import unnameable
+    from mocoop.runs.run import Run
+    from mocoop.training.progress import training_progress
 
     opened = Run.open(run)
     dataset = open_dataset(
@@ -134,11 +134,11 @@ def predict(
     use_threads(options["threads"])
     classnames = _read_class_names(classes_file) if classes_file else None
 
-    from mocoop.backbone import STAND_IN_NOTE
+    from mocoop.backbone.backbone import STAND_IN_NOTE
     from mocoop.data.arrays import SUFFIXES
-    from mocoop.predict import predict_features, predict_images
-    from mocoop.printing import print_predictions
-    from mocoop.run import Run
+    from mocoop.reporting.printing import print_predictions
+    from mocoop.runs.predict import predict_features, predict_images
+    from mocoop.runs.run import Run
 
     skip = options["on_bad_image"] == "skip"
     parts = [
@@ -176,9 +176,9 @@ def show(run: Path, as_json: bool) -> None:
     mocoop show run/
     mocoop show run/ --json
     """
-    from mocoop.printing import print_run
-    from mocoop.run import Run
-    from mocoop.summary import summarise
+    from mocoop.reporting.printing import print_run
+    from mocoop.runs.run import Run
+    from mocoop.runs.summary import summarise
 
     summary = summarise(Run.open(run))
     if as_json:

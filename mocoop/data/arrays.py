@@ -11,7 +11,7 @@ classnames=np.array(["forest", "river"])). In a .safetensors file `features` and
 strings are JSON lists in the metadata: save_file({"features": x, "labels": y}, path,
 metadata={"classnames": json.dumps(["forest", "river"])}).
 
-How a .npz is read without trusting it is in `mocoop.npz`.
+How a .npz is read without trusting it is in `mocoop.data.npz`.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from typing import TYPE_CHECKING, Any
 from mocoop import strictjson
 from mocoop.data.classnames import nearest
 from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing, named, split_word
+from mocoop.data.npz import open_npz
 from mocoop.errors import DataError
 from mocoop.files import os_error
-from mocoop.npz import open_npz
 
 if TYPE_CHECKING:
     import numpy as np

@@ -59,7 +59,7 @@ Result = TypeVar("Result")
 
 
 class ImageEncoder(Protocol):
-    """What turns pixels into features; `mocoop.backbone.Backbone` is one."""
+    """What turns pixels into features; `mocoop.backbone.backbone.Backbone` is one."""
 
     @property
     def fingerprint(self) -> str:

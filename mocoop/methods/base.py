@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor, nn
 
-from mocoop.classifier import Learned, Predictor
 from mocoop.config import Config
 from mocoop.data.templates import PLAIN, own_template
 from mocoop.errors import DataError, UsageError
-from mocoop.groups import Group, GroupFile, dump_groups, parse_groups
-from mocoop.trainer import NO_RATES, Step
+from mocoop.groupfile.groups import Group, GroupFile, dump_groups, parse_groups
+from mocoop.mixture.classifier import Learned, Predictor
+from mocoop.training.trainer import NO_RATES, Step
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
+    from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
 
 # Fields of `Config` that several methods read.
@@ -66,7 +66,7 @@ class Task:
 
 
 class Loop(Protocol):
-    """The training loop (`mocoop.trainer`) over the task's images, ready to go."""
+    """The training loop (`mocoop.training.trainer`) over the task's images, ready to go."""
 
     def __call__(
         self, parameters: Mapping[str, nn.Parameter], step: Step, rates: Mapping[str, float] = NO_RATES

@@ -16,22 +16,22 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mocoop.classifier import Learned, Prediction
+from mocoop.backbone.prompts import Context
+from mocoop.backbone.text_engine import CHUNK_TOKENS, TextEncoder
 from mocoop.config import Config
 from mocoop.errors import UsageError
-from mocoop.losses import class_loss
 from mocoop.methods.base import CONTEXT, OPTIMISER, VIEWS, Loop, Method, Task
 from mocoop.methods.coop import ONE_EXPERT, prompt_model, prompt_start, prompt_template
 from mocoop.methods.mixture import learned_of
-from mocoop.model import Mixed
-from mocoop.objective import Terms
-from mocoop.prompts import Context
-from mocoop.text import CHUNK_TOKENS, TextEncoder
+from mocoop.mixture.classifier import Learned, Prediction
+from mocoop.mixture.losses import class_loss
+from mocoop.mixture.model import Mixed
+from mocoop.mixture.objective import Terms
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
+    from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
-    from mocoop.groups import Group
+    from mocoop.groupfile.groups import Group
 
 REDUCTION = 16  # the hidden layer has D / 16 units
 

@@ -12,21 +12,21 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mocoop.classifier import Learned
+from mocoop.backbone.prompts import Context, without_full_stop
+from mocoop.backbone.text_engine import TextEncoder
 from mocoop.config import Config
 from mocoop.errors import BackboneError
-from mocoop.losses import class_loss
 from mocoop.methods.base import CONTEXT, OPTIMISER, VIEWS, Loop, Task
 from mocoop.methods.mixture import PromptMethod, learn_prompts
-from mocoop.model import MixtureOfPrompts, empty_model
-from mocoop.objective import Terms
-from mocoop.prompts import Context, without_full_stop
-from mocoop.text import TextEncoder
+from mocoop.mixture.classifier import Learned
+from mocoop.mixture.losses import class_loss
+from mocoop.mixture.model import MixtureOfPrompts, empty_model
+from mocoop.mixture.objective import Terms
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
+    from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
-    from mocoop.groups import Group
+    from mocoop.groupfile.groups import Group
 
 RANDOM_WORD = "X"  # stands for a token that starts from no word
 _DEVIATION = 0.02

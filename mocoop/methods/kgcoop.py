@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mocoop.classifier import Learned
+from mocoop.backbone.hard_features import hard_features
+from mocoop.backbone.text_engine import TextEncoder
 from mocoop.data.templates import PLAIN
-from mocoop.hard_features import hard_features
-from mocoop.losses import class_loss
 from mocoop.methods.base import Loop, Task
 from mocoop.methods.coop import CoOp, prompt_model
 from mocoop.methods.mixture import learn_prompts
-from mocoop.model import MixtureOfPrompts
-from mocoop.objective import Terms
-from mocoop.text import TextEncoder
+from mocoop.mixture.classifier import Learned
+from mocoop.mixture.losses import class_loss
+from mocoop.mixture.model import MixtureOfPrompts
+from mocoop.mixture.objective import Terms
 
 
 class KgCoOp(CoOp):

@@ -7,14 +7,14 @@ written (or is left out, `drop_full_stop`), where an expert of MoCoOp learns it.
 
 from __future__ import annotations
 
-from mocoop.classifier import Learned
+from mocoop.backbone.hard_features import hard_features
 from mocoop.config import Config
-from mocoop.groups import Group, GroupFile
-from mocoop.hard_features import hard_features
+from mocoop.groupfile.groups import Group, GroupFile
 from mocoop.methods.base import CONTEXT, IMAGE_TOWER, OPTIMISER, TEXT_LOSS, VIEWS, Loop, Task, pooled
 from mocoop.methods.coop import prompt_model, prompt_start
 from mocoop.methods.mixture import PromptMethod, learn_prompts, text_classnames
-from mocoop.objective import Objective
+from mocoop.mixture.classifier import Learned
+from mocoop.mixture.objective import Objective
 
 
 class LASP(PromptMethod):

@@ -14,17 +14,17 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mocoop.classifier import Learned, Prediction
 from mocoop.methods.base import Loop, Method, Samples, Task
 from mocoop.methods.mixture import learned_of
+from mocoop.mixture.classifier import Learned, Prediction
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
 
-    from mocoop.backbone import Backbone
+    from mocoop.backbone.backbone import Backbone
     from mocoop.config import Config
     from mocoop.data.cache import FeatureCache
-    from mocoop.groups import GroupFile
+    from mocoop.groupfile.groups import GroupFile
 
 DEFAULT_C = 1.0  # scikit-learn's own; where there is no val to choose on
 _POWERS = (6, 4, 2, 0, -2, -4, -6)

@@ -1,6 +1,6 @@
 """MoCoOp: a mixture of prompts, one expert a group, and its routing controls (Eq. 1-10).
 
-What is minimised is in `mocoop.objective`. The one-prompt methods learn with the same module, an expert being their
+What is minimised is in `mocoop.mixture.objective`. The one-prompt methods learn with the same module, an expert being their
 prompt: `learn_prompts` is shared by all.
 """
 
@@ -14,20 +14,20 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mocoop.classifier import IMAGE, ROUTER, Classifier, Learned
+from mocoop.backbone.hard_features import hard_features
+from mocoop.backbone.prompts import Context, without_full_stop
+from mocoop.backbone.text_engine import TextEncoder
 from mocoop.config import Config
 from mocoop.errors import UsageError
-from mocoop.hard_features import hard_features
 from mocoop.methods.base import IMAGE_TOWER, OPTIMISER, TEXT_LOSS, VIEWS, Loop, Method, Task
-from mocoop.model import MixtureOfPrompts, new_model
-from mocoop.objective import Objective, Terms
-from mocoop.prompts import Context, without_full_stop
-from mocoop.text import TextEncoder
+from mocoop.mixture.classifier import IMAGE, ROUTER, Classifier, Learned
+from mocoop.mixture.model import MixtureOfPrompts, new_model
+from mocoop.mixture.objective import Objective, Terms
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
+    from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
-    from mocoop.groups import Group
+    from mocoop.groupfile.groups import Group
 
 StepTerms = Callable[[MixtureOfPrompts, TextEncoder, Tensor, Tensor], Terms]
 _REFERENCE = frozenset({"gate_prototypes", "gate_target", "tau_gate", "gate_softness", "router_loss"})

@@ -12,21 +12,21 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.classifier import Learned
+from mocoop.backbone.text_engine import TextEncoder
 from mocoop.config import Config
 from mocoop.data.templates import PLAIN, name_last
 from mocoop.errors import ConfigError
-from mocoop.losses import class_loss
 from mocoop.methods.base import OPTIMISER, VIEWS, Loop, Task
 from mocoop.methods.coop import ONE_EXPERT, RANDOM_WORD, started
 from mocoop.methods.kgcoop import template_features
 from mocoop.methods.mixture import PromptMethod, learn_prompts
-from mocoop.model import MixtureOfPrompts
-from mocoop.objective import Terms
-from mocoop.text import TextEncoder
+from mocoop.mixture.classifier import Learned
+from mocoop.mixture.losses import class_loss
+from mocoop.mixture.model import MixtureOfPrompts
+from mocoop.mixture.objective import Terms
 
 if TYPE_CHECKING:
-    from mocoop.groups import Group
+    from mocoop.groupfile.groups import Group
 
 _GENTLER = ("oxford_flowers", "dtd", "eurosat")  # the data sets where the authors take 0.8 at 8 and 16 shots
 

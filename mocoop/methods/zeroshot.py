@@ -14,16 +14,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.classifier import Classifier, Learned
+from mocoop.backbone.hard_features import hard_features
 from mocoop.config import Config
-from mocoop.groups import GroupFile
-from mocoop.hard_features import hard_features
+from mocoop.groupfile.groups import GroupFile
 from mocoop.methods.base import Loop, Method, Task, pooled
 from mocoop.methods.mixture import learned_of
-from mocoop.router import class_prototypes
+from mocoop.mixture.classifier import Classifier, Learned
+from mocoop.mixture.router import class_prototypes
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
+    from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
 
 

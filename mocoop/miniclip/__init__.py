@@ -6,5 +6,5 @@ measured again on a real backbone.
 
 `materials`, `layouts`, `styles` and `scenes` draw; `captions` words what is drawn; `pretrain` is the script
 that trained `miniclip.safetensors`; `weights` reads that file. Loading it as a backbone is not here: see
-`mocoop.backbone`.
+`mocoop.backbone.backbone`.
 """

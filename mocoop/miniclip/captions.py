@@ -13,9 +13,9 @@ from importlib.resources import files
 
 import numpy as np
 
+from mocoop.groupfile.templatetext import fill
 from mocoop.miniclip.layouts import CLASSES
 from mocoop.miniclip.styles import STYLES
-from mocoop.templatetext import fill
 
 ASPECTS_WITHOUT_STYLE = ("plain_scene", "plain_photo", "high_quality", "aerial_view", "land_pattern")
 ASPECTS_OF_MANY_STYLES = ("low_resolution", "non_visible_sensor", "time_of_day", "weather_and_season")

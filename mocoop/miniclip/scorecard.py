@@ -17,11 +17,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from mocoop.groupfile.templatetext import fill
 from mocoop.miniclip import captions, weights
 from mocoop.miniclip.layouts import CLASSES
 from mocoop.miniclip.scenes import draw_scenes
 from mocoop.miniclip.styles import DOWNSTREAM, STYLES
-from mocoop.templatetext import fill
 
 ZERO_SHOT_TEMPLATE = "a photo of {}."
 SHIFTS = (0.3, 0.6, 0.9)

@@ -62,7 +62,7 @@ def report(
     from mocoop.reporting.comparison import TITLE, comparison
     from mocoop.reporting.results import read_results
     from mocoop.reporting.routing import images_below, predictions, routing_section
-    from mocoop.run import Run
+    from mocoop.runs.run import Run
 
     rows = read_results(results)
     _check_reference(reference, {row["method"] for row in rows})

@@ -8,7 +8,6 @@ from functools import partial
 from mocoop.bench.cells import CROSS, FEW_SHOT, SHIFT, TIME
 from mocoop.bench.protocols import INFERENCE
 from mocoop.bench.rows import Row
-from mocoop.plots import BaseNewResult, plot_base_new
 from mocoop.reporting import paper
 from mocoop.reporting.ablation_sections import ablation_section
 from mocoop.reporting.ablations import SHOWN, main_lines
@@ -17,6 +16,7 @@ from mocoop.reporting.calibration import calibration_section
 from mocoop.reporting.curves import Point, plot_curves, plot_differences
 from mocoop.reporting.document import Document, Entry, Number, Picture, Section, Table, Words
 from mocoop.reporting.paper import Accuracies
+from mocoop.reporting.plots import BaseNewResult, plot_base_new
 from mocoop.reporting.results import Cells, Line, Lines, by_shots, datasets_of, lines_of, numbers
 from mocoop.reporting.routing import expert_use_section
 from mocoop.reporting.searches import search_section

@@ -1,4 +1,4 @@
-"""Pictures of comparisons, in the style of mocoop/plots.py: accuracy over shots or a setting, reliability, bars.
+"""Pictures of comparisons, in the style of mocoop/reporting/plots.py: accuracy over shots or a setting, reliability, bars.
 
 A curve keeps its colour, marker and dash in every picture of a report; error bars are deviations over seeds.
 """
@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mocoop.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, drawing, shortened
+from mocoop.reporting.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, drawing, shortened
 
 _COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, "#56B4E9", BLACK)
 _MARKERS = "os^DvPX*<>"

@@ -1,12 +1,12 @@
-"""A report as one self-contained HTML page, by mocoop/report.py."""
+"""A report as one self-contained HTML page, by mocoop/reporting/html.py."""
 
 from __future__ import annotations
 
 import tempfile
 from pathlib import Path
 
-from mocoop.report import Report
 from mocoop.reporting.document import Block, Document, Picture, Table, Tiles, Words
+from mocoop.reporting.html import Report
 
 
 def html(document: Document) -> str:

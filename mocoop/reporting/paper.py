@@ -12,8 +12,8 @@ from collections.abc import Collection, Iterable, Mapping
 from importlib.resources import files
 from typing import Any
 
-from mocoop.evaluate import harmonic_mean
 from mocoop.reporting.results import Line
+from mocoop.runs.evaluate import harmonic_mean
 
 BACKBONE = "ViT-B-16, openai"
 SHOTS = 16

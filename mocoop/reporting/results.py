@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mocoop.bench.rows import Row, read_rows
-from mocoop.config import METHODS
+from mocoop.config import METHODS, setting_text
 from mocoop.errors import DataError
 from mocoop.methods import Method, method_named
 from mocoop.reporting.statistics import CellName
-from mocoop.settings import setting_text
 
 
 @dataclass(frozen=True, order=True)

@@ -12,15 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mocoop.bench.rows import Row
-from mocoop.plots import plot_expert_use
 from mocoop.reporting.document import Number, Picture, Section, Table, Tiles, Words
+from mocoop.reporting.plots import plot_expert_use
 from mocoop.reporting.results import Cells, Lines, datasets_of
 from mocoop.reporting.statistics import over_datasets, spread
 from mocoop.reporting.tables import Naming, distinct_names
 
 if TYPE_CHECKING:
-    from mocoop.backbone import Backbone
-    from mocoop.run import Run
+    from mocoop.backbone.backbone import Backbone
+    from mocoop.runs.run import Run
 
 _MOST_MAPS = 12
 MOST_CLASSES = 60  # rows of a heat map
@@ -160,7 +160,7 @@ def images_below(folder: Path, most: int) -> list[Path]:
 
 def predictions(run: Run, paths: Sequence[Path], backbone: Backbone | None = None) -> list[dict[str, Any]]:
     """What the run makes of the images; those that cannot be read tell why. Raises what loading its backbone does."""
-    from mocoop.predict import predict_images
+    from mocoop.runs.predict import predict_images
 
     return list(predict_images(run, paths, backbone=backbone, on_bad_image="skip"))
 

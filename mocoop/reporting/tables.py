@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from mocoop.evaluate import harmonic_mean
 from mocoop.reporting.document import Entry, Number, Table, number
 from mocoop.reporting.paper import Accuracies, is_harmonic
 from mocoop.reporting.results import Cells, Line, Lines, impossible, numbers
@@ -22,6 +21,7 @@ from mocoop.reporting.statistics import (
     seed_averages,
     spread,
 )
+from mocoop.runs.evaluate import harmonic_mean
 
 PARTS = ("base", "new", "H")
 CANNOT, PARTIAL = "cannot", "partial: "

@@ -12,14 +12,14 @@ from typing import Any
 import open_clip
 import pytest
 import torch
+from attacks import Bomb
 from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import load_file, save_file
-from test_checkpoint import Bomb
 from towers import CONFIGS, write_bert_folder, write_clip_folder
 
-from mocoop.backbone import load_backbone
+from mocoop.backbone.backbone import load_backbone
+from mocoop.backbone.pretrained import activation_of_tag, build_model, find_pretrained
 from mocoop.errors import BackboneError
-from mocoop.pretrained import activation_of_tag, build_model, find_pretrained
 
 Document = dict[str, Any]
 

@@ -12,18 +12,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from attacks import Bomb
 from safetensors.torch import save_file
-from test_checkpoint import SHAPES, TENSORS, Bomb
 from worlds import plan_for, write_world
 
-from mocoop.checkpoint import load_checkpoint, save_checkpoint
 from mocoop.errors import CheckpointError
 from mocoop.files import sha256_file, write_json
-from mocoop.run import Run
-from mocoop.trainer import Listener
-from mocoop.training import train
+from mocoop.runs.run import Run
+from mocoop.runs.train import train
+from mocoop.training.checkpoint import load_checkpoint, save_checkpoint
+from mocoop.training.trainer import Listener
 
 ROOT = Path(__file__).parents[2]
+TENSORS = {"a": torch.arange(12.0).view(3, 4), "b": torch.ones(2)}
+SHAPES = {name: tensor.shape for name, tensor in TENSORS.items()}
 LAST, BEFORE = "checkpoints/step-00000006", "checkpoints/step-00000003"
 
 

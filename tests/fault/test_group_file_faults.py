@@ -14,8 +14,8 @@ from worlds import CLASSNAMES, GROUPS, plan_for, write_world
 
 from mocoop.config import preset
 from mocoop.errors import ConfigError, GroupFileError, MoCoOpError
-from mocoop.groups import check, load_groups
-from mocoop.training import train
+from mocoop.groupfile.groups import check, load_groups
+from mocoop.runs.train import train
 
 CORPUS = Path(__file__).parent / "corpus"
 NOWHERE = "local-dir:nowhere"  # a backbone that cannot be loaded: whoever gets that far raises BackboneError

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from attacks import bomb_png
 from datafiles import encoded, pixels
 from PIL import Image
-from test_images import bomb_png
 from tinyencoder import TinyEncoder, examples_of
 
 from mocoop.data.features import image_features

@@ -15,10 +15,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mocoop.errors import GroupFileError, MoCoOpError
+from mocoop.groupfile.groups import MAX_BYTES, dump_groups, parse_groups
 from mocoop.grouping.convert import FORMATS, read_listings
 from mocoop.grouping.convert.assemble import assemble, joined
 from mocoop.grouping.convert.checks import checked
-from mocoop.groups import MAX_BYTES, dump_groups, parse_groups
 
 NAMES = {
     "open_clip": "x.py",

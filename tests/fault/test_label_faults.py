@@ -14,7 +14,7 @@ from mocoop.data.leaks import leaks
 from mocoop.data.sources import open_dataset
 from mocoop.data.splits import choose_classes
 from mocoop.errors import DataError
-from mocoop.training import train
+from mocoop.runs.train import train
 
 
 def put_split_json(home, label: str) -> None:

@@ -10,9 +10,9 @@ import pytest
 from worlds import plan_for, write_world
 
 from mocoop.errors import CheckpointError
-from mocoop.run import Run
-from mocoop.summary import summarise
-from mocoop.training import train
+from mocoop.runs.run import Run
+from mocoop.runs.summary import summarise
+from mocoop.runs.train import train
 
 OTHERS = (None, [], {}, "text", 3, [{}], {"a": 1})
 

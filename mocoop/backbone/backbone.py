@@ -1,0 +1,224 @@
+"""A frozen vision-language backbone: images to features, its text tower, its tokenizer, and a hash that names it.
+
+`load_backbone` is the one door. The default is `miniclip`, the small stand-in that ships with the package; any
+open_clip model takes its place by name. What is read from where is decided in `pretrained.py`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import json
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mocoop.backbone.devices import autocast, resolve_device, resolve_precision
+from mocoop.backbone.pretrained import MINICLIP, build_model, find_pretrained, freeze, preprocess_of, tokenizer_of
+from mocoop.backbone.prompts import PromptTokenizer
+from mocoop.backbone.text_engine import TextTower
+from mocoop.data.views import Preprocess
+from mocoop.errors import BackboneError
+from mocoop.files import sha256_bytes
+
+STAND_IN_NOTE = (
+    "miniclip is a small stand-in trained on drawn satellite-like tiles: it shows that the method runs, "
+    "and says nothing about CLIP. For real work use e.g. --backbone ViT-B-16 --pretrained openai"
+)
+_PLACES = ("hf_model_name", "hf_tokenizer_name")  # of a local folder: where it lies, not what it is
+
+
+@dataclass(eq=False)
+class Backbone:
+    """A frozen open_clip model with what the method needs of it.
+
+    `fingerprint` names weights, architecture, activation, preprocessing and number format: equal fingerprints give
+    equal features. `vocabulary` holds the token ids the text tower was trained on where that is not all of them.
+    """
+
+    name: str
+    pretrained: str | None
+    model: nn.Module
+    config: dict[str, Any]
+    preprocess: Preprocess
+    tokenize: Callable[[list[str], int], Tensor]
+    weights_sha256: str
+    device: torch.device
+    precision: str
+    vocabulary: frozenset[int] | None = None
+    stand_in: bool = False
+    adopted: dict[str, Tensor] = field(default_factory=dict)  # LayerNorms of a run, in place of its own
+
+    @property
+    def fingerprint(self) -> str:
+        """Names everything that the features depend on."""
+        adopted = {name: sha256_bytes(tensor.numpy().tobytes()) for name, tensor in self.adopted.items()}
+        return _hash([self.identity, self.precision, adopted])
+
+    @property
+    def identity(self) -> str:
+        """Names the model, wherever its files lie: weights, architecture, activation, preprocessing."""
+        text = {key: value for key, value in self.config["text_cfg"].items() if key not in _PLACES}
+        return _hash([self.weights_sha256, {**self.config, "text_cfg": text}, asdict(self.preprocess)])
+
+    @property
+    def embed_dim(self) -> int:
+        """D, the joint width of image and text features."""
+        return int(self.config["embed_dim"])
+
+    @property
+    def logit_scale(self) -> float:
+        """CLIP's own 1 / tau. A SigLIP model's bias is left out: a softmax over classes does not see it."""
+        return float(self.model.logit_scale.detach().exp().mean())  # type: ignore[operator, union-attr]
+
+    @property
+    def context_length(self) -> int:
+        """How many tokens the text tower takes."""
+        return int(self.config["text_cfg"].get("context_length") or 77)  # open_clip's own default
+
+    @functools.cached_property
+    def text(self) -> TextTower:
+        """The text tower. Raises BackboneError for one that takes no embeddings."""
+        return TextTower(self.model, self.name, self.autocast)
+
+    @functools.cached_property
+    def prompts(self) -> PromptTokenizer:
+        """Templates and class names to token rows, with this backbone's tokenizer."""
+        return PromptTokenizer(lambda texts, length: self.tokenize(list(texts), length), self.context_length)
+
+    def autocast(self) -> contextlib.AbstractContextManager[object]:
+        """The number format of this backbone on its device."""
+        return autocast(self.device, self.precision)
+
+    @torch.no_grad()
+    def encode_images(self, pixels: Tensor) -> Tensor:
+        """Image features (B, D), float32 on the CPU, not normalised, of pixels (B, 3, H, W)."""
+        return self.image_features(pixels).float().cpu()
+
+    def image_features(self, pixels: Tensor) -> Tensor:
+        """The same on the backbone's device and with a graph where one is wanted (`views = "online"`)."""
+        with self.autocast():
+            features: Tensor = self.model.encode_image(pixels.to(self.device), normalize=False)  # type: ignore[operator]
+        return features.float()
+
+    def block_layer_norms(self) -> dict[str, nn.Parameter]:
+        """Weights and biases of the LayerNorms inside the image tower's blocks (the `official` preset trains them)."""
+        found = {}
+        for module_name, module in self.model.visual.named_modules():  # type: ignore[union-attr, operator]
+            in_block = re.search(r"(^|\.)(resblocks|blocks|layers)\.\d+\.", f"{module_name}.")
+            if in_block and isinstance(module, nn.LayerNorm):
+                found.update({f"{module_name}.{key}": value for key, value in module.named_parameters()})
+        if not found:
+            raise BackboneError(
+                f"the image tower of {self.name} has no LayerNorm in blocks to train",
+                "set tune_layer_norm = false, or use a vision transformer",
+            )
+        return found
+
+    @torch.no_grad()
+    def adopt_layer_norms(self, tensors: dict[str, Tensor]) -> None:
+        """Take the tuned LayerNorms of a run; the features, and so the fingerprint, are then others."""
+        own = self.block_layer_norms()
+        for name, tensor in tensors.items():
+            own[name].copy_(tensor)
+        self.adopted = dict(tensors)
+
+    def unknown_words(self, texts: Iterable[str]) -> tuple[str, ...]:
+        """Words outside the vocabulary the text tower was trained on, sorted; empty where that is all words."""
+        if self.vocabulary is None:
+            return ()
+        words = {word for text in texts for word in re.findall(r"[^\s{}.,;:!?()]+", text.lower())}
+        return tuple(sorted(word for word in words if not self._knows(word)))
+
+    def _knows(self, word: str) -> bool:
+        assert self.vocabulary is not None
+        return set(self.prompts.rows(["{}"], [word]).ids[0, 0].tolist()) <= self.vocabulary | self._empty_row
+
+    @functools.cached_property
+    def _empty_row(self) -> set[int]:
+        """The special tokens and the padding, which every row holds."""
+        return set(self.tokenize([""], self.context_length)[0].tolist())
+
+    def describe(self) -> dict[str, Any]:
+        """What a run records about its backbone."""
+        return {
+            "name": self.name,
+            "pretrained": self.pretrained,
+            "quick_gelu": bool(self.config.get("quick_gelu", False)),
+            "weights_sha256": self.weights_sha256,
+            "identity": self.identity,
+            "fingerprint": self.fingerprint,
+            "embed_dim": self.embed_dim,
+            "logit_scale": self.logit_scale,
+            "stand_in": self.stand_in,
+        }
+
+
+def _hash(values: Any) -> str:
+    return sha256_bytes(json.dumps(values, sort_keys=True, default=str).encode())
+
+
+def load_backbone(
+    name: str = MINICLIP,
+    pretrained: str | None = None,
+    *,
+    device: str = "auto",
+    precision: str = "auto",
+    quick_gelu: bool | None = None,
+) -> Backbone:
+    """Load a backbone, frozen and in evaluation mode.
+
+    Args:
+        name: "miniclip", an open_clip architecture ("ViT-B-16"), "local-dir:PATH" or "hf-hub:ORG/REPO".
+        pretrained: an architecture's weights: a tag ("openai") or a file.
+        device: "auto", "cpu", "cuda", "cuda:N" or "mps".
+        precision: "auto", "float32", "bfloat16" or "float16"; a CPU always computes in float32.
+        quick_gelu: the activation of a local weights file that does not tell.
+
+    Raises:
+        BackboneError: unknown name or tag, missing or damaged weights, an activation that does not match.
+    """
+    where = resolve_device(device)
+    numbers = resolve_precision(precision, where)  # type: ignore[arg-type]
+    if name == MINICLIP:
+        return _load_miniclip(pretrained, where, numbers)
+    found = find_pretrained(name, pretrained, quick_gelu)
+    model = found.build()
+    return Backbone(
+        name=found.name,
+        pretrained=found.tag,
+        preprocess=preprocess_of(model, found.preprocess),
+        model=freeze(model, where),
+        config=found.config,
+        tokenize=tokenizer_of(found.tokenizer),
+        weights_sha256=found.sha256,
+        device=where,
+        precision=numbers,
+    )
+
+
+def _load_miniclip(pretrained: str | None, device: torch.device, precision: str) -> Backbone:
+    from mocoop.miniclip import weights
+
+    if pretrained is not None:
+        raise BackboneError("miniclip brings its own weights", "leave --pretrained out")
+    config = weights.config()
+    model = build_model(config)
+    model.load_state_dict(weights.state_dict(), strict=True)
+    return Backbone(
+        name=MINICLIP,
+        pretrained=None,
+        preprocess=preprocess_of(model, {"interpolation": "bicubic"}),
+        model=freeze(model, device),
+        config=config,
+        tokenize=tokenizer_of("ViT-B-32"),  # CLIP's own byte pairs
+        weights_sha256=weights.sha256(),
+        device=device,
+        precision=precision,
+        vocabulary=weights.seen_tokens(),
+        stand_in=True,
+    )

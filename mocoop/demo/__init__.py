@@ -1,0 +1,1 @@
+"""The demonstration: `mocoop demo`, from a group file to a page."""

@@ -1,0 +1,79 @@
+"""What one step minimises: L = L_cls + lambda1 L_router + lambda2 L_text (Eq. 10), as the settings ask for it.
+
+The class text features are encoded once a step, for every class name of L_text; the classes trained on are the
+first of them. B batch, E experts, C classes trained on, C' of them with extra names, D joint width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from mocoop.backbone.text_engine import TextEncoder
+from mocoop.config import Config
+from mocoop.mixture.losses import class_loss, router_loss, text_loss
+from mocoop.mixture.model import Mixed, MixtureOfPrompts
+from mocoop.mixture.router import class_prototypes, group_prototypes, reference_gate, two_hot_gate
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """The loss and its three terms (scalars), and the forward pass they came from."""
+
+    total: Tensor
+    class_term: Tensor
+    router_term: Tensor
+    text_term: Tensor
+    mixed: Mixed
+    reference: Tensor | None = None  # the reference gate (B, E), where a router learns
+
+    @classmethod
+    def of(cls, class_term: Tensor, *, mixed: Mixed, text: tuple[float, Tensor] | None = None) -> Terms:
+        """A class loss, and perhaps a weighted term that keeps what the templates know."""
+        nothing = class_term.new_zeros(())
+        weight, text_term = text or (0.0, nothing)
+        total = class_term + weight * text_term if weight else class_term
+        return cls(total, class_term, nothing, text_term, mixed)
+
+
+class Objective:
+    """Eq. 10 over fixed hard features."""
+
+    def __init__(self, config: Config, hard: Sequence[Tensor], classes: int, logit_scale: float) -> None:
+        """`hard`: a group each, normalised features (T_g, C', D), the `classes` trained on first."""
+        self._config = config
+        self._hard = hard
+        self._classes = classes
+        self._tau_class = config.tau_class or 1 / logit_scale
+        self._tau_text = config.tau_text or 1 / logit_scale
+        self._tau_gate = config.gate_temperature(logit_scale)
+        trained = [features[:, :classes] for features in hard]
+        by_class = config.gate_prototypes == "true-class"
+        self._prototypes = class_prototypes(trained) if by_class else group_prototypes(trained)
+
+    def __call__(self, model: MixtureOfPrompts, encoder: TextEncoder, x: Tensor, labels: Tensor) -> Terms:
+        """The terms for normalised image features x (B, D) and labels (B,)."""
+        config = self._config
+        h = model.class_features(encoder)  # (E, C', D)
+        mixed = model(x, h[:, : self._classes])
+        class_term = class_loss(mixed.similarities, labels, self._tau_class)
+        router_term = text_term = class_term.new_zeros(())
+        reference = self.reference(model.router.centred(x), labels) if config.routing == "learned" else None
+        if reference is not None and config.lambda_router > 0:
+            router_term = router_loss(mixed.router_logits, reference, config.router_loss)
+        if config.lambda_text > 0:
+            targets = torch.arange(h.shape[1], device=h.device)
+            text_term = text_loss(self._hard, h, targets, self._tau_text, config.text_target)
+        total = class_term + config.lambda_router * router_term + config.lambda_text * text_term
+        return Terms(total, class_term, router_term, text_term, mixed, reference)
+
+    def reference(self, x: Tensor, labels: Tensor) -> Tensor:
+        """The gate the router is held to, (B, E), for features centred as its own: Eq. 6, or the released code's."""
+        prototypes = self._prototypes
+        if prototypes.ndim == 3:  # (E, C, D): the prototype of each image's true class
+            prototypes = prototypes[:, labels].transpose(0, 1)  # (B, E, D)
+        gate = two_hot_gate if self._config.gate_target == "two-hot" else reference_gate
+        return gate(x, prototypes, self._tau_gate)

@@ -1,0 +1,206 @@
+"""Pictures of a training and of its results: losses over steps, expert use by class, base / new / H bars.
+
+Every function takes plain numbers and a path, and draws one labelled picture: SVG, PNG or PDF by the suffix. The
+colours are Okabe and Ito's and cividis, which colour-blind people can tell apart. Figures are made without pyplot:
+no window system is asked for and no global state is left behind. Where the numbers come from is not here.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mocoop.cli import printable
+from mocoop.errors import UsageError
+from mocoop.files import atomic_path, os_error
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+    from mocoop.runs.evaluate import Evaluation
+    from mocoop.runs.run import Run
+    from mocoop.training.trainer import StepLog
+
+SUFFIXES = (".svg", ".png", ".pdf")
+BLUE, ORANGE, GREEN, RED, PURPLE, BLACK = "#0072B2", "#E69F00", "#009E73", "#D55E00", "#CC79A7", "#333333"
+
+_STYLE = {
+    "font.size": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.titlesize": 11,
+    "axes.titlelocation": "left",
+    "legend.frameon": False,
+    "text.parse_math": False,  # a class may be called "$5 bill"
+    "svg.fonttype": "none",  # text stays text: it can be searched and read aloud
+    "svg.hashsalt": "mocoop",  # the same numbers give the same file
+}
+_LONGEST_LABEL = 40  # characters of a class, group or method name beside an axis
+_MOST_NUMBERED = 400  # cells of a heat map that carry their number
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseNewResult:
+    """One method's accuracies in percent; the deviations over seeds are None where nothing varies."""
+
+    method: str
+    base: float
+    new: float
+    h: float
+    base_sd: float | None = None
+    new_sd: float | None = None
+    h_sd: float | None = None
+
+
+def plot_losses(history: Sequence[StepLog], path: Path, title: str = "Training") -> Path:
+    """The loss terms and the accuracy of each batch over the steps, faint, with their means over epochs, strong."""
+    with drawing(path, 9.0, 3.6) as figure:
+        losses, accuracy = figure.subplots(1, 2)
+        terms = (
+            ("class loss", BLUE, "-", [log.class_loss for log in history]),
+            ("router loss", RED, "--", [log.router_loss for log in history]),
+            ("text loss", GREEN, "-.", [log.text_loss for log in history]),
+        )
+        for name, colour, dash, values in terms:
+            if any(values):  # a term of weight 0 is not computed
+                _curve(losses, history, values, colour, dash, name)
+        losses.set(xlabel="step", ylabel="loss, before its weight", title=title)
+        losses.set_ylim(bottom=0)
+        if losses.get_legend_handles_labels()[0]:
+            losses.legend()
+        _curve(accuracy, history, [100 * log.accuracy for log in history], BLUE, "-", "batch")
+        accuracy.set(xlabel="step", ylabel="accuracy of the batch, %", title="Accuracy on training images")
+        accuracy.set_ylim(0, 102)
+    return path
+
+
+def plot_expert_use(
+    use: Sequence[Sequence[float]], rows: Sequence[str], group_ids: Sequence[str], path: Path, title: str
+) -> Path:
+    """A heat map (R, E): for each row, a class say, the share of its images whose first expert is each group.
+
+    Raises ValueError where `use` does not have a row for each name and a column for each group.
+    """
+    if len(use) != len(rows) or any(len(row) != len(group_ids) for row in use):
+        raise ValueError(f"expert use is not {len(rows)} rows of {len(group_ids)} experts")
+    width, height = 3.2 + 0.62 * len(group_ids), 1.8 + 0.26 * len(rows)
+    with drawing(path, width, height) as figure:
+        axes = figure.subplots()
+        percent = [[100 * share for share in row] for row in use]
+        image = axes.imshow(percent, cmap="cividis", vmin=0, vmax=100, aspect="auto")
+        axes.set_yticks(range(len(rows)), [shortened(row) for row in rows])
+        names = [shortened(name) for name in group_ids]
+        axes.set_xticks(range(len(names)), names, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set_title(title)
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        figure.colorbar(image, ax=axes, label="share of the images, %", fraction=0.05)
+        if len(rows) * len(names) <= _MOST_NUMBERED:
+            _number_cells(axes, percent)
+    return path
+
+
+def plot_base_new(results: Sequence[BaseNewResult], path: Path, title: str = "Base and new classes") -> Path:
+    """Base, new and H of each method as bars with their numbers, and a line for the deviation over seeds."""
+    with drawing(path, 8.0, 1.6 + 0.72 * len(results)) as figure:
+        axes = figure.subplots()
+        series = (
+            ("base", BLUE, "", [(r.base, r.base_sd) for r in results]),
+            ("new", ORANGE, "//", [(r.new, r.new_sd) for r in results]),
+            ("H", GREEN, "..", [(r.h, r.h_sd) for r in results]),
+        )
+        for place, (name, colour, hatch, values) in enumerate(series):
+            _bars(axes, place, name, colour, hatch, values)
+        axes.set_yticks([n + 0.27 for n in range(len(results))], [shortened(r.method) for r in results])
+        axes.invert_yaxis()  # the first method on top
+        axes.set(xlabel="accuracy on test images, %", title=title, xlim=(0, 112))
+        axes.set_xticks(range(0, 101, 20))
+        axes.tick_params(axis="y", length=0)
+        figure.legend(loc="outside lower center", ncols=3)
+    return path
+
+
+def draw_run(run: Run, evaluations: Sequence[Evaluation], folder: Path, kind: str = ".svg") -> list[Path]:
+    """All pictures of a run and its evaluations; the files written. Raises StorageError."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise os_error(error, "write", folder) from error
+    about = f"{shortened(run.info['backbone']['name'])}, {run.info['shots']} shots, seed {run.info['seed']}"
+    drawn = [plot_losses(run.history(), folder / f"losses{kind}", f"Losses ({about})")]
+    for result in evaluations:
+        use = [one.expert_use for one in result.per_class]
+        names = [one.name for one in result.per_class]
+        path = folder / f"expert-use-{result.classes}{kind}"
+        drawn.append(
+            plot_expert_use(use, names, run.group_ids, path, f"First expert by class ({result.classes} classes)")
+        )
+    accuracy = {result.classes: result.accuracy for result in evaluations}
+    if "base" in accuracy and "new" in accuracy:
+        from mocoop.runs.evaluate import harmonic_mean
+
+        h = harmonic_mean(accuracy["base"], accuracy["new"])
+        bars = BaseNewResult(method=run.path.name, base=accuracy["base"], new=accuracy["new"], h=h)
+        drawn.append(plot_base_new([bars], folder / f"base-new{kind}", f"Base and new classes ({about})"))
+    return drawn
+
+
+def shortened(name: str) -> str:
+    """A name that fits beside an axis, without characters that a picture cannot hold."""
+    name = printable(name)
+    return name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 3]}..."
+
+
+def _curve(axes: Axes, history: Sequence[StepLog], values: Sequence[float], colour: str, dash: str, name: str) -> None:
+    axes.plot([log.step for log in history], values, color=colour, alpha=0.25, linewidth=0.8)
+    by_epoch: dict[int, list[tuple[int, float]]] = {}
+    for log, value in zip(history, values, strict=True):
+        by_epoch.setdefault(log.epoch, []).append((log.step, value))
+    middles = [sum(step for step, _ in epoch) / len(epoch) for epoch in by_epoch.values()]
+    means = [sum(value for _, value in epoch) / len(epoch) for epoch in by_epoch.values()]
+    axes.plot(middles, means, color=colour, linestyle=dash, linewidth=1.8, label=name)
+
+
+def _number_cells(axes: Axes, percent: Sequence[Sequence[float]]) -> None:
+    for y, row in enumerate(percent):
+        for x, value in enumerate(row):
+            if value >= 0.5:  # a zero says nothing the colour does not
+                shade = "black" if value > 50 else "white"
+                axes.text(x, y, f"{value:.0f}", ha="center", va="center", color=shade, fontsize=8)
+
+
+def _bars(
+    axes: Axes, place: int, name: str, colour: str, hatch: str, values: Sequence[tuple[float, float | None]]
+) -> None:
+    positions = [n + 0.27 * place for n in range(len(values))]
+    heights = [value for value, _ in values]
+    bars = axes.barh(positions, heights, height=0.25, color=colour, hatch=hatch, edgecolor="white", label=name)
+    for bar, (value, deviation) in zip(bars, values, strict=True):
+        middle = bar.get_y() + bar.get_height() / 2
+        if deviation is not None:
+            axes.errorbar(value, middle, xerr=deviation, color=BLACK, capsize=2, linewidth=1)
+        words = f"{value:.1f}" if deviation is None else f"{value:.1f} ± {deviation:.1f}"
+        axes.text(value + (deviation or 0) + 1, middle, words, va="center", fontsize=8)
+
+
+@contextmanager
+def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
+    """An empty figure of so many inches, written to `path` when the body is done. Raises UsageError, StorageError."""
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UsageError(f"{path} cannot be drawn", f"end the name with one of {', '.join(SUFFIXES)}")
+    with mpl.rc_context({**_STYLE}), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box is drawn in its place
+        figure = Figure(figsize=(width, height), layout="constrained")
+        yield figure
+        undated: dict[str, Any] = {} if suffix == ".png" else {"Date" if suffix == ".svg" else "CreationDate": None}
+        with atomic_path(path) as temporary:
+            figure.savefig(temporary, format=suffix[1:], dpi=150, metadata=undated)

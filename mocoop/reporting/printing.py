@@ -1,0 +1,273 @@
+"""How the results of the commands are laid out: tables on a terminal, tab-separated lines in a pipe.
+
+Numbers are computed elsewhere; `cli.py` draws the tables and makes every text in them printable.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from mocoop import cli
+from mocoop.cli import on_terminal, printable, show_table
+
+if TYPE_CHECKING:
+    from mocoop.data.splits import Half
+    from mocoop.runs.evaluate import Evaluation
+    from mocoop.runs.run import Run
+
+STAND_IN = "miniclip is a stand-in trained on drawings: these numbers say nothing about CLIP"
+SEEN = "seen in training"
+_MOST_EXPERTS = 3  # named beside a prediction
+NAMES_NOTE = "the text loss read the names of {} classes that were not trained on (extra_class_names)"
+SEEN_NOTE = "the new classes were seen in training: their accuracy and H are no measure of new classes"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """A share of 1 as a percentage; "-" for nothing."""
+    return "-" if share is None else f"{100 * share:.{digits}f}%"
+
+
+def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | None = None) -> None:
+    """The end of a training in a few lines, and what to do next with the same data and names."""
+    last, training = summary["last_epoch"], summary["training"]
+    rows = [
+        ("run", summary["run"]),
+        ("backbone", _backbone(summary)),
+        ("classes", _trained_on(summary)),
+        ("training", _training(training)),
+        *(
+            [("loss", _losses(last)), ("accuracy, last epoch", percent(last.get("accuracy")))]
+            if training["steps"]
+            else []
+        ),
+        *([("router", summary["collapse"])] if summary.get("collapse") else []),
+    ]
+    show_table(("what", "value"), rows)
+    parts = " --classes base --classes new" if summary["classes"] == "base" else ""
+    run = cli.command_path(summary["run"])
+    names = f" --class-names {cli.command_path(class_names)}" if class_names else ""
+    cli.say(f"next: mocoop eval {run} --data {cli.command_path(data)}{names}{parts}")
+    cli.say(f"      mocoop predict {run} IMAGE...")
+
+
+def print_run(summary: Mapping[str, Any]) -> None:
+    """A run: what it is, its experts with their templates, its settings."""
+    training, versions, data, last = summary["training"], summary["versions"], summary["data"], summary["last_epoch"]
+    rows = [
+        ("run", summary["run"]),
+        ("method", summary["method"]),
+        ("domain", summary["groups"]["domain"]),
+        ("backbone", _backbone(summary)),
+        ("data", f"{data['name']}, {data['images']} images, {summary['shots']} shots"),
+        ("classes", _trained_on(summary)),
+        ("seeds", f"seed {summary['seed']}, split_seed {summary['split_seed']}"),
+        ("training", _training(training)),
+        ("machine", f"{summary['device']}, {summary['precision']}, {summary['threads']} threads"),
+        ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
+        *([("loss, last epoch", _losses(last))] if training["steps"] else []),
+        *([("accuracy, last epoch", percent(last.get("accuracy")))] if training["steps"] else []),
+        *_remarks(summary),
+    ]
+    show_table(("what", "value"), rows, title="Run")
+    _gap()
+    if len(experts := summary["experts"]) > 1:
+        columns = ("expert", "first for", "templates (* starts it)")
+        show_table(columns, [row for expert in experts for row in _expert_rows(expert)], title="Experts")
+        _gap()
+    elif experts:
+        texts = [(text,) for _, _, text in _expert_rows(experts[0])]
+        show_table(("templates (* starts it)",), texts, title="Prompt")
+        _gap()
+    settings = [(name, _setting(summary["config"][name])) for name in summary["read"]]
+    show_table(("setting", "value"), settings, title=f"Settings (preset {summary['preset']})")
+
+
+def evaluation_record(
+    run: Run, data_name: str, evaluations: Sequence[Evaluation], unnameable: Mapping[Half, str] | None = None
+) -> dict[str, Any]:
+    """What `mocoop eval --json` prints: each result, and H where base and new were measured.
+
+    `unnameable`: sets of classes that were asked for and cannot be measured, and why.
+    """
+    from mocoop.runs.evaluate import harmonic_mean
+
+    accuracy = {evaluation.classes: evaluation.accuracy for evaluation in evaluations}
+    both = "base" in accuracy and "new" in accuracy
+    seen = any(one.classes == "new" and one.seen_in_training for one in evaluations)
+    return {
+        "run": str(run.path),
+        "data": data_name,
+        "backbone": run.info["backbone"]["name"],
+        "stand_in": run.stand_in,
+        "preset": run.info["preset"],
+        "shots": run.info["shots"],
+        "seed": run.info["seed"],
+        "trained_on": run.info["classes"],
+        "group_ids": list(run.group_ids),
+        "results": [evaluation.to_dict() for evaluation in evaluations],
+        "unnameable": dict(unnameable or {}),
+        "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
+        "notes": [
+            *([SEEN_NOTE] if seen else []),
+            *([NAMES_NOTE.format(len(extra))] if (extra := _read_names(run)) else []),
+            *([run.info["collapse"]] if run.info.get("collapse") else []),
+            *([STAND_IN] if run.stand_in else []),
+        ],
+    }
+
+
+def _result_rows(record: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
+    """The run's accuracy on a set of classes, and that of the classifiers that learn nothing."""
+    remark = _remark(result, record["trained_on"])
+    yield result["classes"], result["images"], f"{result['accuracy']:.2f}", record["preset"], remark
+    for name, accuracy in result["training_free"].items():
+        yield result["classes"], result["images"], f"{accuracy:.2f}", "-", name
+
+
+def _read_names(run: Run) -> Sequence[str]:
+    """Names of classes not trained on that the text loss read."""
+    return run.config.extra_class_names if run.config.lambda_text > 0 else ()
+
+
+def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
+    """Accuracy a set of classes, H, and the classes one by one where asked."""
+    rows = [row for result in record["results"] for row in _result_rows(record, result)]
+    rows += [(part, "", "-", record["preset"], f"impossible: {why}") for part, why in record["unnameable"].items()]
+    if record["harmonic_mean"] is not None:
+        rows.append(("H", "", f"{record['harmonic_mean']:.2f}", record["preset"], ""))
+    show_table(("classes", "images", "accuracy %", "preset", "remark"), rows)
+    if per_class:
+        lines = [
+            _class_row(result["classes"], one, record["group_ids"])
+            for result in record["results"]
+            for one in result["per_class"]
+        ]
+        columns = ("classes", "class", "images", "accuracy %", "first expert")
+        shown = len(columns) - (len(record["group_ids"]) == 1)  # one expert is first for every image
+        _gap()
+        show_table(columns[:shown], [line[:shown] for line in lines])
+    for note in record["notes"]:
+        cli.say(f"note: {note}")
+
+
+def print_predictions(predictions: Iterable[Mapping[str, Any]], *, experts: bool = True) -> None:
+    """A line an image: class, probability and, where there are several `experts`, those that decided."""
+    columns = ("path", "class", "probability", "experts" if experts else "remark")
+    if on_terminal():
+        show_table(columns, [_prediction_row(prediction) for prediction in predictions])
+        return
+    for number, prediction in enumerate(predictions):  # each as soon as it is known
+        if number == 0:
+            click.echo("\t".join(columns))
+        click.echo("\t".join(printable(cell) for cell in _prediction_row(prediction)))
+
+
+def print_demo(results: Mapping[str, Any]) -> None:
+    """The demonstration's table, how often the router finds the style, and where the report is."""
+    title = f"Seeds {', '.join(map(str, results['seeds']))}: mean ± deviation"
+    show_table(("method", "base %", "new %", "H %"), [method_row(method) for method in results["methods"]], title=title)
+    routing = [(one["what"], with_deviation(one["percent"], one["deviation"])) for one in results["routing"]]
+    show_table(("first expert is the group that names the tile's style", "% of test tiles"), routing)
+    for note in results["notes"]:
+        cli.say(f"note: {note}")
+    cli.say(f"report: {results['report']}  ({results['seconds']:.0f} s)")
+
+
+def method_row(method: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    """A method's name and its three numbers as text."""
+    base, new, h = (with_deviation(method[key], method[f"{key}_sd"]) for key in ("base", "new", "h"))
+    return method["method"], base, new, h
+
+
+def with_deviation(value: float, deviation: float | None) -> str:
+    """ "71.3 ± 0.8", or the value alone where nothing varies."""
+    return f"{value:.1f}" if deviation is None else f"{value:.1f} ± {deviation:.1f}"
+
+
+def _backbone(summary: Mapping[str, Any]) -> str:
+    backbone = summary["backbone"]
+    weights = f", {backbone['pretrained']}" if backbone["pretrained"] else ""
+    return f"{backbone['name']}{weights}{' (a stand-in)' if backbone['stand_in'] else ''}"
+
+
+def _trained_on(summary: Mapping[str, Any]) -> str:
+    return f"{summary['classes']}: {len(summary['classnames'])} of {len(summary['all_classnames'])}"
+
+
+def _remarks(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """What was odd about the training: words never seen, images left out, notes."""
+    data, unknown = summary["data"], summary["unknown_words"]
+    words = [("unknown words", ", ".join(unknown))] if unknown else []
+    skipped = [("skipped image", f"{one['path']}: {one['why']}") for one in data.get("skipped", ())]
+    fallen = [("router", summary["collapse"])] if summary.get("collapse") else []
+    return [*fallen, *words, *skipped, *(("note", note) for note in (*data.get("notes", ()), *summary["notes"]))]
+
+
+def _training(training: Mapping[str, Any]) -> str:
+    steps = f"{training['epochs']} epochs, {training['steps']} steps" if training["steps"] else "no steps"
+    return f"{steps}, {training['seconds']:.1f} s"
+
+
+def _losses(last: Mapping[str, Any]) -> str:
+    """The loss, and the terms of the method by its own names."""
+    if "loss" not in last:
+        return "-"
+    terms = ", ".join(f"{word} {value:.3f}" for word, value in last["terms"].items())
+    return f"{last['loss']:.3f} ({terms})" if terms else f"{last['loss']:.3f}"
+
+
+def _remark(result: Mapping[str, Any], trained_on: str) -> str:
+    remarks = [SEEN] if result["classes"] == "new" and result["seen_in_training"] else []
+    if result["classes"] == "all" and trained_on == "base":
+        remarks.append("half of these classes were not trained on")
+    if result["skipped"]:
+        remarks.append(f"{result['skipped']} unreadable image{'s' * (result['skipped'] > 1)} skipped")
+    return "; ".join(remarks)
+
+
+def _class_row(classes: str, one: Mapping[str, Any], group_ids: Sequence[str]) -> tuple[object, ...]:
+    if not one["images"]:
+        return classes, one["name"], 0, "-", "-"
+    use = one["expert_use"]
+    first = max(range(len(use)), key=use.__getitem__)
+    return classes, one["name"], one["images"], f"{one['accuracy']:.1f}", f"{group_ids[first]} {percent(use[first], 0)}"
+
+
+def _prediction_row(prediction: Mapping[str, Any]) -> tuple[str, str, str, str]:
+    if "error" in prediction:
+        return prediction["path"], "", "", f"not read: {prediction['error']}"
+    return prediction["path"], prediction["class"], f"{prediction['probability']:.4f}", _experts(prediction["experts"])
+
+
+def _experts(experts: Sequence[Mapping[str, Any]]) -> str:
+    """The heaviest experts with their weights, and what the others have together."""
+    told = [f"{expert['id']} {percent(expert['weight'], 0)}" for expert in experts[:_MOST_EXPERTS]]
+    rest = experts[_MOST_EXPERTS:]
+    return ", ".join([*told, *([f"{len(rest)} more {percent(sum(e['weight'] for e in rest), 0)}"] if rest else [])])
+
+
+def _expert_rows(expert: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """A row a template, and one for a start that is none of them; on a terminal an expert is named once."""
+    init, texts = expert["init"], expert["templates"]
+    lines = [f"* {text}" if text == init else text for text in texts]
+    if init is not None and init not in texts:
+        lines.insert(0, f"* {init}")
+    for number, line in enumerate(lines):
+        named = ("", "") if on_terminal() and number else (expert["id"], percent(expert["use"], 0))
+        yield *named, line
+
+
+def _setting(value: object) -> str:
+    """A setting's value as `--set` takes it."""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _gap() -> None:
+    """An empty line between two tables in a pipe; on a terminal the frames part them."""
+    if not on_terminal():
+        click.echo()

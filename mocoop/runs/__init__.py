@@ -1,0 +1,1 @@
+"""Run folders: making one from groups and images, reading it, evaluating it, predicting with it."""

@@ -1,0 +1,152 @@
+"""Learning one method from image features and labels: what the command line and the Python API share.
+
+Takes a backbone, groups and batches; gives back what was learned. What a method learns is in `mocoop.methods`; data
+sets, splits and run folders are in `training.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from torch import Tensor, nn
+
+from mocoop.config import Config
+from mocoop.data.cache import FeatureCache
+from mocoop.methods import Samples, Task, method_named
+from mocoop.mixture.classifier import Learned
+from mocoop.training.collapse import collapse, first_collapse
+from mocoop.training.trainer import NO_RATES, Batch, Checkpoints, Listener, Step, StepLog, Trainer
+
+if TYPE_CHECKING:
+    from mocoop.backbone.backbone import Backbone
+    from mocoop.groupfile.groups import GroupFile
+
+_STUCK_ROUTER_LOSS = 0.5  # above this at the end, the router did not come near the reference gate
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """What was learned, its class text features (E, C, D) of the classes trained on, and how it went.
+
+    `class_features` is None for a method whose text side is none, or depends on the image.
+    """
+
+    learned: Learned
+    classnames: tuple[str, ...]
+    class_features: Tensor | None
+    history: list[StepLog]
+    seconds: float
+    notes: tuple[str, ...]
+    collapse: str | None = None  # what went wrong with the router, if anything did
+
+
+def fit(
+    backbone: Backbone,
+    groups: GroupFile,
+    batch: Batch,
+    labels: Tensor,
+    classnames: Sequence[str],
+    config: Config,
+    *,
+    seed: int,
+    epochs: int,
+    samples: Callable[[], Samples],
+    plain: Callable[[], Tensor] | None = None,
+    checkpoints: Checkpoints | None = None,
+    listener: Listener | None = None,
+    text_cache: FeatureCache | None = None,
+) -> Fitted:
+    """Learn what `config.method` learns.
+
+    Args:
+        groups: as the method reads them (`Method.groups`).
+        batch: normalised image features (B, D) of an epoch's images.
+        labels: (N,) in 0..C-1.
+        classnames: the C classes trained on.
+        config: as the method goes by it (`Method.settle`).
+        epochs: passes over the images; `config.epochs_for` says how many the settings ask for.
+        samples: the same images as plain features, and those of val, for methods that take no steps.
+        plain: the features of the training images alone, which need no val; None: those of `samples`.
+        text_cache: where the frozen features of the templates are kept, or None.
+
+    Raises:
+        ConfigError, GroupFileError, DataError: settings, templates or class names that cannot work together.
+        TrainingStopped: a loss that is not finite.
+    """
+    listener = listener or Listener()
+    began = time.monotonic()
+    method = method_named(config.method)
+    said: list[str] = []
+
+    def notice(text: str) -> None:
+        said.append(text)
+        listener.notice(text)
+
+    task = Task(
+        backbone=backbone,
+        groups=groups,
+        classnames=tuple(classnames),
+        config=config,
+        seed=seed,
+        samples=samples,
+        plain=plain or (lambda: samples().train),
+        stage=listener.stage,
+        notice=notice,
+        text_cache=text_cache,
+    )
+    history: list[StepLog] = []
+    ids = [group.id for group in groups.groups]
+    fallen: list[str] = []  # the first time that the router collapsed, as soon as it is known
+
+    def watch(so_far: Sequence[StepLog]) -> None:
+        if not fallen and (told := first_collapse(so_far, ids, config)):
+            fallen.append(told)
+            notice(told)
+
+    def loop(parameters: Mapping[str, nn.Parameter], step: Step, rates: Mapping[str, float] = NO_RATES) -> None:
+        trainer = Trainer(
+            parameters,
+            step,
+            batch,
+            labels.to(backbone.device),
+            config.replace(precision=backbone.precision),
+            epochs=epochs,
+            seed=seed,
+            rates=rates,
+            epoch_ended=watch,
+        )
+        listener.stage("training")
+        trainer.run(listener, checkpoints)
+        history.extend(trainer.history)
+        watch(history)  # what happened before an interruption counts too
+        for note in _warnings(history, trainer.steps_per_epoch, len(groups.groups), config):
+            notice(note)
+
+    learned = method.learn(task, loop)
+    return Fitted(
+        learned=learned,
+        classnames=tuple(classnames),
+        class_features=method.class_features(learned, classnames, backbone, cache=text_cache),
+        history=history,
+        seconds=time.monotonic() - began,
+        notes=tuple(said),
+        collapse=collapse([log for log in history if log.epoch == history[-1].epoch], ids, config),
+    )
+
+
+def _warnings(history: Sequence[StepLog], steps_per_epoch: int, experts: int, config: Config) -> tuple[str, ...]:
+    """What a person should know of how the router ended, beside a collapse (`mocoop.training.collapse`)."""
+    last = history[-steps_per_epoch:]
+    if not last or experts < 2 or config.routing != "learned":
+        return ()
+    router = sum(log.router_loss for log in last) / len(last)
+    notes = []
+    if config.lambda_router > 0 and config.router_loss != "mse" and router > _STUCK_ROUTER_LOSS:
+        rate = "router_lr" if config.router_lr else "--lr"
+        random = config.router_form == "linear" and config.router_init == "random"
+        advice = "set router_init = groups" if random else f"lower {rate}, or give more --epochs"
+        notes.append(f"the router stayed far from the reference gate (L_router {router:.2f}): {advice}")
+    return tuple(notes)

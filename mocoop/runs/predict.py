@@ -1,0 +1,130 @@
+"""Predicting images with a run: the class, the runners-up, and which experts decided, as in the paper's Fig. 5."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from mocoop.data.arrays import read_features
+from mocoop.data.dataset import Example
+from mocoop.data.features import BadImages, image_features
+from mocoop.data.images import open_image
+from mocoop.data.views import ViewPlan
+from mocoop.errors import DataError, ImageError
+
+if TYPE_CHECKING:
+    from mocoop.backbone.backbone import Backbone
+    from mocoop.mixture.classifier import Prediction, Predictor
+    from mocoop.runs.run import Run
+
+
+def predict_images(
+    run: Run,
+    paths: Sequence[Path],
+    *,
+    backbone: Backbone | None = None,
+    classnames: Sequence[str] | None = None,
+    top: int = 5,
+    batch_size: int = 64,
+    on_bad_image: BadImages = "fail",
+) -> Iterator[dict[str, Any]]:
+    """One dictionary an image, in order: `path`, `class`, `probability`, `top_k`, `experts`.
+
+    `experts` are those chosen, the heaviest first, each with its weight and its group's templates; none where there is
+    one prompt for all images, or no prompt. With "skip" an unreadable image gives `path` and `error` instead.
+    `classnames` may name other classes than those trained on. Raises DataError for those that cannot be named.
+    """
+    if classnames is not None:
+        run.method.check_classes(run.learned, classnames)
+    backbone = backbone or run.load_backbone()
+    classifier = run.classifier(classnames, backbone)
+    templates = _templates(run)
+    remaining = iter(paths)
+    while chunk := list(islice(remaining, batch_size)):
+        examples = [Example(path, 0) for path in chunk]
+        try:
+            found = image_features(backbone, examples, ViewPlan(count=0), cache=None, on_bad_image=on_bad_image)
+        except DataError:
+            faults = [_fault(path) for path in chunk] if on_bad_image == "skip" else [None]
+            if None in faults:
+                raise
+            yield from ({"path": str(path), "error": why} for path, why in zip(chunk, faults, strict=True))
+            continue  # a batch of nothing but bad images has no features, but others may follow
+        prediction = classifier.predict(torch.from_numpy(found.features[0].copy()))
+        rows = {
+            i: _describe(str(chunk[i]), prediction, row, classifier, templates, top) for row, i in enumerate(found.kept)
+        }
+        why = dict(found.skipped)
+        yield from (rows.get(i) or {"path": str(path), "error": why[path]} for i, path in enumerate(chunk))
+
+
+def predict_features(
+    run: Run,
+    path: Path,
+    *,
+    backbone: Backbone | None = None,
+    classnames: Sequence[str] | None = None,
+    top: int = 5,
+    batch_size: int = 1024,
+) -> Iterator[dict[str, Any]]:
+    """The same for a file of image features, a dictionary a row; `path` is the row's own, or tells its number.
+
+    The file is read and checked at once, its rows are predicted as they are asked for. The backbone is needed for other
+    classes than those trained on, and where prompts depend on the image. Raises DataError for an unusable file.
+    """
+    if run.learned.layer_norms:
+        raise DataError(
+            f"{run.path} tuned its image tower, which {path} was not made with", "predict the images themselves"
+        )
+    features, names = read_features(path)
+    if features.shape[1] != (width := run.info["backbone"]["embed_dim"]):
+        raise DataError(
+            f"the features of {path} are {features.shape[1]} wide, {run.info['backbone']['name']} makes {width}",
+            "compute them with the backbone of the training",
+        )
+    if classnames is not None:
+        run.method.check_classes(run.learned, classnames)
+    if backbone is None and (classnames is not None or run.method.conditional):
+        backbone = run.load_backbone()
+    classifier, templates = run.classifier(classnames, backbone), _templates(run)
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for start in range(0, len(names), batch_size):
+            prediction = classifier.predict(torch.from_numpy(features[start : start + batch_size]))
+            for row, name in enumerate(names[start : start + batch_size]):
+                yield _describe(name, prediction, row, classifier, templates, top)
+
+    return rows()
+
+
+def _templates(run: Run) -> dict[str, list[str]]:
+    """The templates of each expert by id; none where there is one prompt."""
+    return {group.id: list(group.texts) for group in run.groups.groups} if len(run.group_ids) > 1 else {}
+
+
+def _fault(path: Path) -> str | None:
+    """Why an image cannot be read, or None."""
+    try:
+        open_image(path)
+    except ImageError as error:
+        return str(error).removeprefix(f"{path}: ")
+    return None
+
+
+def _describe(
+    name: str, prediction: Prediction, row: int, classifier: Predictor, templates: dict[str, list[str]], top: int
+) -> dict[str, Any]:
+    probabilities, gate = prediction.probabilities[row], prediction.gate[row]
+    best = probabilities.topk(min(top, len(probabilities)))
+    ranked = [
+        {"class": classifier.classnames[c], "probability": round(p, 6)}
+        for p, c in zip(best.values.tolist(), best.indices.tolist(), strict=True)
+    ]
+    order = [e for e in gate.argsort(descending=True).tolist() if gate[e] > 0] if templates else []
+    ids = classifier.group_ids
+    experts = [{"id": ids[e], "weight": round(float(gate[e]), 6), "templates": templates[ids[e]]} for e in order]
+    return {"path": name, **ranked[0], "top_k": ranked, "experts": experts}

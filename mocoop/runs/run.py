@@ -1,0 +1,295 @@
+"""A run folder: everything a training leaves behind, readable years later, and the classifier it holds.
+
+`run.json` says what was trained, from what, with which settings; `groups.json` is a copy of the group file;
+`model.safetensors` holds what was learned; `features.safetensors` the class text features (E, C, D), so that
+prediction needs no text tower; `log.jsonl` a line a step; `checkpoints/` is for resuming. Hashes of the tensor files
+are in run.json. Nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from importlib.metadata import version
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from mocoop.backbone.prompts import Context
+from mocoop.config import Config
+from mocoop.errors import CheckpointError, ConfigError, GroupFileError, UsageError
+from mocoop.files import atomic_write, read_json, sha256_file, write_json
+from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups
+from mocoop.methods import Method, method_named
+from mocoop.mixture.classifier import Learned, Predictor
+from mocoop.training.checkpoint import load_tensors, save_tensors
+from mocoop.training.trainer import StepLog
+
+if TYPE_CHECKING:
+    from mocoop.backbone.backbone import Backbone
+    from mocoop.runs.fitting import Fitted
+
+FORMAT = 1
+RUN, GROUPS, MODEL, FEATURES, LOG = "run.json", "groups.json", "model.safetensors", "features.safetensors", "log.jsonl"
+
+_RESTORE = "restore it, or train again"
+
+
+class Run:
+    """A finished run on disk."""
+
+    def __init__(self, path: Path, info: dict[str, Any], groups: GroupFile) -> None:
+        self.path, self.info, self.groups = path, info, groups
+        self.config = Config.from_dict(info["config"])
+
+    @classmethod
+    def open(cls, path: str | Path) -> Run:
+        """Read a run folder. Raises CheckpointError where it is missing, unfinished, newer or damaged."""
+        path = Path(path)
+        info = read_info(path)
+        if info is None and not path.is_dir():
+            raise CheckpointError(f"there is no folder {path}", "give the folder of `mocoop train -o`")
+        if info is None:
+            raise CheckpointError(
+                f"{path} is not a run folder: it has no {RUN}", "give the folder of `mocoop train -o`"
+            )
+        if info["status"] != "finished":
+            raise CheckpointError(f"the run in {path} is not finished", "give the same `mocoop train` command again")
+        if not (path / GROUPS).is_file() or sha256_file(path / GROUPS) != info["files"][GROUPS]:
+            raise CheckpointError(f"{path / GROUPS} is missing or has changed since it was written", _RESTORE)
+        try:
+            return cls(path, info, load_groups(path / GROUPS))
+        except (ConfigError, GroupFileError) as error:
+            raise CheckpointError(f"{path} cannot be used: {error.message}", _RESTORE) from error
+
+    @property
+    def classnames(self) -> tuple[str, ...]:
+        """The classes trained on."""
+        return tuple(self.info["classnames"])
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """The experts' group ids, in order."""
+        return tuple(group.id for group in self.groups.groups)
+
+    @property
+    def stand_in(self) -> bool:
+        """Whether the backbone is the stand-in that says nothing about CLIP."""
+        return bool(self.info["backbone"]["stand_in"])
+
+    @functools.cached_property
+    def tensors(self) -> dict[str, Tensor]:
+        """What was learned, by name, checked against the hash in run.json; empty where nothing is learned."""
+        if MODEL not in self.info["files"]:
+            return {}
+        shapes = {name: torch.Size(shape) for name, shape in self.info["shapes"].items()}
+        return load_tensors(self.path / MODEL, self.info["files"][MODEL], shapes)
+
+    @functools.cached_property
+    def learned(self) -> Learned:
+        """What was learned, ready for use."""
+        return Learned(
+            tensors=self.tensors,
+            contexts=tuple(
+                Context(c["template"], tuple(c["before"]), tuple(c["after"]), c.get("kept", 0))
+                for c in self.info["contexts"]
+            ),
+            groups=self.groups,
+            classnames=self.classnames,
+            config=self.config,
+            logit_scale=self.info["backbone"]["logit_scale"],
+        )
+
+    @property
+    def method(self) -> Method:
+        """What was learned is this method's."""
+        return method_named(self.config.method)
+
+    @property
+    def stored_features(self) -> Tensor | None:
+        """The class text features (E, C, D) of the classes trained on, checked against their hash; None without any."""
+        if FEATURES not in self.info["files"]:
+            return None
+        return load_tensors(self.path / FEATURES, self.info["files"][FEATURES])["features"]
+
+    def history(self) -> list[StepLog]:
+        """The log, a line a step."""
+        return read_log(self.path / LOG)
+
+    def load_backbone(
+        self,
+        device: str = "auto",
+        *,
+        precision: str = "auto",
+        name: str | None = None,
+        pretrained: str | None = None,
+        tuned: bool = True,
+    ) -> Backbone:
+        """The backbone this run was trained with, refused if its weights differ; `tuned` adopts the LayerNorms learned.
+
+        `name` and `pretrained` say where it is now, if it has moved.
+        """
+        from mocoop.backbone.backbone import load_backbone
+
+        stored = self.info["backbone"]
+        moved = name is not None or pretrained is not None
+        weights = pretrained if moved else stored["pretrained"]
+        backbone = load_backbone(
+            name or stored["name"],
+            weights,
+            device=device,
+            precision=precision,
+            quick_gelu=stored["quick_gelu"] if weights else None,
+        )
+        if backbone.identity != stored["identity"]:
+            raise CheckpointError(
+                f"{backbone.name} is not the model of the training: weights, activation or preprocessing differ",
+                "restore it, name it with --backbone and --pretrained, or train again",
+            )
+        if tuned and self.learned.layer_norms:
+            backbone.adopt_layer_norms(self.learned.layer_norms)
+        return backbone
+
+    def classifier(self, classnames: Sequence[str] | None = None, backbone: Backbone | None = None) -> Predictor:
+        """The classifier of the classes trained on (stored features) or of others (needs the text tower).
+
+        Raises UsageError where the backbone is needed and not given, DataError for classes the method cannot name.
+        """
+        names = self.classnames if classnames is None else tuple(classnames)
+        if names == self.classnames:
+            features = self.stored_features
+        elif backbone is None:
+            raise UsageError("other classes than those trained on need the backbone", "pass backbone=")
+        else:
+            features = self.method.class_features(self.learned, names, backbone)
+        return self.method.predictor(self.learned, names, features, backbone)
+
+
+def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, Any]) -> Run:
+    """Write a finished run; run.json comes last, so that the folder counts as finished only when it is whole."""
+    path.mkdir(parents=True, exist_ok=True)
+    tensors = fitted.learned.tensors
+    atomic_write(path / GROUPS, dump_groups(groups.document))
+    if tensors:
+        save_tensors(path / MODEL, tensors)
+    about = {"classnames": json.dumps(fitted.classnames), "backbone_weights_sha256": info["backbone"]["weights_sha256"]}
+    if fitted.class_features is not None:
+        save_tensors(path / FEATURES, {"features": fitted.class_features}, about)
+    write_log(path / LOG, fitted.history)
+    complete = {
+        **info,
+        "status": "finished",
+        "shapes": {name: list(tensor.shape) for name, tensor in tensors.items()},
+        "contexts": [
+            {"template": c.template, "before": list(c.before), "after": list(c.after), "kept": c.kept}
+            for c in fitted.learned.contexts
+        ],
+        "training": {
+            "epochs": fitted.history[-1].epoch + 1 if fitted.history else 0,
+            "steps": len(fitted.history),
+            "seconds": round(fitted.seconds, 2),
+        },
+        "notes": [*info.get("notes", ()), *fitted.notes],
+        "collapse": fitted.collapse,
+        "files": {name: sha256_file(path / name) for name in (GROUPS, MODEL, FEATURES) if (path / name).is_file()},
+    }
+    write_json(path / RUN, complete)
+    return Run.open(path)
+
+
+def new_record(
+    *,
+    config: Config,
+    shots: int,
+    seed: int,
+    split_seed: int,
+    classes: str,
+    classnames: Sequence[str],
+    all_classnames: Sequence[str],
+    backbone: Backbone,
+    groups: GroupFile,
+    groups_name: str | None,
+    data: Mapping[str, Any],
+    unknown_words: Sequence[str],
+) -> dict[str, Any]:
+    """run.json as it stands before the first step; `classes` says which of `all_classnames` are trained on."""
+    from mocoop.backbone.backbone import STAND_IN_NOTE
+
+    return {
+        "format": FORMAT,
+        "status": "running",
+        "method": config.method,
+        "preset": config.preset,
+        "config": config.to_dict(),
+        "shots": shots,
+        "seed": seed,
+        "split_seed": split_seed,
+        "classes": classes,
+        "classnames": list(classnames),
+        "all_classnames": list(all_classnames),
+        "backbone": backbone.describe(),
+        "groups": {
+            "file": groups_name,
+            "domain": groups.domain,
+            "sha256": groups.sha256,
+            "ids": [group.id for group in groups.groups],
+            "inits": [group.init for group in groups.groups],
+        },
+        "data": dict(data),
+        "unknown_words": list(unknown_words),
+        "device": str(backbone.device),
+        "precision": backbone.precision,
+        "threads": torch.get_num_threads(),
+        "versions": {
+            "python": platform.python_version(),
+            **{name: version(name) for name in ("mocoop", "torch", "open_clip_torch")},
+        },
+        "notes": [STAND_IN_NOTE] if backbone.stand_in else [],
+    }
+
+
+def read_info(path: Path) -> dict[str, Any] | None:
+    """run.json, or None where there is none. Raises CheckpointError for one that is damaged or newer."""
+    if not (path / RUN).is_file():
+        return None
+    info = read_json(path / RUN, what="run file", error=CheckpointError)
+    if not isinstance(info, dict) or not isinstance(info.get("format"), int):
+        raise CheckpointError(f"{path / RUN} is not the record of a run")
+    if info["format"] > FORMAT:
+        raise CheckpointError(f"{path} was written by a newer mocoop (format {info['format']})", "upgrade mocoop")
+    if misfit := next(_record_schema().iter_errors(info), None):
+        where = ".".join(str(step) for step in misfit.absolute_path) or "it"
+        raise CheckpointError(f"{path / RUN} is not the record of a run: {where}: {misfit.message[:200]}", _RESTORE)
+    return info
+
+
+@functools.cache
+def _record_schema() -> Any:
+    """The validator of run.json."""
+    import jsonschema
+
+    text = files("mocoop.schemas").joinpath("run.v1.json").read_text(encoding="utf-8")
+    return jsonschema.Draft202012Validator(json.loads(text))
+
+
+def write_log(path: Path, history: Sequence[StepLog]) -> None:
+    """Write the log, a JSON line a step, atomically."""
+    atomic_write(path, "".join(json.dumps(log.to_dict()) + "\n" for log in history))
+
+
+def read_log(path: Path, upto: int | None = None) -> list[StepLog]:
+    """Read the log, up to a step. Raises CheckpointError where a line is damaged."""
+    if not path.is_file():
+        return []
+    try:
+        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+        shares = ("expert_use", "reference_use")
+        logs = [StepLog(**{**line, **{name: tuple(line[name]) for name in shares if name in line}}) for line in lines]
+    except (ValueError, TypeError, KeyError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}", "start again with --force") from error
+    return [log for log in logs if upto is None or log.step <= upto]

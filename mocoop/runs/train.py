@@ -1,0 +1,370 @@
+"""A training from a group file and a data set to a run folder: what `mocoop train` does.
+
+Cheap checks come first, so that a bad group file is refused in a second. The same plan again resumes an interrupted
+run, and refuses a finished one unless told to start anew.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import Counter
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from mocoop.backbone.backbone import STAND_IN_NOTE, Backbone, load_backbone
+from mocoop.backbone.hard_features import text_cache
+from mocoop.backbone.pretrained import stated_context_length
+from mocoop.config import Config
+from mocoop.data.dataset import Dataset, Example, named
+from mocoop.data.features import BadImages, FeatureCache, unreadable_images
+from mocoop.data.leaks import leaks
+from mocoop.data.sources import open_dataset
+from mocoop.data.splits import VAL_SHOTS, choose_classes, chosen_on, few_shot
+from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
+from mocoop.files import sweep_stale, write_json
+from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
+from mocoop.methods import Method, Samples, method_named
+from mocoop.mixture.model import chosen_experts
+from mocoop.runs.fitting import fit
+from mocoop.runs.run import FEATURES, GROUPS, LOG, MODEL, RUN, Run, new_record, read_info, read_log, save_run, write_log
+from mocoop.training.checkpoint import crash_point
+from mocoop.training.inputs import Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
+from mocoop.training.trainer import Batch, FolderCheckpoints, Listener
+
+_OURS = (RUN, GROUPS, MODEL, FEATURES, LOG)
+_LOCK, _CHECKPOINTS = ".lock", "checkpoints"
+_IDENTITY = ("method", "shots", "seed", "split_seed", "classes", "classnames")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingPlan:
+    """What to train, from what, and where it goes; `config.method` says which method."""
+
+    groups: Path | None
+    data: Path
+    out: Path
+    config: Config
+    shots: int = 16
+    seed: int = 1
+    split_seed: int = 0
+    classes: Literal["all", "base"] = "all"
+    backbone: str = "miniclip"
+    pretrained: str | None = None
+    quick_gelu: bool | None = None
+    class_names: Path | None = None
+    device: str = "auto"
+    threads: int | None = None
+    on_bad_image: BadImages = "fail"
+    strict_vocabulary: bool = False
+    follow_links: bool = False
+    use_cache: bool = True
+    force: bool = False
+
+
+def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
+    """Train, or go on with an interrupted training, and return the finished run.
+
+    Raises:
+        GroupFileError, DataError, BackboneError, ConfigError: what the plan names cannot be used.
+        UsageError: the folder holds a finished or another run.
+        StorageError: the folder cannot be written, or another process trains into it.
+        TrainingStopped: a loss that is not finite.
+    """
+    listener = listener or Listener()
+    if plan.threads is not None:
+        torch.set_num_threads(plan.threads)
+    method = method_named(plan.config.method)
+    plan = replace(plan, config=method.settle(plan.config))
+    given = _given_groups(plan, method)
+    method.groups(given, plan.config)  # a method without the groups it needs is refused first
+    with _locked(plan.out):
+        _check_folder(plan)
+        everything = open_dataset(
+            plan.data, class_names=plan.class_names, split_seed=plan.split_seed, follow_links=plan.follow_links
+        )
+        dataset = _draw(plan, everything)
+        config = method.adapt(plan.config, everything.name, plan.shots)
+        plan = replace(plan, config=config.with_names_of(everything.classnames, dataset.classnames))
+        groups = method.groups(given, plan.config)
+        _check_templates(plan, groups, dataset)
+        listener.stage("loading the backbone")
+        backbone = load_backbone(
+            plan.backbone,
+            plan.pretrained,
+            device=plan.device,
+            precision=plan.config.precision,
+            quick_gelu=plan.quick_gelu,
+        )
+        _check_templates(plan, groups, dataset, backbone)
+        if plan.config.tune_layer_norm:
+            backbone.block_layer_norms()  # a tower without any is refused before the images are read
+        unknown = _vocabulary(plan, backbone, groups, dataset, listener)
+        epochs = plan.config.epochs_for(plan.shots, imagenet=everything.name == "imagenet")
+        dataset, batch, plain, data = _batches(plan, backbone, everything, epochs, listener)
+        notes = [*dataset.notes, *leaks(dataset)]
+        for note in notes:
+            listener.notice(note)
+        info = new_record(
+            config=plan.config,
+            shots=plan.shots,
+            seed=plan.seed,
+            split_seed=plan.split_seed,
+            classes=plan.classes,
+            classnames=dataset.classnames,
+            all_classnames=everything.classnames,
+            backbone=backbone,
+            groups=groups,
+            groups_name=plan.groups.name if plan.groups and method.reads_groups else None,
+            data={"name": dataset.name, **data, "notes": notes},
+            unknown_words=unknown,
+        )
+        if plan.force:
+            _clear(plan.out)
+        _check_resume(plan.out, info, listener)
+        write_json(plan.out / RUN, info)
+        fitted = fit(
+            backbone,
+            groups,
+            batch,
+            torch.tensor([example.label for example in dataset.train]),
+            dataset.classnames,
+            plan.config,
+            seed=plan.seed,
+            epochs=epochs,
+            samples=lambda: _samples(plan, backbone, everything, dataset, plain, listener),
+            plain=plain,
+            checkpoints=_checkpoints(plan.out),
+            listener=listener,
+            text_cache=text_cache() if plan.use_cache else None,
+        )
+        crash_point("before-save", 0)
+        run = save_run(plan.out, fitted, groups, info)
+        shutil.rmtree(plan.out / _CHECKPOINTS, ignore_errors=True)  # the run itself holds the last state
+    return run
+
+
+def _given_groups(plan: TrainingPlan, method: Method) -> GroupFile | None:
+    """The group file, where there is one and the method reads it."""
+    if plan.groups is None or not method.reads_groups:
+        return None
+    return load_groups(plan.groups, context_length=stated_context_length(plan.backbone))
+
+
+def _samples(
+    plan: TrainingPlan,
+    backbone: Backbone,
+    everything: Dataset,
+    dataset: Dataset,
+    plain: Callable[[], Tensor],
+    listener: Listener,
+) -> Samples:
+    """Plain features of train and of the images to choose on, of which there may be none."""
+    available = choose_classes(everything, plan.classes).train
+    val = chosen_on(dataset, available, min(plan.shots, VAL_SHOTS), plan.seed)
+    train = plain()
+    labels = torch.tensor([example.label for example in dataset.train])
+    if not val:
+        return Samples(train, labels, train[:0], labels[:0])
+    held = _plain_inputs(plan, backbone, dataset, val, listener)
+    return Samples(train, labels, held.view(0), held.labels)
+
+
+def _plain_inputs(
+    plan: TrainingPlan, backbone: Backbone, dataset: Dataset, examples: Sequence[Example], listener: Listener
+) -> Inputs:
+    """The plain view of some images."""
+    cache = FeatureCache() if plan.use_cache else None
+    return load_inputs(backbone, dataset, examples, cache=cache, on_bad_image=plan.on_bad_image, listener=listener)
+
+
+def _draw(plan: TrainingPlan, everything: Dataset, unreadable: Container[Path] = ()) -> Dataset:
+    """The shots of the classes trained on, drawn from the images that can be read."""
+    readable = tuple(example for example in everything.train if example.path not in unreadable)
+    return choose_classes(few_shot(replace(everything, train=readable), plan.shots, plan.seed), plan.classes)
+
+
+def _check_templates(plan: TrainingPlan, groups: GroupFile, dataset: Dataset, backbone: Backbone | None = None) -> None:
+    """The groups once more, with the class names; with the backbone, by its own tokens and context length."""
+    checked = parse_groups(
+        dump_groups(groups.document),
+        source=str(plan.groups or "the templates"),
+        class_names=[*dataset.classnames, *plan.config.extra_class_names],
+        context_length=backbone.context_length if backbone else stated_context_length(plan.backbone),
+        count_tokens=backbone.prompts.count_tokens if backbone else None,
+    )
+    if (top_k := chosen_experts(plan.config, len(checked.groups))) > len(checked.groups):
+        raise ConfigError(
+            f"top_k = {top_k} experts cannot be chosen out of {len(checked.groups)} groups",
+            f"use --top-k {len(checked.groups)} or a group file with more groups",
+        )
+
+
+def _vocabulary(
+    plan: TrainingPlan, backbone: Backbone, groups: GroupFile, dataset: Dataset, listener: Listener
+) -> tuple[str, ...]:
+    """Words the backbone never saw in training: named once and recorded, or refused under --strict-vocabulary."""
+    if backbone.stand_in:
+        listener.notice(STAND_IN_NOTE)
+    texts = method_named(plan.config.method).texts(plan.config, groups, dataset.classnames)
+    unknown = backbone.unknown_words(texts)
+    if not unknown:
+        return ()
+    message = f"{backbone.name} never saw these words in training: {', '.join(unknown)}"
+    if plan.strict_vocabulary:
+        raise GroupFileError(message, "use other words, another --backbone, or drop --strict-vocabulary")
+    listener.notice(f"{message}. What they contribute is arbitrary")
+    return unknown
+
+
+def _batches(
+    plan: TrainingPlan, backbone: Backbone, everything: Dataset, epochs: int, listener: Listener
+) -> tuple[Dataset, Batch, Callable[[], Tensor], dict[str, Any]]:
+    """The shots that are trained on, their batches, their plain features (N, D), and what run.json records of them.
+
+    Images that cannot be read are named and refused, or with `on_bad_image = "skip"` left out and replaced by others.
+    """
+    skipped: dict[Path, str] = {}
+    while True:
+        dataset, inputs = _draw(plan, everything, skipped), None
+        listener.stage("reading the images")
+        if plan.config.views == "online":
+            batch, sha256, bad = _online(plan, backbone, dataset)
+        else:
+            inputs = _encoded(plan, backbone, dataset, epochs, listener)
+            batch, sha256, bad = cached_batches(inputs, backbone.device), inputs.sha256, dict(inputs.skipped)
+        if not bad:
+            break
+        skipped |= bad
+        _check_shots(plan, everything, skipped)
+    if skipped:
+        listener.notice(f"{len(skipped)} image(s) could not be read and were replaced by others; run.json names them")
+    listed = [{"path": str(path), "why": why} for path, why in skipped.items()]
+    seen = inputs if plan.config.views == 0 else None  # one centre view is the plain one
+
+    def plain() -> Tensor:
+        return (seen or _plain_inputs(plan, backbone, dataset, dataset.train, listener)).view(0)
+
+    return dataset, batch, plain, {"sha256": sha256, "images": len(dataset.train), "skipped": listed}
+
+
+def _encoded(plan: TrainingPlan, backbone: Backbone, dataset: Dataset, epochs: int, listener: Listener) -> Inputs:
+    """Features of every view of the shots."""
+    return load_inputs(
+        backbone,
+        dataset,
+        dataset.train,
+        plan=view_plan(plan.config, epochs, plan.seed, dataset),
+        cache=FeatureCache() if plan.use_cache else None,
+        on_bad_image=plan.on_bad_image,
+        listener=listener,
+    )
+
+
+def _online(plan: TrainingPlan, backbone: Backbone, dataset: Dataset) -> tuple[Batch, str, dict[Path, str]]:
+    """Batches with the image tower in the loop, the hash of the files, and the images that cannot be read."""
+    if dataset.features is not None:
+        hint = "set --views 0 --set tune_layer_norm=false" if plan.config.tune_layer_norm else "set --views 0"
+        raise DataError("stored features have no pixels for views = online", hint)
+    bad = unreadable_images(dataset.train, on_bad_image=plan.on_bad_image)
+    sha256 = "" if bad else files_sha256(dataset.train)
+    return online_batches(backbone, dataset.train, plan.seed, plan.config), sha256, bad
+
+
+def _check_shots(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, str]) -> None:
+    """A class with unreadable images must keep the shots asked for."""
+    left = Counter(example.label for example in everything.train if example.path not in skipped)
+    short = {e.label for e in everything.train if e.path in skipped and left[e.label] < plan.shots}
+    if short:
+        path, why = next(iter(skipped.items()))
+        names = named(f"{everything.classnames[label]} ({left[label]} can be read)" for label in sorted(short))
+        raise DataError(
+            f"unreadable images leave fewer than {plan.shots} shots of {names}: {path}: {why}",
+            "replace the images, or ask for fewer --shots",
+        )
+
+
+def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
+    """An interrupted run goes on only with the same settings, data, groups and backbone."""
+    before = read_info(out)
+    if before is None or not (out / _CHECKPOINTS / "latest").is_file():
+        return  # nothing was learned yet
+    pairs = {name: (before.get(name), info[name]) for name in _IDENTITY}
+    pairs["groups"] = (before["groups"]["sha256"], info["groups"]["sha256"])
+    pairs["data"] = (before["data"]["sha256"], info["data"]["sha256"])
+    pairs["backbone"] = (before["backbone"]["fingerprint"], info["backbone"]["fingerprint"])
+    old, new = (
+        Config.from_dict(before["config"]).to_dict(),
+        info["config"],
+    )  # settings that came since have their default
+    pairs |= {f"config.{key}": (old.get(key), value) for key, value in new.items()}
+    changed = [f"{name} ({_short(was)}, now {_short(now)})" for name, (was, now) in pairs.items() if was != now]
+    if changed:
+        raise UsageError(
+            f"{out} holds an interrupted run with other settings: {'; '.join(changed)}",
+            "give the settings it was started with, add --force to start anew, or choose another -o",
+        )
+    if before["versions"] != info["versions"]:
+        listener.notice("going on with other versions of the software than the run was started with")
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:12]}..."
+
+
+def _check_folder(plan: TrainingPlan) -> None:
+    """Refuse a finished run, a folder that is not ours, and inputs that the run would write over."""
+    sweep_stale(plan.out)
+    for given in (plan.groups, plan.data, plan.class_names):
+        if given is not None and given.resolve() in {(plan.out / name).resolve() for name in _OURS}:
+            raise UsageError(f"{given} is a file of the run folder itself", "copy it elsewhere and name the copy")
+    if not (plan.out / RUN).is_file():
+        foreign = sorted(entry.name for entry in plan.out.iterdir() if entry.name != _LOCK)
+        if foreign:
+            raise UsageError(f"{plan.out} holds other files ({foreign[0]})", "choose an empty or a new folder for -o")
+        return
+    if not plan.force and (before := read_info(plan.out)) is not None and before["status"] == "finished":
+        raise UsageError(f"{plan.out} holds a finished run", "add --force to train it again, or choose another -o")
+
+
+def _clear(out: Path) -> None:
+    """Remove an earlier run, now that everything for the next one has been read and found good."""
+    shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    for name in _OURS:
+        (out / name).unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[None]:
+    """One training a folder; the lock goes with the process, however it ends. Also the first write there."""
+    from filelock import FileLock, Timeout
+
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(out / _LOCK)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        owner = (out / _LOCK).read_text().strip() or "unknown"
+        raise StorageError(
+            f"another process (pid {owner}) is training into {out}", "wait for it, or choose another -o"
+        ) from error
+    except OSError as error:
+        raise StorageError(f"{out} cannot be written: {error.strerror}", "choose another folder for -o") from error
+    with lock:
+        (out / _LOCK).write_text(f"{os.getpid()}\n")
+        yield
+
+
+def _checkpoints(out: Path) -> FolderCheckpoints:
+    return FolderCheckpoints(
+        out / _CHECKPOINTS,
+        write_log=lambda history: write_log(out / LOG, history),
+        read_log=lambda step: read_log(out / LOG, step),
+    )

@@ -1,0 +1,131 @@
+"""From the examples of a data set to the image features a method sees, whether they are images or already features.
+
+N images, V views, D joint width. Which images are drawn is decided in `data.splits`; how features are cached, in
+`data.features`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from mocoop.data.dataset import Dataset, Example
+from mocoop.data.features import BadImages, FeatureCache, image_features, online_views
+from mocoop.data.views import ViewPlan
+from mocoop.errors import DataError
+from mocoop.files import sha256_bytes, sha256_file
+from mocoop.training.trainer import Batch, Listener
+
+if TYPE_CHECKING:
+    from mocoop.backbone.backbone import Backbone
+    from mocoop.config import Config
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Image features with their examples: features (V, N, D) float32, not normalised; labels (N,)."""
+
+    features: np.ndarray
+    examples: tuple[Example, ...]
+    skipped: tuple[tuple[Path, str], ...] = ()
+
+    @property
+    def labels(self) -> Tensor:
+        """(N,) int64 on the CPU."""
+        return torch.tensor([example.label for example in self.examples], dtype=torch.int64)
+
+    @property
+    def sha256(self) -> str:
+        """Names the features and labels: what a resumed run must find again."""
+        digest = hashlib.sha256(str([example.label for example in self.examples]).encode())
+        for view in self.features:  # a view at a time: all together they can be most of the memory
+            digest.update(np.ascontiguousarray(view).data)
+        return digest.hexdigest()
+
+    def view(self, number: int) -> Tensor:
+        """One view's features (N, D) as the backbone gave them."""
+        return torch.from_numpy(np.array(self.features[number]))
+
+    def normalised(self, device: torch.device) -> Tensor:
+        """Unit features (V, N, D) on a device."""
+        return F.normalize(torch.from_numpy(np.array(self.features)), dim=-1).to(device)
+
+
+def load_inputs(
+    backbone: Backbone,
+    dataset: Dataset,
+    examples: Sequence[Example],
+    *,
+    plan: ViewPlan | None = None,
+    cache: FeatureCache | None = None,
+    on_bad_image: BadImages = "fail",
+    listener: Listener | None = None,
+) -> Inputs:
+    """Features of some examples of a data set; `plan` says which views (None: one centre view).
+
+    Raises DataError for unreadable images (with "fail") and for stored features of another width.
+    """
+    if dataset.features is not None:
+        return _stored(backbone, dataset, examples)
+    found = image_features(
+        backbone,
+        examples,
+        plan or ViewPlan(count=0),
+        cache=cache,
+        on_bad_image=on_bad_image,
+        progress=(listener or Listener()).features,
+        notice=(listener or Listener()).notice,
+    )
+    return Inputs(found.features, tuple(examples[i] for i in found.kept), found.skipped)
+
+
+def _stored(backbone: Backbone, dataset: Dataset, examples: Sequence[Example]) -> Inputs:
+    assert dataset.features is not None
+    if dataset.features.shape[1] != backbone.embed_dim:
+        raise DataError(
+            f"the features of {dataset.name} are {dataset.features.shape[1]} wide, {backbone.name} makes "
+            f"{backbone.embed_dim}",
+            "name the backbone the features were made with",
+        )
+    rows = [example.row for example in examples if example.row is not None]  # all have one, here
+    return Inputs(dataset.features[rows][None], tuple(examples))
+
+
+def view_plan(config: Config, epochs: int, seed: int, dataset: Dataset) -> ViewPlan:
+    """The cached views a training asks for. Raises DataError where views are asked of stored features."""
+    count = epochs if config.views == "epochs" else config.views
+    if dataset.features is not None and count != 0:
+        raise DataError("stored features have no pixels to draw views from", "set --views 0")
+    return ViewPlan(count=int(count), seed=seed, scale=config.view_scale)
+
+
+def cached_batches(inputs: Inputs, device: torch.device) -> Batch:
+    """Batches of cached features: epoch e sees view e, starting over when the views are used up."""
+    x = inputs.normalised(device)  # (V, N, D)
+    return lambda epoch, index: x[epoch % len(x), index.to(device)]
+
+
+def online_batches(backbone: Backbone, examples: Sequence[Example], seed: int, config: Config) -> Batch:
+    """Batches with the image tower in the loop: a fresh crop and flip of every image in every epoch."""
+
+    def batch(epoch: int, index: Tensor) -> Tensor:
+        chosen = [examples[i] for i in index.tolist()]
+        pixels = online_views(chosen, backbone.preprocess, seed, epoch, config.view_scale)
+        with torch.set_grad_enabled(config.tune_layer_norm):
+            return F.normalize(backbone.image_features(pixels), dim=-1)
+
+    return batch
+
+
+def files_sha256(examples: Sequence[Example]) -> str:
+    """Names the images and labels of an online training by their contents."""
+    parts = [f"{sha256_file(example.path)} {example.label}" for example in examples if example.path is not None]
+    return sha256_bytes("\n".join(parts).encode())
