@@ -111,7 +111,6 @@ from mocoop.grouping.keep import texts_of
 from mocoop.grouping.pool import Pool
 
 HELDOUT = Path(__file__).parent / "data" / "grouping_heldout.json"
-RESTARTS = 20
 HEADING = ("set", "templates", "groups", "space", "algorithm", "index", "seeds agree", "auto takes", "its index")
 
 Sorted = dict[str, tuple[str, ...]]  # templates by aspect
@@ -120,15 +119,15 @@ Encode = Callable[[Sequence[str]], np.ndarray]
 Algorithm = Callable[[np.ndarray, int, int], Labels]  # of a space, a number of groups and a seed
 
 ALGORITHMS: dict[str, Algorithm] = {
-    "k-means": lambda space, n, seed: KMeans(n, n_init=RESTARTS, random_state=seed).fit_predict(space),
+    "k-means": lambda space, n, seed: KMeans(n, n_init=partition.RESTARTS, random_state=seed).fit_predict(space),
     "average linkage": lambda space, n, _: AgglomerativeClustering(n, metric="cosine", linkage="average").fit_predict(
         space
     ),
-    "k-means, N directions": lambda space, n, seed: KMeans(n, n_init=RESTARTS, random_state=seed).fit_predict(
+    "k-means, N directions": lambda space, n, seed: KMeans(n, n_init=partition.RESTARTS, random_state=seed).fit_predict(
         partition.leading(space, n)
     ),
     "k-means, agreement of runs": lambda space, n, seed: partition.partition(
-        space, n, "kmeans", seed=seed, restarts=RESTARTS
+        space, n, "kmeans", seed=seed, restarts=partition.RESTARTS
     ),
     "average linkage, N directions": lambda space, n, _: partition.partition(space, n, "agglomerative"),
 }

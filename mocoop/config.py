@@ -160,6 +160,14 @@ class Config:
         """The temperature of the reference gate, Eq. 6, for a backbone's logit scale."""
         return self.tau_gate or self.gate_softness / logit_scale
 
+    def class_temperature(self, logit_scale: float) -> float:
+        """tau of L_cls and of predictions: the backbone's own, unless it is set."""
+        return self.tau_class or 1 / logit_scale
+
+    def text_temperature(self, logit_scale: float) -> float:
+        """tau of L_text: the backbone's own, unless it is set."""
+        return self.tau_text or 1 / logit_scale
+
     def epochs_for(self, shots: int, *, imagenet: bool = False) -> int:
         """Epochs to train; with `epochs = None` CoOp's schedule: 50 (1 shot), 100 (2, 4), 200 (8 and more)."""
         if self.epochs is not None:

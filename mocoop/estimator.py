@@ -240,7 +240,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _use(self, labels: NDArray[Any], names: Sequence[str]) -> None:
         fitted: Fitted = self._fitted
         method = method_named(fitted.learned.config.method)
-        known = tuple(names) == fitted.classnames
+        known = tuple(names) == fitted.learned.classnames
         if not known:
             method.check_classes(fitted.learned, names)
         backbone = self._ready_backbone() if not known or method.conditional else None

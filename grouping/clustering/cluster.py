@@ -42,7 +42,7 @@ class Clustering:
     groups: int | None = None
     method: str = METHODS[0]
     seed: int = 0
-    restarts: int = 20
+    restarts: int = partition.RESTARTS
     min_size: int = 1
     class_kind: str | None = None
 

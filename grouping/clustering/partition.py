@@ -35,6 +35,7 @@ STABLE_STARTS = 3  # of k-means in each of them
 RUNS = 400  # of k-means, that groups are what they agree on
 FEWEST, MOST = 4, 12  # groups that auto tries: the paper's own files have 4 to 6, and few data sets gain beyond 8
 LARGE, SMALL = 15, 9  # templates a group, of large pools: no fewer groups than one in 15, as many as one in 9
+RESTARTS = 20  # of k-means, unless a person says otherwise
 NUMBERS = 9  # of groups that auto tries
 
 
@@ -50,7 +51,7 @@ class Tried:
     largest: int
 
 
-def partition(space: Array, count: int, method: str, *, seed: int = 0, restarts: int = 20) -> Labels:
+def partition(space: Array, count: int, method: str, *, seed: int = 0, restarts: int = RESTARTS) -> Labels:
     """Labels 0 .. N-1 of the rows, at most `count` of them: rows that are equal are never parted."""
     import numpy as np
 

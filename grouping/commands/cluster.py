@@ -11,6 +11,7 @@ import click
 
 from mocoop import cli
 from mocoop.errors import UsageError
+from mocoop.grouping.clustering.partition import RESTARTS
 from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder_options
 from mocoop.grouping.commands.model import ModelChoice, model_options, open_session, show_plan
 from mocoop.grouping.commands.shared import FILE, deliver, force_option, group_count, out_option, print_json
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 @click.option("--groups", "count", default="auto", show_default=True,
               help="How many groups, locked ones included; auto takes the most stable number.")  # fmt: skip
 @click.option("--min-size", default=1, show_default=True, help="Dissolve smaller groups into their neighbours.")
-@click.option("--restarts", default=20, show_default=True, help="Of k-means, and runs compared for stability.")
+@click.option("--restarts", default=RESTARTS, show_default=True, help="Of k-means, and runs compared for stability.")
 @click.option("--seed", default=0, show_default=True, help="Of k-means' starts; sent to a model, which may ignore it.")
 @click.option("--domain", help="What the images are of; the file's own, or its name, if left out.")
 @click.option("--class-kind", help="What the classes are: object, scene, activity, texture, finding or mixed.")

@@ -103,12 +103,9 @@ class PromptTokenizer:
     ) -> Context:
         """The context of one prompt made of `words`, which stand before, around or after the class name.
 
-        The full stop stays as written, as in CoOp, or is left out. Words around the name are parted in the middle, the
-        smaller half before it. Raises GroupFileError, DataError as `contexts` and `rows` do.
+        The full stop stays as written, as in CoOp, or is left out. Raises GroupFileError, DataError as `contexts` and `rows` do.
         """
-        split = words.split()
-        half = {"before": len(split), "middle": len(split) // 2, "after": 0}[position]
-        template = " ".join([*split[:half], "{}", *split[half:]])
+        template = with_slot(words, position)
         if not full_stop:
             return self._context(template, classnames)
         context = self._context(f"{template}.", classnames)
@@ -185,6 +182,13 @@ class PromptTokenizer:
                 ids[e, c, : len(row)] = torch.tensor(row)
                 lengths[e, c] = len(row)
         return TokenRows(ids, lengths, torch.full_like(ids, -1))
+
+
+def with_slot(words: str, position: CtxPosition) -> str:
+    """The words with {} behind, amid or before them; amid them the smaller half stands before it."""
+    split = words.split()
+    half = {"before": len(split), "middle": len(split) // 2, "after": 0}[position]
+    return " ".join([*split[:half], "{}", *split[half:]])
 
 
 def without_full_stop(template: str) -> str:

@@ -17,11 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from mocoop.data.cache import FeatureCache, default_root
+from mocoop.data.cache import FeatureCache
 from mocoop.data.coop import LAYOUTS
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.sources import open_dataset
 from mocoop.errors import DataError
+from mocoop.files import cache_root
 from mocoop.training.inputs import load_inputs
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def _scenes() -> Path:
 
     from mocoop.miniclip.scenes import write_scenes
 
-    folder = default_root() / _SCENES_FOLDER
+    folder = cache_root() / _SCENES_FOLDER
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():

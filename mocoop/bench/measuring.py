@@ -62,7 +62,7 @@ def new_row(
     """A row of all that is known of a cell; `measured` by part, `accuracy` with what follows from them."""
     cell = one.cell
     found = {name: part for name, part in measured.items() if part is not None}
-    ids = [group.id for group in one.groups.groups]
+    ids = one.groups.ids
     return {
         "format": FORMAT,
         "key": one.key,

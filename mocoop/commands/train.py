@@ -120,5 +120,5 @@ def _group_ids(plan: TrainingPlan) -> list[str]:
     from mocoop.methods import method_named
 
     given = load_groups(plan.groups) if plan.groups is not None else None
-    ids = [group.id for group in method_named(plan.config.method).groups(given, plan.config).groups]
+    ids = method_named(plan.config.method).groups(given, plan.config).ids
     return ids if len(ids) > 1 else []

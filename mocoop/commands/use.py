@@ -163,7 +163,7 @@ def predict(
         for prediction in found:
             click.echo(json.dumps(prediction, ensure_ascii=False))
     else:
-        print_predictions(found, experts=len(opened.group_ids) > 1)
+        print_predictions(found, experts=len(opened.groups.ids) > 1)
 
 
 @click.command(short_help="Show what a run learned, from what and how.")

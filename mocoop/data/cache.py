@@ -70,7 +70,7 @@ class FeatureCache:
     """The cache of one kind of features; `root` is by default $MOCOOP_CACHE, else the platform's folder for mocoop."""
 
     def __init__(self, root: Path | None = None, kind: Literal["image", "text"] = "image") -> None:
-        self.root, self.kind = root or default_root(), kind
+        self.root, self.kind = root or cache_root(), kind
 
     @property
     def folder(self) -> Path:
@@ -214,11 +214,6 @@ class FeatureCache:
 
         self.folder.mkdir(parents=True, exist_ok=True)
         return FileLock(self.folder / f"{key}.lock")
-
-
-def default_root() -> Path:
-    """$MOCOOP_CACHE, or the platform's cache folder."""
-    return cache_root()
 
 
 def _take(lock: BaseFileLock) -> bool:

@@ -60,7 +60,7 @@ def _numbers(page: Report, results: DemoResults) -> None:
 
 
 def _experts(page: Report, results: DemoResults) -> None:
-    ids, pictures = [group.id for group in results.groups.groups], results.plan.out / PICTURES
+    ids, pictures = results.groups.ids, results.plan.out / PICTURES
     page.heading("Which experts are used").paragraph(
         "The visual style of a tile is in its file name and nothing else was told of it. How often the first expert is "
         "the group whose templates name that style:"

@@ -83,7 +83,7 @@ def run_demo(plan: DemoPlan) -> dict[str, Any]:
     dataset = open_dataset(plan.out / SCENES)
     (plan.out / CLASSES).write_text("\n".join(dataset.classnames) + "\n", encoding="utf-8")
     groups = _generate(plan)
-    with training_progress([group.id for group in groups.groups]) as listener:
+    with training_progress(groups.ids) as listener:
         backbone = load_backbone(plan.backbone)
         mixtures = [_train(plan, MIXTURE, seed, dataset, backbone, listener) for seed in plan.seeds]
         prompts = [_train(plan, ONE_PROMPT, seed, dataset, backbone, listener) for seed in plan.seeds]
@@ -204,7 +204,7 @@ def _mean_and_deviation(values: Sequence[float]) -> tuple[float, float | None]:
 def _routing(
     mixtures: Sequence[Trained], reference: Sequence[tuple[str, str]], groups: GroupFile
 ) -> tuple[Routing, ...]:
-    ids = [group.id for group in groups.groups]
+    ids = groups.ids
     shares = [
         _share_named([(style, ids[first]) for style, first in styles_and_experts(trained)], ids) for trained in mixtures
     ]

@@ -99,6 +99,11 @@ class GroupFile:
     findings: tuple[Finding, ...] = field(default=(), compare=False, repr=False)
 
     @property
+    def ids(self) -> tuple[str, ...]:
+        """The groups' ids, in order: those of the experts."""
+        return tuple(group.id for group in self.groups)
+
+    @property
     def sha256(self) -> str:
         """Hash of what training sees: ids, inits and templates, in order. Titles and notes do not count."""
         return content_hash([[group.id, group.init, group.texts] for group in self.groups])

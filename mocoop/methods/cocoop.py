@@ -134,7 +134,7 @@ class CoCoOp(Method):
         meta.init_random(task.seed)
         meta.to(backbone.device)
         prompts = ConditionalPrompts(backbone, model.contexts[0], task.classnames)
-        tau = task.config.tau_class or 1 / backbone.logit_scale
+        tau = task.config.class_temperature(backbone.logit_scale)
 
         def terms(x: Tensor, labels: Tensor) -> Terms:
             cosines = torch.einsum("bd,bcd->bc", x, prompts(model.ctx, meta(x)))
@@ -161,9 +161,9 @@ class CoCoOp(Method):
         meta.load_state_dict({n.removeprefix("meta."): t for n, t in tensors.items() if n.startswith("meta.")})
         return ConditionalClassifier(
             classnames=tuple(classnames),
-            group_ids=learned.group_ids,
+            group_ids=learned.groups.ids,
             prompts=ConditionalPrompts(backbone, learned.contexts[0], classnames),
             ctx=tensors["ctx"].to(backbone.device),
             meta=meta.to(backbone.device),
-            tau=learned.config.tau_class or 1 / learned.logit_scale,
+            tau=learned.config.class_temperature(learned.logit_scale),
         )

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mocoop.backbone.prompts import Context, without_full_stop
+from mocoop.backbone.prompts import Context, with_slot, without_full_stop
 from mocoop.backbone.text_engine import TextEncoder
 from mocoop.config import Config
 from mocoop.errors import BackboneError
@@ -71,7 +71,7 @@ class CoOp(PromptMethod):
 
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Train the one context."""
-        tau = task.config.tau_class or 1 / task.backbone.logit_scale
+        tau = task.config.class_temperature(task.backbone.logit_scale)
 
         def terms(model: MixtureOfPrompts, encoder: TextEncoder, x: Tensor, labels: Tensor) -> Terms:
             mixed = model(x, model.class_features(encoder))
@@ -88,9 +88,7 @@ def prompt_words(config: Config) -> str:
 
 def prompt_template(config: Config) -> str:
     """The same as a template, for people to read."""
-    words = prompt_words(config).split()
-    half = {"before": len(words), "middle": len(words) // 2, "after": 0}[config.ctx_position]
-    return " ".join([*words[:half], "{}", *words[half:]]) + "."
+    return with_slot(prompt_words(config), config.ctx_position) + "."
 
 
 def prompt_start(config: Config) -> str:

@@ -30,7 +30,7 @@ class KgCoOp(CoOp):
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Train the one context."""
         config = task.config
-        tau = config.tau_class or 1 / task.backbone.logit_scale
+        tau = config.class_temperature(task.backbone.logit_scale)
         known = template_features(task)
 
         def terms(model: MixtureOfPrompts, encoder: TextEncoder, x: Tensor, labels: Tensor) -> Terms:

@@ -90,7 +90,7 @@ class LinearProbe(Method):
         self.check_classes(learned, classnames)
         places = [learned.classnames.index(name) for name in classnames]
         weight, bias = learned.tensors["weight"][places], learned.tensors["bias"][places]
-        return LinearClassifier(tuple(classnames), learned.group_ids, weight, bias)
+        return LinearClassifier(tuple(classnames), learned.groups.ids, weight, bias)
 
 
 def best_c(samples: Samples) -> tuple[float, str]:

@@ -58,7 +58,7 @@ class ProGrad(PromptMethod):
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Train the one context along projected gradients."""
         config = task.config
-        tau = config.tau_class or 1 / task.backbone.logit_scale
+        tau = config.class_temperature(task.backbone.logit_scale)
         strength = 1.0 if config.lambda_projection is None else config.lambda_projection
         known = template_features(task)
 

@@ -51,13 +51,13 @@ class _TrainingFree(Method):
         weight = self._router(learned, features)
         return Classifier(
             classnames=tuple(classnames),
-            group_ids=learned.group_ids,
+            group_ids=learned.groups.ids,
             h=F.normalize(features, dim=-1),
             router_weight=weight,
             router_bias=weight.new_zeros(len(weight)),
             top_k=learned.top_k,
             renormalise_mix=True,
-            tau=learned.config.tau_class or 1 / learned.logit_scale,
+            tau=learned.config.class_temperature(learned.logit_scale),
         )
 
     @abstractmethod

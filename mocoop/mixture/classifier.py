@@ -99,11 +99,6 @@ class Learned:
     logit_scale: float
 
     @property
-    def group_ids(self) -> tuple[str, ...]:
-        """The experts' group ids, in order."""
-        return tuple(group.id for group in self.groups.groups)
-
-    @property
     def top_k(self) -> int:
         """K: experts an image uses."""
         return chosen_experts(self.config, len(self.groups.groups))
@@ -130,11 +125,11 @@ class Learned:
             raise CheckpointError(message, "restore the run, or train again") from error
         return Classifier(
             classnames=tuple(classnames),
-            group_ids=self.group_ids,
+            group_ids=self.groups.ids,
             h=h,
             router_weight=weight.detach(),
             router_bias=bias.detach(),
             top_k=self.top_k,
             renormalise_mix=self.config.renormalise_mix,
-            tau=self.config.tau_class or 1 / self.logit_scale,
+            tau=self.config.class_temperature(self.logit_scale),
         )

@@ -47,8 +47,8 @@ class Objective:
         self._config = config
         self._hard = hard
         self._classes = classes
-        self._tau_class = config.tau_class or 1 / logit_scale
-        self._tau_text = config.tau_text or 1 / logit_scale
+        self._tau_class = config.class_temperature(logit_scale)
+        self._tau_text = config.text_temperature(logit_scale)
         self._tau_gate = config.gate_temperature(logit_scale)
         trained = [features[:, :classes] for features in hard]
         by_class = config.gate_prototypes == "true-class"

@@ -138,7 +138,7 @@ def draw_run(run: Run, evaluations: Sequence[Evaluation], folder: Path, kind: st
         names = [one.name for one in result.per_class]
         path = folder / f"expert-use-{result.classes}{kind}"
         drawn.append(
-            plot_expert_use(use, names, run.group_ids, path, f"First expert by class ({result.classes} classes)")
+            plot_expert_use(use, names, run.groups.ids, path, f"First expert by class ({result.classes} classes)")
         )
     accuracy = {result.classes: result.accuracy for result in evaluations}
     if "base" in accuracy and "new" in accuracy:

@@ -108,7 +108,7 @@ def evaluation_record(
         "shots": run.info["shots"],
         "seed": run.info["seed"],
         "trained_on": run.info["classes"],
-        "group_ids": list(run.group_ids),
+        "group_ids": list(run.groups.ids),
         "results": [evaluation.to_dict() for evaluation in evaluations],
         "unnameable": dict(unnameable or {}),
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,

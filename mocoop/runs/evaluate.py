@@ -110,7 +110,7 @@ def evaluate(
         accuracy=percent_right(guesses, labels),
         images=len(labels),
         per_class=tuple(
-            _class_result(name, labels == c, guesses == c, first, len(run.group_ids))
+            _class_result(name, labels == c, guesses == c, first, len(run.groups.ids))
             for c, name in enumerate(part.classnames)
         ),
         seen_in_training=set(part.classnames) <= set(run.classnames),

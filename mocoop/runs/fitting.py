@@ -35,7 +35,6 @@ class Fitted:
     """
 
     learned: Learned
-    classnames: tuple[str, ...]
     class_features: Tensor | None
     history: list[StepLog]
     seconds: float
@@ -98,7 +97,7 @@ def fit(
         text_cache=text_cache,
     )
     history: list[StepLog] = []
-    ids = [group.id for group in groups.groups]
+    ids = groups.ids
     fallen: list[str] = []  # the first time that the router collapsed, as soon as it is known
 
     def watch(so_far: Sequence[StepLog]) -> None:
@@ -128,7 +127,6 @@ def fit(
     learned = method.learn(task, loop)
     return Fitted(
         learned=learned,
-        classnames=tuple(classnames),
         class_features=method.class_features(learned, classnames, backbone, cache=text_cache),
         history=history,
         seconds=time.monotonic() - began,

@@ -103,7 +103,7 @@ def predict_features(
 
 def _templates(run: Run) -> dict[str, list[str]]:
     """The templates of each expert by id; none where there is one prompt."""
-    return {group.id: list(group.texts) for group in run.groups.groups} if len(run.group_ids) > 1 else {}
+    return {group.id: list(group.texts) for group in run.groups.groups} if len(run.groups.ids) > 1 else {}
 
 
 def _fault(path: Path) -> str | None:

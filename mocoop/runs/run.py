@@ -73,11 +73,6 @@ class Run:
         return tuple(self.info["classnames"])
 
     @property
-    def group_ids(self) -> tuple[str, ...]:
-        """The experts' group ids, in order."""
-        return tuple(group.id for group in self.groups.groups)
-
-    @property
     def stand_in(self) -> bool:
         """Whether the backbone is the stand-in that says nothing about CLIP."""
         return bool(self.info["backbone"]["stand_in"])
@@ -177,7 +172,10 @@ def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, A
     atomic_write(path / GROUPS, dump_groups(groups.document))
     if tensors:
         save_tensors(path / MODEL, tensors)
-    about = {"classnames": json.dumps(fitted.classnames), "backbone_weights_sha256": info["backbone"]["weights_sha256"]}
+    about = {
+        "classnames": json.dumps(fitted.learned.classnames),
+        "backbone_weights_sha256": info["backbone"]["weights_sha256"],
+    }
     if fitted.class_features is not None:
         save_tensors(path / FEATURES, {"features": fitted.class_features}, about)
     write_log(path / LOG, fitted.history)
@@ -237,7 +235,7 @@ def new_record(
             "file": groups_name,
             "domain": groups.domain,
             "sha256": groups.sha256,
-            "ids": [group.id for group in groups.groups],
+            "ids": groups.ids,
             "inits": [group.init for group in groups.groups],
         },
         "data": dict(data),

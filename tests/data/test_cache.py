@@ -20,9 +20,9 @@ import pytest
 from tinyencoder import PLAN, TinyEncoder, entry_of, features_of, naive, seven_images, spoil
 
 from mocoop.data import cache as cache_module
-from mocoop.data.cache import FeatureCache, default_root
+from mocoop.data.cache import FeatureCache
 from mocoop.data.views import ViewPlan
-from mocoop.files import sha256_file
+from mocoop.files import cache_root, sha256_file
 
 ROOT = Path(__file__).parents[2]
 
@@ -139,7 +139,7 @@ def test_where_the_cache_is(monkeypatch, tmp_path):
     assert FeatureCache().root == tmp_path / "here"
     monkeypatch.delenv("MOCOOP_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_root().name == "mocoop"
+    assert cache_root().name == "mocoop"
 
 
 def test_list_and_clear(paths, cache):

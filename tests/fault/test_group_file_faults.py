@@ -63,7 +63,7 @@ def test_one_group_and_two_experts_asked_for(world, tmp_path):
         train(plan_for(alone, tmp_path / "run", preset("recommended", top_k=2), backbone=NOWHERE))
     assert caught.value.exit_code == 3
     run = train(plan_for(alone, tmp_path / "run", preset("recommended", epochs=1, batch_size=16, top_k=1)))
-    assert run.group_ids == ("g0",)
+    assert run.groups.ids == ("g0",)
 
 
 def test_a_template_too_long_for_the_longest_class_is_refused_with_both_named(world, tmp_path):

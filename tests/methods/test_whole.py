@@ -173,7 +173,7 @@ def test_pictures_are_predicted_and_experts_named_where_there_are_some(world, ru
     code, out, err = call("predict", run.path, *pictures, "--device", "cpu")
     assert code == 0, err
     header, *lines = [line.split("\t") for line in out.splitlines()]
-    several = len(run.group_ids) > 1
+    several = len(run.groups.ids) > 1
     assert several is (method in ("mocoop", "gated-zero-shot"))
     assert header == ["path", "class", "probability", "experts" if several else "remark"]
     assert all(line[1] in run.classnames and bool(line[3]) is several for line in lines)

@@ -84,7 +84,7 @@ def test_images_with_the_templates_a_run_chose(tmp_path):
     assert len(tiles.pictures) == 1
     assert max(Image.open(tiles.pictures[0][0]).size) <= 192
     rows = [row for row in table.rows if row[0] == "1.png"]
-    assert len(rows) == len(run.group_ids)
+    assert len(rows) == len(run.groups.ids)
     assert sum(row[4].value for row in rows) == pytest.approx(100, abs=0.2)
     groups = {group.id: " / ".join(group.texts) for group in run.groups.groups}
     assert all(row[5] == groups[row[3]] for row in rows)

@@ -60,7 +60,7 @@ def test_a_prediction_says_what_the_classifier_says(run, backbone, photos):
             probabilities.sort(descending=True).values[:2].tolist(), abs=1e-5
         )
         assert {expert["id"]: expert["weight"] for expert in one["experts"]} == {
-            run.group_ids[e]: pytest.approx(float(gate[e]), abs=1e-5) for e in gate.nonzero()[:, 0].tolist()
+            run.groups.ids[e]: pytest.approx(float(gate[e]), abs=1e-5) for e in gate.nonzero()[:, 0].tolist()
         }
 
 
