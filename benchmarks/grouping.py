@@ -104,8 +104,9 @@ from mocoop.groupfile.templatetext import fill
 from mocoop.grouping.bank import load_bank
 from mocoop.grouping.clustering import partition
 from mocoop.grouping.clustering.cluster import Clustering, cluster_pool
-from mocoop.grouping.clustering.embed import EmbedderChoice, centred, embed, sentence_encoder
+from mocoop.grouping.clustering.embed import EmbedderChoice, embed, sentence_encoder
 from mocoop.grouping.clustering.sentencespace import learned_tone, sentence_space
+from mocoop.grouping.clustering.vectors import centred
 from mocoop.grouping.domains import profile_named
 from mocoop.grouping.keep import texts_of
 from mocoop.grouping.pool import Pool

@@ -5,8 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import pkgutil
+import re
 import subprocess
 import sys
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -19,9 +21,33 @@ CURATOR = sorted((ROOT / "grouping").rglob("*.py"))
 SOURCES = [*TRAINER, *CURATOR, ROOT / "cli.py", *sorted((ROOT / "benchmarks").glob("*.py"))]
 HEAVY = {"torch", "open_clip", "openai", "sentence_transformers", "sklearn", "matplotlib", "transformers", "numpy"}
 
+# Rooms from the ground up, and which rooms below each may import. CONTRIBUTING.md shows the same as a picture.
+ROOMS = {
+    "errors": "",
+    "strictjson": "",
+    "files": "errors strictjson",
+    "cli": "errors",
+    "config": "errors",
+    "groupfile": "errors files strictjson",
+    "data": "errors files strictjson",
+    "miniclip": "errors files groupfile",
+    "backbone": "errors files config groupfile data miniclip",
+    "mixture": "errors config groupfile backbone",
+    "training": "errors files cli config data backbone mixture",
+    "methods": "errors config groupfile data backbone mixture training",
+    "runs": "errors files config groupfile data backbone mixture training methods",
+    "estimator": "errors config groupfile data backbone mixture training methods runs",
+    "bench": "errors files cli config groupfile data miniclip backbone mixture training methods runs",
+    "reporting": "errors files cli config data backbone training methods runs bench",
+    "demo": "errors files cli config groupfile data miniclip backbone training runs reporting",
+    "commands": "errors cli config groupfile data miniclip backbone training methods runs bench reporting demo",
+    "__main__": "commands",
+    "grouping": "errors strictjson files cli groupfile data backbone reporting",
+}
+
 
 def imports(path, *, everywhere):
-    """Modules a file imports, at its top level or in its functions too; type-checking imports do not count."""
+    """Modules a file imports, at its top level or in its functions and for type checkers too."""
     nodes = ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if everywhere else _top_level(path)
     found = set()
     for node in nodes:
@@ -42,38 +68,69 @@ def roots(modules):
     return {module.split(".")[0] for module in modules}
 
 
+def rooms_of(modules):
+    return {module.split(".")[1] for module in modules if module.startswith("mocoop.")}
+
+
 def name_of(path):
     return str(path.relative_to(ROOT))
 
 
+def room_of(path):
+    """The room of a file: its folder in mocoop/, or the module itself where it stands in none."""
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[0] if parts[0] == "grouping" else parts[1]
+
+
+def test_the_table_of_rooms_has_no_arrow_that_runs_back():
+    below = set()
+    for room, may in ROOMS.items():
+        assert set(may.split()) <= below, room
+        below.add(room)
+
+
+@pytest.mark.parametrize("path", [path for path in (*TRAINER, *CURATOR) if room_of(path) != "__init__"], ids=name_of)
+def test_a_room_imports_the_rooms_below_it_only(path):
+    room = room_of(path)
+    assert rooms_of(imports(path, everywhere=True)) - {room, "__version__"} <= set(ROOMS[room].split())
+
+
+def test_every_arrow_of_the_table_is_there():
+    for room, may in ROOMS.items():
+        files = [path for path in (*TRAINER, *CURATOR) if room_of(path) == room]
+        assert set(may.split()) <= set().union(*(rooms_of(imports(path, everywhere=True)) for path in files)), room
+
+
+def test_no_modules_import_each_other():
+    names = {name: path for path in (*TRAINER, *CURATOR) if (name := module_of(path)) != "mocoop"}
+    arrows = {name: imports(path, everywhere=True) & names.keys() - {name} for name, path in names.items()}
+    TopologicalSorter(arrows).prepare()  # a cycle raises
+
+
+def module_of(path):
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    parts = ("mocoop", *parts) if parts[0] == "grouping" else parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def test_the_picture_in_contributing_shows_the_rooms():
+    picture = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    for room, may in ROOMS.items():
+        if room != "__main__":
+            assert re.search(rf"^{room} +{may or '-'}$", picture, re.MULTILINE), room
+
+
 @pytest.mark.parametrize("path", TRAINER, ids=name_of)
-def test_the_trainer_never_imports_the_curator_or_what_only_it_needs(path):
-    found = imports(path, everywhere=True)
-    assert not {module for module in found if module.startswith("mocoop.grouping")}
-    assert not roots(found) & {"openai", "sentence_transformers"}
+def test_the_trainer_needs_nothing_that_only_the_curator_needs(path):
+    assert not roots(imports(path, everywhere=True)) & {"openai", "sentence_transformers"}
 
 
 @pytest.mark.parametrize("path", CURATOR, ids=name_of)
 def test_the_curator_meets_the_trainer_in_group_files_only(path):
-    shared = (
-        "mocoop.grouping",
-        "mocoop.groupfile.groups",
-        "mocoop.errors",
-        "mocoop.files",
-        "mocoop.cli",
-        "mocoop.groupfile.findings",
-    )
-    allowed = (
-        *shared,
-        "mocoop.groupfile.tokens",
-        "mocoop.groupfile.templatetext",
-        "mocoop.strictjson",
-        "mocoop.groupfile.rules",
-        "mocoop.data.classnames",
-        "mocoop.__version__",
-    )
+    shared = ("grouping", "groupfile", "errors", "files", "cli", "strictjson", "data.classnames", "__version__")
+    allowed = tuple(f"mocoop.{name}" for name in shared)
     if path.name == "embed.py":  # templates in the trainer's own text space, and vectors as files of features come
-        allowed = (*allowed, "mocoop.backbone.backbone", "mocoop.backbone.hard_features", "mocoop.data.npz")
+        allowed = (*allowed, "mocoop.backbone", "mocoop.data.npz")
     if name_of(path) == "grouping/measuring/plot.py":  # pictures in the one style
         allowed = (*allowed, "mocoop.reporting.plots")
     ours = {module for module in imports(path, everywhere=True) if module.startswith("mocoop.")}
@@ -85,7 +142,9 @@ def test_the_curator_meets_the_trainer_in_group_files_only(path):
     "path",
     [
         *sorted((ROOT / "mocoop" / "commands").glob("*.py")),
-        *(ROOT / "mocoop" / f"{name}.py" for name in ("cli", "config", "errors", "printing", "groups", "__init__")),
+        *(ROOT / "mocoop" / f"{name}.py" for name in ("cli", "config", "errors", "__init__")),
+        *sorted((ROOT / "mocoop" / "groupfile").glob("*.py")),
+        ROOT / "mocoop" / "reporting" / "printing.py",
     ],
     ids=name_of,
 )
@@ -95,7 +154,11 @@ def test_what_answers_help_imports_nothing_heavy(path):
 
 @pytest.mark.parametrize("name", ["losses.py", "router.py"])
 def test_the_equations_know_tensors_and_no_files(name):
-    ours = {module for module in imports(ROOT / "mocoop" / name, everywhere=False) if module.startswith("mocoop")}
+    ours = {
+        module
+        for module in imports(ROOT / "mocoop" / "mixture" / name, everywhere=False)
+        if module.startswith("mocoop")
+    }
     assert not ours
 
 

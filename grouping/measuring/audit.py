@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from mocoop.groupfile.findings import Problem, quote
 from mocoop.groupfile.templatetext import folded
-from mocoop.grouping.clustering.embed import unit
+from mocoop.grouping.clustering.vectors import unit
 from mocoop.grouping.measuring import measures
 
 if TYPE_CHECKING:

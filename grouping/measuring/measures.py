@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from mocoop.groupfile.templatetext import folded
-from mocoop.grouping.clustering.embed import unit
+from mocoop.grouping.clustering.vectors import unit
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
-from mocoop.grouping.clustering.embed import unit
+from mocoop.grouping.clustering.vectors import unit
 from mocoop.grouping.measuring import measures
 from mocoop.grouping.measuring.audit import TWINS, group_labels, template_texts
 

@@ -1,1 +1,1 @@
-"""The frozen model: its weights, its image and text towers, the text engine, and the features of hand-written templates."""
+"""The frozen model: weights, towers, tokenizer, the text engine, and the features of hand-written templates."""

@@ -103,7 +103,8 @@ class PromptTokenizer:
     ) -> Context:
         """The context of one prompt made of `words`, which stand before, around or after the class name.
 
-        The full stop stays as written, as in CoOp, or is left out. Raises GroupFileError, DataError as `contexts` and `rows` do.
+        The full stop stays as written, as in CoOp, or is left out. Raises GroupFileError, DataError as `contexts` and
+        `rows` do.
         """
         template = with_slot(words, position)
         if not full_stop:

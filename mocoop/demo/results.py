@@ -1,6 +1,6 @@
 """What the demonstration is made of and what it found: its plan, its results, and the commands that repeat it.
 
-`demo.py` runs it, `demo_report.py` makes its page; both know only what stands here.
+`story.py` runs it, `page.py` makes its page; both know only what stands here.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ prompt are trained on the base classes for three seeds; three classifiers that l
 numbers are measured in the run. They are those of miniclip, a stand-in trained on drawings, and say nothing of CLIP.
 
 The group file comes from `mocoop-groups`, called as its own process: the two halves meet only in that file. The page
-itself is made in `demo_report.py`.
+itself is made in `page.py`.
 """
 
 from __future__ import annotations

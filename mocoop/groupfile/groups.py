@@ -5,7 +5,7 @@ file or raises one error that holds every problem in it, each with line, column,
 it. `check` only lists the findings. The document is kept as it was read, unknown `x-` keys and key order
 included, so that tools can change it and write it back.
 
-The rules are in `mocoop.groupfile.findings` (their table), `groupschema`, `templatetext` and `grouprules`. No torch
+The rules are in `findings.py` (their table), `schema.py`, `templatetext.py` and `rules.py`. No torch
 here.
 """
 

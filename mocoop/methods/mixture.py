@@ -1,7 +1,7 @@
 """MoCoOp: a mixture of prompts, one expert a group, and its routing controls (Eq. 1-10).
 
-What is minimised is in `mocoop.mixture.objective`. The one-prompt methods learn with the same module, an expert being their
-prompt: `learn_prompts` is shared by all.
+What is minimised is in `mocoop.mixture.objective`. The one-prompt methods learn with the same module, an expert being
+their prompt: `learn_prompts` is shared by all.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What a training leaves to use: the learned tensors, and the classifier they make over fixed class text features.
 
-E experts, C classes, D joint width, B images. Run folders are in `run.py`, training in `fitting.py`; nothing here
+E experts, C classes, D joint width, B images. Run folders and training are in `mocoop.runs`; nothing here
 reads a file.
 """
 

@@ -1,4 +1,4 @@
-"""Pictures of comparisons, in the style of mocoop/reporting/plots.py: accuracy over shots or a setting, reliability, bars.
+"""Pictures of comparisons, in the style of `plots.py`: accuracy over shots or a setting, reliability, bars.
 
 A curve keeps its colour, marker and dash in every picture of a report; error bars are deviations over seeds.
 """

@@ -1,7 +1,7 @@
 """Learning one method from image features and labels: what the command line and the Python API share.
 
 Takes a backbone, groups and batches; gives back what was learned. What a method learns is in `mocoop.methods`; data
-sets, splits and run folders are in `training.py`.
+sets, splits and run folders are in `train.py`.
 """
 
 from __future__ import annotations

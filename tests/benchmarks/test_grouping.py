@@ -11,7 +11,8 @@ import pytest
 
 from mocoop.groupfile.groups import dump_groups, parse_groups
 from mocoop.grouping.bank import load_bank
-from mocoop.grouping.clustering.embed import centred, embed
+from mocoop.grouping.clustering.embed import embed
+from mocoop.grouping.clustering.vectors import centred
 
 PATH = Path(__file__).parents[2] / "benchmarks" / "grouping.py"
 

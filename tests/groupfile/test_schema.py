@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 from referencing.exceptions import Unresolvable
 
-from mocoop.groupfile import schema as groupschema
+from mocoop.groupfile import schema as shape
 from mocoop.groupfile.schema import (
     MAX_GROUPS,
     MAX_TEMPLATE_LENGTH,
@@ -90,13 +90,13 @@ def test_schema_is_valid_and_closed() -> None:
 
 def test_nothing_is_ever_fetched(monkeypatch: pytest.MonkeyPatch) -> None:
     hostile = {"$ref": "http://127.0.0.1:9/schema.json"}
-    monkeypatch.setattr(groupschema, "schema", lambda: hostile)
-    groupschema._validator.cache_clear()
+    monkeypatch.setattr(shape, "schema", lambda: hostile)
+    shape._validator.cache_clear()
     try:
         with pytest.raises(Unresolvable):
-            list(groupschema._validator().iter_errors({}))
+            list(shape._validator().iter_errors({}))
     finally:
-        groupschema._validator.cache_clear()
+        shape._validator.cache_clear()
 
 
 def test_every_pattern_is_anchored_to_the_very_end() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from mocoop.groupfile.findings import RULES, Problem
 from mocoop.groupfile.groups import GroupFile, parse_groups, with_problems
-from mocoop.grouping.clustering.embed import Embedding, centred
+from mocoop.grouping.clustering.embed import Embedding
+from mocoop.grouping.clustering.vectors import centred
 from mocoop.grouping.measuring import audit
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from mocoop.errors import UsageError
 from mocoop.groupfile.groups import Template, dump_groups, parse_groups
 from mocoop.grouping.clustering.cluster import Clustering, cluster_pool, with_class_kind
-from mocoop.grouping.clustering.embed import Embedding, centred, unit
+from mocoop.grouping.clustering.embed import Embedding
+from mocoop.grouping.clustering.vectors import centred, unit
 from mocoop.grouping.keep import texts_of
 from mocoop.grouping.pool import Pool, pool_of
 

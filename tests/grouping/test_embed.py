@@ -10,8 +10,9 @@ import pytest
 
 from mocoop.errors import BackboneError, DataError, MoCoOpError, UsageError
 from mocoop.grouping.clustering import embed as module
-from mocoop.grouping.clustering.embed import EmbedderChoice, centred, embed, resolve, slot_names, unit
+from mocoop.grouping.clustering.embed import EmbedderChoice, embed, resolve, slot_names
 from mocoop.grouping.clustering.nouns import NOUNS, neutral_nouns
+from mocoop.grouping.clustering.vectors import centred, unit
 
 TEXTS = ["a pencil sketch of a {}.", "an ink drawing of a {}.", "a photo of the {} at night.", "the {} after dark."]
 SENTENCE = EmbedderChoice()

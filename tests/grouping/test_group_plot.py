@@ -16,7 +16,8 @@ from PIL import Image
 
 from mocoop.errors import UsageError
 from mocoop.groupfile.groups import dump_groups, parse_groups
-from mocoop.grouping.clustering.embed import Embedding, centred
+from mocoop.grouping.clustering.embed import Embedding
+from mocoop.grouping.clustering.vectors import centred
 from mocoop.grouping.measuring import layout
 from mocoop.grouping.measuring.plot import KINDS, Picture, draw, look
 from mocoop.grouping.measuring.plot_page import page

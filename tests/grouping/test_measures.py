@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from sklearn.metrics import silhouette_samples
 
 from mocoop.groupfile.templatetext import folded
-from mocoop.grouping.clustering.embed import centred
+from mocoop.grouping.clustering.vectors import centred
 from mocoop.grouping.measuring import measures
 
 

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import adjusted_rand_score
 
-from mocoop.grouping.clustering.embed import unit
 from mocoop.grouping.clustering.kmeans import kmeans_runs, tightest
 from mocoop.grouping.clustering.partition import (
     METHODS,
@@ -22,6 +21,7 @@ from mocoop.grouping.clustering.partition import (
     stability,
     together,
 )
+from mocoop.grouping.clustering.vectors import unit
 
 
 def clumps(sizes, *, width=8, spread=0.05, seed=0):

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from mocoop.grouping.bank import load_bank
-from mocoop.grouping.clustering.embed import unit
 from mocoop.grouping.clustering.sentencespace import (
     SHRINKAGE,
     learned_tone,
@@ -13,6 +12,7 @@ from mocoop.grouping.clustering.sentencespace import (
     reference_aspects,
     sentence_space,
 )
+from mocoop.grouping.clustering.vectors import unit
 
 WIDTH = 12
 

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from sklearn.metrics import silhouette_score
 
 from mocoop.groupfile.groups import GroupFile, dump_groups, parse_groups
-from mocoop.grouping.clustering.embed import Embedding, centred
+from mocoop.grouping.clustering.embed import Embedding
+from mocoop.grouping.clustering.vectors import centred
 from mocoop.grouping.measuring import stats
 from mocoop.grouping.measuring.meaning import Meaning
 
