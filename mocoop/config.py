@@ -12,16 +12,29 @@ import dataclasses
 import difflib
 import json
 import math
+import pkgutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from mocoop.errors import ConfigError, UsageError
 
-MethodName = Literal[
+_IN_TABLES = (
     "zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe",
     "coop", "cocoop", "kgcoop", "prograd", "lasp", "mocoop",
-]  # fmt: skip
+)  # fmt: skip
+
+
+def _method_names() -> tuple[str, ...]:
+    """A file each in mocoop/methods, in the order of tables; what that does not name stands before the mixture."""
+    found = [module.name.replace("_", "-") for module in pkgutil.iter_modules([str(Path(__file__).parent / "methods")])]
+    places = {name: place for place, name in enumerate(_IN_TABLES)}
+    return tuple(sorted(found, key=lambda name: (places.get(name, places["mocoop"] - 0.5), name)))
+
+
+METHODS = _method_names()
+
 CtxPosition = Literal["before", "middle", "after"]
 Routing = Literal["learned", "reference", "uniform", "random"]
 RouterForm = Literal["linear", "correction"]
@@ -34,7 +47,7 @@ TextClasses = Literal["trained", "all"]
 Precision = Literal["auto", "float32", "bfloat16", "float16"]
 
 _CHOICES: dict[str, tuple[str, ...]] = {
-    "method": get_args(MethodName),
+    "method": METHODS,
     "ctx_position": get_args(CtxPosition),
     "routing": get_args(Routing),
     "router_form": get_args(RouterForm),
@@ -46,7 +59,15 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "text_classes": get_args(TextClasses),
     "precision": get_args(Precision),
 }
-METHODS = get_args(MethodName)
+# Fields of `Config` that several methods read.
+OPTIMISER = frozenset(
+    {"lr", "epochs", "batch_size", "momentum", "weight_decay", "warmup_epochs", "warmup_lr", "clip_norm", "precision"}
+)
+VIEWS = frozenset({"views", "view_scale"})
+CONTEXT = frozenset({"ctx_init", "ctx_tokens", "ctx_position", "class_ctx"})
+IMAGE_TOWER = frozenset({"tune_layer_norm", "layer_norm_lr"})
+TEXT_LOSS = frozenset({"lambda_text", "tau_text", "text_target", "text_classes", "extra_class_names"})
+
 _LAMBDAS = ("lambda_router", "lambda_text", "lambda_knowledge", "lambda_projection")
 _FLAGS = ("class_ctx", "router_scale", "renormalise_mix", "text_offset", "tune_layer_norm", "drop_full_stop")
 
@@ -56,7 +77,7 @@ class Config:
     """Every setting of one training. `tau_*` are temperatures; None means 1 / the backbone's own logit scale
     (of the gate: `gate_softness` times that)."""
 
-    method: MethodName = "mocoop"
+    method: str = "mocoop"
     preset: str = "recommended"
 
     # One learned prompt (coop, cocoop, kgcoop, prograd, lasp), and the data set's own template

@@ -27,8 +27,9 @@ from mocoop.data.features import FeatureCache, image_features, picture_features,
 from mocoop.data.views import ViewPlan
 from mocoop.errors import ConfigError, DataError, UsageError
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
-from mocoop.methods import Method, Samples, method_named
+from mocoop.methods import method_named
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, online_batches
+from mocoop.training.method import Method, Samples
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

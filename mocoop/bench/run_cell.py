@@ -19,11 +19,12 @@ from mocoop.data.dataset import Dataset, Example
 from mocoop.data.splits import VAL_SHOTS, Half, choose_classes, chosen_on, few_shot, up_to
 from mocoop.errors import DataError
 from mocoop.groupfile.groups import GroupFile
-from mocoop.methods import Samples, method_named
+from mocoop.methods import method_named
 from mocoop.miniclip.scenes import style_of
 from mocoop.runs.evaluate import harmonic_mean
 from mocoop.runs.fitting import Fitted, fit
 from mocoop.training.inputs import Inputs, cached_batches, load_inputs, online_batches, view_plan
+from mocoop.training.method import Samples
 from mocoop.training.trainer import Batch, Listener
 
 if TYPE_CHECKING:

@@ -1,23 +1,19 @@
 """The command line `mocoop`: train, evaluate, predict, compare, look at what was learned, and a demonstration.
 
 Results go to stdout, everything else to stderr. Torch and its kin are imported inside the commands, so that `--help`
-is quick. How results are laid out is in `printing.py`, what is shown during training in `progress.py`.
+is quick. Every module here that has `COMMANDS` adds them; a new file is a new command.
 """
 
 from __future__ import annotations
 
+import importlib
 import os
+import pkgutil
 from typing import NoReturn
 
 import click
 
 from mocoop import cli
-from mocoop.commands.bench import bench
-from mocoop.commands.demo import demo, scenes
-from mocoop.commands.train import train
-from mocoop.commands.tune import tune
-from mocoop.commands.use import evaluate, predict, show
-from mocoop.reporting.command import report
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -36,8 +32,10 @@ def mocoop() -> None:
     """
 
 
-for command in (train, evaluate, predict, show, bench, tune, report, scenes, demo):
-    mocoop.add_command(command)
+for _module in pkgutil.iter_modules(__path__):
+    if not _module.name.startswith("_"):
+        for _command in getattr(importlib.import_module(f"{__name__}.{_module.name}"), "COMMANDS", ()):
+            mocoop.add_command(_command)
 
 
 def main() -> NoReturn:

@@ -157,3 +157,6 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
         class_names=options["class_names"],
         use_cache=not options["no_cache"],
     )
+
+
+COMMANDS = (bench,)

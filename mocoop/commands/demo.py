@@ -58,3 +58,6 @@ def demo(out: Path, force: bool, as_json: bool) -> None:
         print_json(results)
     else:
         print_demo(results)
+
+
+COMMANDS = (demo, scenes)

@@ -122,3 +122,6 @@ def _group_ids(plan: TrainingPlan) -> list[str]:
     given = load_groups(plan.groups) if plan.groups is not None else None
     ids = method_named(plan.config.method).groups(given, plan.config).ids
     return ids if len(ids) > 1 else []
+
+
+COMMANDS = (train,)

@@ -199,3 +199,6 @@ def _groups_file(groups: Path, experts: int | None, out: Path) -> Path:
     fewer = out.with_suffix(".groups.json")
     save_groups(fewer, groups_of_kind(load_groups(groups), f"{FIRST}{experts}", 0).document, overwrite=True)
     return fewer
+
+
+COMMANDS = (tune,)

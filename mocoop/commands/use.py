@@ -217,3 +217,6 @@ def _read_class_names(path: Path) -> tuple[str, ...]:
     if len(names) < 2:
         raise DataError(f"{path} names {len(names)} class", "name two or more, one a line")
     return final_names(names)[0]
+
+
+COMMANDS = (evaluate, predict, show)

@@ -1,30 +1,23 @@
-"""Every method that can be trained and compared, one file each, by the names of `mocoop train --method`."""
+"""Every method that can be trained and compared: a file each, called as `mocoop train --method` calls it.
+
+A method's file ends in its `METHOD`; what a method is stands in `mocoop.training.method`. A new file is a new method.
+"""
 
 from __future__ import annotations
 
+import importlib
+from typing import TYPE_CHECKING
+
 from mocoop.config import METHODS
 from mocoop.errors import ConfigError
-from mocoop.methods.base import Method, Samples, Task
-from mocoop.methods.cocoop import CoCoOp
-from mocoop.methods.coop import CoOp
-from mocoop.methods.kgcoop import KgCoOp
-from mocoop.methods.lasp import LASP
-from mocoop.methods.linearprobe import LinearProbe
-from mocoop.methods.mixture import MoCoOp
-from mocoop.methods.prograd import ProGrad
-from mocoop.methods.zeroshot import GatedZeroShot, ZeroShot, ZeroShotEnsemble
 
-__all__ = ["Method", "Samples", "Task", "method_named"]
-
-_ALL: tuple[Method, ...] = (
-    ZeroShot(), ZeroShotEnsemble(), GatedZeroShot(), LinearProbe(),
-    CoOp(), CoCoOp(), KgCoOp(), ProGrad(), LASP(), MoCoOp(),
-)  # fmt: skip
-_BY_NAME = {method.name: method for method in _ALL}
+if TYPE_CHECKING:
+    from mocoop.training.method import Method
 
 
 def method_named(name: str) -> Method:
     """The method of a name. Raises ConfigError."""
-    if name not in _BY_NAME:
+    if name not in METHODS:
         raise ConfigError(f"no method is called {name!r}", f"there are {', '.join(METHODS)}")
-    return _BY_NAME[name]
+    method: Method = importlib.import_module(f"mocoop.methods.{name.replace('-', '_')}").METHOD
+    return method

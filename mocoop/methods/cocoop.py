@@ -18,15 +18,14 @@ from torch import Tensor, nn
 
 from mocoop.backbone.prompts import Context
 from mocoop.backbone.text_engine import CHUNK_TOKENS, TextEncoder
-from mocoop.config import Config
+from mocoop.config import CONTEXT, OPTIMISER, VIEWS, Config
 from mocoop.errors import UsageError
-from mocoop.methods.base import CONTEXT, OPTIMISER, VIEWS, Loop, Method, Task
-from mocoop.methods.coop import ONE_EXPERT, prompt_model, prompt_start, prompt_template
-from mocoop.methods.mixture import learned_of
 from mocoop.mixture.classifier import Learned, Prediction
 from mocoop.mixture.losses import class_loss
 from mocoop.mixture.model import Mixed
 from mocoop.mixture.objective import Terms
+from mocoop.training.method import Loop, Method, Task
+from mocoop.training.prompt_learning import ONE_EXPERT, learned_of, prompt_model, prompt_start, prompt_template
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
@@ -167,3 +166,6 @@ class CoCoOp(Method):
             meta=meta.to(backbone.device),
             tau=learned.config.class_temperature(learned.logit_scale),
         )
+
+
+METHOD = CoCoOp()

@@ -7,16 +7,14 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mocoop.backbone.hard_features import hard_features
 from mocoop.backbone.text_engine import TextEncoder
-from mocoop.data.templates import PLAIN
-from mocoop.methods.base import Loop, Task
-from mocoop.methods.coop import CoOp, prompt_model
-from mocoop.methods.mixture import learn_prompts
+from mocoop.methods.coop import CoOp
 from mocoop.mixture.classifier import Learned
 from mocoop.mixture.losses import class_loss
 from mocoop.mixture.model import MixtureOfPrompts
 from mocoop.mixture.objective import Terms
+from mocoop.training.method import Loop, Task
+from mocoop.training.prompt_learning import learn_prompts, prompt_model, template_features
 
 
 class KgCoOp(CoOp):
@@ -48,7 +46,4 @@ def knowledge_loss(h: Tensor, known: Tensor) -> Tensor:
     return 1 - (h * known).sum(-1).mean()
 
 
-def template_features(task: Task) -> Tensor:
-    """Frozen, normalised features (C, D) of the data set's own template."""
-    template = task.config.template or PLAIN
-    return hard_features(task.backbone, [[template]], task.classnames, cache=task.text_cache)[0][0]
+METHOD = KgCoOp()

@@ -8,13 +8,12 @@ written (or is left out, `drop_full_stop`), where an expert of MoCoOp learns it.
 from __future__ import annotations
 
 from mocoop.backbone.hard_features import hard_features
-from mocoop.config import Config
+from mocoop.config import CONTEXT, IMAGE_TOWER, OPTIMISER, TEXT_LOSS, VIEWS, Config
 from mocoop.groupfile.groups import Group, GroupFile
-from mocoop.methods.base import CONTEXT, IMAGE_TOWER, OPTIMISER, TEXT_LOSS, VIEWS, Loop, Task, pooled
-from mocoop.methods.coop import prompt_model, prompt_start
-from mocoop.methods.mixture import PromptMethod, learn_prompts, text_classnames
 from mocoop.mixture.classifier import Learned
 from mocoop.mixture.objective import Objective
+from mocoop.training.method import Loop, Task, pooled
+from mocoop.training.prompt_learning import PromptMethod, learn_prompts, prompt_model, prompt_start, text_classnames
 
 
 class LASP(PromptMethod):
@@ -49,3 +48,6 @@ class LASP(PromptMethod):
         hard = hard_features(task.backbone, [task.groups.groups[0].texts], names, cache=task.text_cache)
         objective = Objective(task.config, hard, len(task.classnames), task.backbone.logit_scale)
         return learn_prompts(task, loop, prompt_model(task, names), objective, text_names=names)
+
+
+METHOD = LASP()

@@ -13,17 +13,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mocoop.backbone.text_engine import TextEncoder
-from mocoop.config import Config
+from mocoop.config import OPTIMISER, VIEWS, Config
 from mocoop.data.templates import PLAIN, name_last
 from mocoop.errors import ConfigError
-from mocoop.methods.base import OPTIMISER, VIEWS, Loop, Task
-from mocoop.methods.coop import ONE_EXPERT, RANDOM_WORD, started
-from mocoop.methods.kgcoop import template_features
-from mocoop.methods.mixture import PromptMethod, learn_prompts
 from mocoop.mixture.classifier import Learned
 from mocoop.mixture.losses import class_loss
 from mocoop.mixture.model import MixtureOfPrompts
 from mocoop.mixture.objective import Terms
+from mocoop.training.method import Loop, Task
+from mocoop.training.prompt_learning import (
+    ONE_EXPERT,
+    RANDOM_WORD,
+    PromptMethod,
+    learn_prompts,
+    started,
+    template_features,
+)
 
 if TYPE_CHECKING:
     from mocoop.groupfile.groups import Group
@@ -111,3 +116,6 @@ def _model(task: Task) -> MixtureOfPrompts:
     with torch.no_grad():
         model.ctx[: config.ctx_tokens - own] = 0
     return model
+
+
+METHOD = ProGrad()

@@ -15,8 +15,9 @@ from typing import Any
 from mocoop.bench.rows import Row, read_rows
 from mocoop.config import METHODS, setting_text
 from mocoop.errors import DataError
-from mocoop.methods import Method, method_named
+from mocoop.methods import method_named
 from mocoop.reporting.statistics import CellName
+from mocoop.training.method import Method
 
 
 @dataclass(frozen=True, order=True)

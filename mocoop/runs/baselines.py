@@ -1,7 +1,7 @@
 """What a learned mixture must be compared with: the methods that learn nothing, over the same templates.
 
 Zero-shot with one template, the ensemble of all templates, and the ensembles of the groups mixed by the reference
-gate (`mocoop.methods.zeroshot`). B images, C classes, D joint width.
+gate (`mocoop.methods`). B images, C classes, D joint width.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from mocoop.data.features import BadImages, FeatureCache
 from mocoop.data.splits import Half, choose_classes
 from mocoop.data.templates import PLAIN
 from mocoop.errors import DataError
-from mocoop.methods.base import one_group
 from mocoop.runs.baselines import ENSEMBLE, ONE_TEMPLATE, percent_right, training_free
 from mocoop.training.inputs import Inputs, load_inputs
+from mocoop.training.method import one_group
 from mocoop.training.trainer import Listener
 
 if TYPE_CHECKING:

@@ -15,9 +15,10 @@ from torch import Tensor, nn
 
 from mocoop.config import Config
 from mocoop.data.cache import FeatureCache
-from mocoop.methods import Samples, Task, method_named
+from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned
 from mocoop.training.collapse import collapse, first_collapse
+from mocoop.training.method import Samples, Task
 from mocoop.training.trainer import NO_RATES, Batch, Checkpoints, Listener, Step, StepLog, Trainer
 
 if TYPE_CHECKING:

@@ -25,9 +25,10 @@ from mocoop.config import Config
 from mocoop.errors import CheckpointError, ConfigError, GroupFileError, UsageError
 from mocoop.files import atomic_write, read_json, sha256_file, write_json
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups
-from mocoop.methods import Method, method_named
+from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned, Predictor
 from mocoop.training.checkpoint import load_tensors, save_tensors
+from mocoop.training.method import Method
 from mocoop.training.trainer import StepLog
 
 if TYPE_CHECKING:

@@ -30,12 +30,13 @@ from mocoop.data.splits import VAL_SHOTS, choose_classes, chosen_on, few_shot
 from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
 from mocoop.files import sweep_stale, write_json
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
-from mocoop.methods import Method, Samples, method_named
+from mocoop.methods import method_named
 from mocoop.mixture.model import chosen_experts
 from mocoop.runs.fitting import fit
 from mocoop.runs.run import FEATURES, GROUPS, LOG, MODEL, RUN, Run, new_record, read_info, read_log, save_run, write_log
 from mocoop.training.checkpoint import crash_point
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
+from mocoop.training.method import Method, Samples
 from mocoop.training.trainer import Batch, FolderCheckpoints, Listener
 
 _OURS = (RUN, GROUPS, MODEL, FEATURES, LOG)

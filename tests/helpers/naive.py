@@ -12,8 +12,9 @@ import torch.nn.functional as F
 from worlds import CLASSNAMES
 
 from mocoop.groupfile.groups import parse_groups
-from mocoop.methods import Samples, method_named
+from mocoop.methods import method_named
 from mocoop.runs.fitting import fit
+from mocoop.training.method import Samples
 
 TOKENS = open_clip.SimpleTokenizer()
 DIM, WIDTH = 24, 32  # of tests/towers.py

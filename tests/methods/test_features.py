@@ -15,10 +15,11 @@ from mocoop.backbone.backbone import load_backbone
 from mocoop.config import preset
 from mocoop.data.sources import open_dataset
 from mocoop.groupfile.groups import dump_groups, parse_groups
-from mocoop.methods import Samples, linearprobe, method_named
-from mocoop.methods.linearprobe import DEFAULT_C, best_c
+from mocoop.methods import linear_probe, method_named
+from mocoop.methods.linear_probe import DEFAULT_C, best_c
 from mocoop.runs.evaluate import evaluate
 from mocoop.runs.train import train
+from mocoop.training.method import Samples
 from mocoop.training.trainer import Listener
 
 TEXTS = [group["templates"] for group in GROUPS["groups"]]
@@ -95,7 +96,7 @@ def test_the_probe_is_scikit_learns_logistic_regression(backbone, classes, c):
     some = samples(classes)
     config = preset("recommended", "linear-probe", probe_c=c)
     fitted = naive.trained(backbone, config, some.train, some.train_labels, classes=classes)
-    probe = method_named("linear-probe").predictor(fitted.learned, fitted.classnames, None)
+    probe = method_named("linear-probe").predictor(fitted.learned, fitted.learned.classnames, None)
     plain = LogisticRegression(C=c, max_iter=1000).fit(some.train.double().numpy(), some.train_labels.numpy())
     expected = torch.from_numpy(plain.predict_proba(some.val.double().numpy())).float()
     torch.testing.assert_close(probe.predict(some.val).probabilities, expected, rtol=1e-3, atol=1e-4)
@@ -135,8 +136,8 @@ class Heard(Listener):
 def probe_of(world, out, data, monkeypatch, **changes):
     """Trains a probe; what it said of C, and the samples that C was sought on."""
     seen, heard = [], Heard()
-    seek = linearprobe.best_c
-    monkeypatch.setattr(linearprobe, "best_c", lambda given: (seen.append(given), seek(given))[1])
+    seek = linear_probe.best_c
+    monkeypatch.setattr(linear_probe, "best_c", lambda given: (seen.append(given), seek(given))[1])
     run = train(plan_for(world, out, preset("recommended", "linear-probe"), data=data, groups=None, **changes), heard)
     (said,) = [notice for notice in heard.notices if notice.startswith("linear probe")]
     assert said in run.info["notes"]

@@ -216,7 +216,7 @@ def test_lasp(backbone):
 
 
 def test_lasp_as_the_released_code_has_it(backbone):
-    """All but the image tower, which tests/test_methods_mixture.py tunes: names, offset, targets, stop, clip."""
+    """All but the image tower, which tests/methods/test_mixture.py tunes: names, offset, targets, stop, clip."""
     x, labels = naive.examples(4)
     config = preset("official", "lasp", **naive.quick(tune_layer_norm=False, extra_class_names=CLASSNAMES[4:]))
     assert (config.text_target, config.tau_text, config.clip_norm) == ("mean-template", 1.0, 1.0)

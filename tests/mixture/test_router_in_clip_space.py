@@ -15,9 +15,10 @@ from mocoop.backbone.hard_features import hard_features
 from mocoop.bench.protocols import LINEAR_ROUTER
 from mocoop.config import preset
 from mocoop.groupfile.groups import dump_groups, parse_groups
-from mocoop.methods import Samples, method_named
+from mocoop.methods import method_named
 from mocoop.mixture.router import group_prototypes
 from mocoop.runs.fitting import fit
+from mocoop.training.method import Samples
 
 CLASSES, EXPERTS, EACH = 4, 3, 8
 
@@ -63,7 +64,7 @@ def first_experts(backbone, **changes):
         epochs=config.epochs_for(8),
         samples=lambda: Samples(x, label, x[:0], label[:0]),
     )
-    first = fitted.learned.classifier(fitted.classnames, fitted.class_features).predict(x).gate.argmax(-1)
+    first = fitted.learned.classifier(fitted.learned.classnames, fitted.class_features).predict(x).gate.argmax(-1)
     return float((first == group).float().mean()), float(first.bincount().max()) / len(first), fitted
 
 

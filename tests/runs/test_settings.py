@@ -67,7 +67,7 @@ OTHER = {
     "warmup_lr": ({"warmup_lr": 1e-3}, {}),
     "clip_norm": ({"clip_norm": 1e-3}, {}),
 }
-# The label of the other settings; and number formats, which a CPU does not have (tests/test_objective.py).
+# The label of the other settings; and number formats, which a CPU does not have (tests/mixture/test_objective.py).
 ELSEWHERE = {"preset", "precision"}
 
 

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from mocoop.methods.base import Loop, Method, Samples, Task
-from mocoop.methods.mixture import learned_of
 from mocoop.mixture.classifier import Learned, Prediction
+from mocoop.training.method import Loop, Method, Samples, Task
+from mocoop.training.prompt_learning import learned_of
 
 if TYPE_CHECKING:
     from sklearn.linear_model import LogisticRegression
@@ -131,3 +131,6 @@ def fitted(samples: Samples, c: float) -> LogisticRegression:
         warnings.simplefilter("ignore", ConvergenceWarning)  # the published recipe stops there too
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one shot is meant
         return model.fit(samples.train.double().numpy(), samples.train_labels.numpy())
+
+
+METHOD = LinearProbe()

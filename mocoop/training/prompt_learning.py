@@ -1,7 +1,7 @@
-"""MoCoOp: a mixture of prompts, one expert a group, and its routing controls (Eq. 1-10).
+"""Learning prompts by the training loop: what the methods share whose prompts do not depend on the image.
 
-What is minimised is in `mocoop.mixture.objective`. The one-prompt methods learn with the same module, an expert being
-their prompt: `learn_prompts` is shared by all.
+A prompt is M learned tokens and the class name: "[ctx] dog.". It starts from words or at random, stands before, around
+or after the name, and is shared by the classes or one a class. The mixture learns one an expert, the others one in all.
 """
 
 from __future__ import annotations
@@ -11,26 +11,30 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocoop.backbone.hard_features import hard_features
-from mocoop.backbone.prompts import Context, without_full_stop
+from mocoop.backbone.prompts import Context, with_slot, without_full_stop
 from mocoop.backbone.text_engine import TextEncoder
 from mocoop.config import Config
-from mocoop.errors import UsageError
-from mocoop.methods.base import IMAGE_TOWER, OPTIMISER, TEXT_LOSS, VIEWS, Loop, Method, Task
+from mocoop.data.templates import PLAIN
+from mocoop.errors import BackboneError, UsageError
 from mocoop.mixture.classifier import IMAGE, ROUTER, Classifier, Learned
-from mocoop.mixture.model import MixtureOfPrompts, new_model
-from mocoop.mixture.objective import Objective, Terms
+from mocoop.mixture.model import MixtureOfPrompts, empty_model
+from mocoop.mixture.objective import Terms
+from mocoop.training.method import Loop, Method, Task
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
-    from mocoop.groupfile.groups import Group
 
 StepTerms = Callable[[MixtureOfPrompts, TextEncoder, Tensor, Tensor], Terms]
-_REFERENCE = frozenset({"gate_prototypes", "gate_target", "tau_gate", "gate_softness", "router_loss"})
+RANDOM_WORD = "X"  # stands for a token that starts from no word
+_DEVIATION = 0.02
+ONE_EXPERT = {
+    "routing": "uniform", "top_k": 1, "lambda_router": 0.0, "lambda_text": 0.0, "text_offset": False,
+    "tune_layer_norm": False, "drop_full_stop": False,
+}  # fmt: skip
 
 
 class PromptMethod(Method):
@@ -49,68 +53,6 @@ class PromptMethod(Method):
         """The mixture over h (E, C, D)."""
         assert features is not None
         return learned.classifier(classnames, features)
-
-
-class MoCoOp(PromptMethod):
-    """One expert a group, a router, and the templates as teachers of both."""
-
-    name = "mocoop"
-    title = "MoCoOp"
-    settings = (
-        OPTIMISER
-        | VIEWS
-        | IMAGE_TOWER
-        | TEXT_LOSS
-        | {
-            "routing", "router_form", "top_k", "router_init", "router_scale", "router_lr", "renormalise_mix",
-            "tau_class", "lambda_router", "text_offset", "drop_full_stop",
-        }
-        | _REFERENCE
-    )  # fmt: skip
-    fixed = {"class_ctx": False}
-    reads_groups = True
-    terms = {"class_loss": "class", "router_loss": "router", "text_loss": "text"}
-
-    def settle(self, config: Config) -> Config:
-        """A router that does not learn has no loss."""
-        config = super().settle(config)
-        return config if config.routing == "learned" else config.replace(lambda_router=0.0)
-
-    def idle(self, config: Config) -> set[str]:
-        """A router that does not learn starts in one way only; equal weights need no router at all."""
-        idle = super().idle(config)
-        if config.routing != "learned":
-            idle |= {"router_init", "lambda_router", "router_lr"}
-        if config.routing in ("uniform", "random"):
-            idle |= {"router_form"}
-        if config.routing == "uniform":
-            idle |= {"top_k"}
-        if config.routing in ("uniform", "reference"):
-            idle |= {"router_scale"}
-        corrected = config.router_form == "correction" and "router_form" not in idle
-        if corrected:
-            idle |= {"router_init", "router_scale", "gate_prototypes", "gate_target"}
-        if config.lambda_router == 0 or config.routing != "learned":
-            gate = {"tau_gate", "gate_softness"} if corrected or config.routing == "reference" else set()
-            idle |= _REFERENCE - gate
-        return idle
-
-    def start(self, config: Config, group: Group) -> str:
-        """The group's init."""
-        return without_full_stop(group.init) if config.drop_full_stop else group.init
-
-    def learn(self, task: Task, loop: Loop) -> Learned:
-        """Train contexts and router."""
-        inits = [self.start(task.config, group) for group in task.groups.groups]
-        names = text_classnames(task.classnames, task.config)
-        task.stage("encoding the templates")
-        contexts = task.backbone.prompts.contexts(inits, names)
-        texts = [group.texts for group in task.groups.groups]
-        hard = hard_features(task.backbone, texts, names, cache=task.text_cache)
-        trained = [features[:, : len(task.classnames)] for features in hard]
-        model = new_model(task.backbone, contexts, task.config, trained, task.seed, lambda: _unit_features(task))
-        objective = Objective(task.config, hard, len(task.classnames), task.backbone.logit_scale)
-        return learn_prompts(task, loop, model, objective, text_names=names)
 
 
 def learn_prompts(
@@ -140,11 +82,6 @@ def learn_prompts(
     if image:
         backbone.adopt_layer_norms(result.layer_norms)
     return result
-
-
-def _unit_features(task: Task) -> Tensor:
-    """The training images' normalised features (N, D), in their plain view."""
-    return F.normalize(task.plain().float(), dim=-1)
 
 
 def learned_of(task: Task, tensors: Mapping[str, Tensor], contexts: Sequence[Context] = ()) -> Learned:
@@ -191,3 +128,63 @@ def _image_parameters(backbone: Backbone, config: Config) -> dict[str, nn.Parame
     for parameter in parameters.values():
         parameter.requires_grad_(True)
     return parameters
+
+
+def prompt_words(config: Config) -> str:
+    """The words that ctx starts from; a placeholder for each token that starts at random."""
+    return config.ctx_init or " ".join([RANDOM_WORD] * config.ctx_tokens)
+
+
+def prompt_template(config: Config) -> str:
+    """The same as a template, for people to read."""
+    return with_slot(prompt_words(config), config.ctx_position) + "."
+
+
+def prompt_start(config: Config) -> str:
+    """What ctx starts from, for people."""
+    if config.ctx_init is not None:
+        start = without_full_stop(prompt_template(config)) if config.drop_full_stop else prompt_template(config)
+    else:
+        where = "around" if config.ctx_position == "middle" else config.ctx_position
+        start = f"random: {config.ctx_tokens} tokens {where} {{}}"
+    return f"{start} (for each class)" if config.class_ctx else start
+
+
+def prompt_model(task: Task, names: Sequence[str] | None = None) -> MixtureOfPrompts:
+    """A mixture of one expert at its start: the tokens' embeddings, or N(0, 0.02) drawn from the seed.
+
+    `names` are all class names that will stand in the prompt (None: those trained on).
+    """
+    config = task.config
+    names = task.classnames if names is None else names
+    prompts = task.backbone.prompts
+    context = prompts.prompt_context(
+        prompt_words(config), config.ctx_position, names, full_stop=not config.drop_full_stop
+    )
+    model = started(task.backbone, context, config, len(task.classnames))
+    if config.ctx_init is None:
+        if len(context) != config.ctx_tokens:
+            raise BackboneError(
+                f"the tokenizer of {task.backbone.name} reads {RANDOM_WORD!r} as more than one token",
+                "start ctx from words: set ctx_init",
+            )
+        random = torch.Generator().manual_seed(task.seed)
+        drawn = torch.randn(model.ctx.shape, generator=random) * _DEVIATION
+        with torch.no_grad():
+            model.ctx.copy_(drawn)
+    return model
+
+
+def started(backbone: Backbone, context: Context, config: Config, classes: int) -> MixtureOfPrompts:
+    """One expert with the embeddings of its context, once or once a class."""
+    model = empty_model(backbone, [context], config, classes)
+    times = len(model.ctx) // len(context)
+    with torch.no_grad():
+        model.ctx.copy_(backbone.text.embed(model.context_ids).repeat(times, 1))
+    return model
+
+
+def template_features(task: Task) -> Tensor:
+    """Frozen, normalised features (C, D) of the data set's own template."""
+    template = task.config.template or PLAIN
+    return hard_features(task.backbone, [[template]], task.classnames, cache=task.text_cache)[0][0]

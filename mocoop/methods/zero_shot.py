@@ -1,8 +1,4 @@
-"""Methods that learn nothing: CLIP with one template, the ensemble of all, and the groups' ensembles mixed by the gate.
-
-The first two are a mixture of one expert, the third one of E, whose router is the reference gate itself (Eq. 5-6)
-over the classes that are evaluated. What a learned mixture adds is what it adds to this.
-"""
+"""Zero-shot CLIP with one template, and what all methods share that learn nothing."""
 
 from __future__ import annotations
 
@@ -10,25 +6,22 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from mocoop.backbone.hard_features import hard_features
-from mocoop.config import Config
-from mocoop.groupfile.groups import GroupFile
-from mocoop.methods.base import Loop, Method, Task, pooled
-from mocoop.methods.mixture import learned_of
 from mocoop.mixture.classifier import Classifier, Learned
 from mocoop.mixture.router import class_prototypes
+from mocoop.training.method import Loop, Method, Task
+from mocoop.training.prompt_learning import learned_of
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
 
 
-class _TrainingFree(Method):
-    """What the three share: the text side is the mean of each group's templates, and the rest follows from it."""
+class TrainingFree(Method):
+    """What learns nothing: the text side is the mean of each group's templates, and the rest follows from it."""
 
     learns = False
 
@@ -65,7 +58,7 @@ class _TrainingFree(Method):
         """Weights (E, D) of the router."""
 
 
-class ZeroShot(_TrainingFree):
+class ZeroShot(TrainingFree):
     """The data set's own template."""
 
     name = "zero-shot"
@@ -77,28 +70,4 @@ class ZeroShot(_TrainingFree):
         return features.new_zeros(1, features.shape[-1])
 
 
-class ZeroShotEnsemble(ZeroShot):
-    """The mean of all templates of all groups."""
-
-    name = "zero-shot-ensemble"
-    title = "zero-shot, ensemble"
-    settings = frozenset({"tau_class"})
-    reads_groups = True
-
-    def groups(self, given: GroupFile | None, config: Config) -> GroupFile:
-        """All templates in one group."""
-        return pooled(super().groups(given, config))
-
-
-class GatedZeroShot(_TrainingFree):
-    """Each group's ensemble, mixed by the reference gate."""
-
-    name = "gated-zero-shot"
-    title = "gated zero-shot"
-    settings = frozenset({"top_k", "tau_gate", "gate_softness", "tau_class"})
-    fixed = {"views": 0, "routing": "learned", "tune_layer_norm": False}
-    reads_groups = True
-
-    def _router(self, learned: Learned, features: Tensor) -> Tensor:
-        scale = 1 / learned.config.gate_temperature(learned.logit_scale)
-        return scale * F.normalize(torch.as_tensor(features.mean(dim=1)), dim=-1)
+METHOD = ZeroShot()

@@ -98,3 +98,6 @@ def _write(document: Document, path: Path) -> None:
 
     make = {".html": html, ".md": markdown, ".csv": csv_text}[path.suffix.lower()]
     atomic_write(path, make(document))
+
+
+COMMANDS = (report,)

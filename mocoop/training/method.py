@@ -1,8 +1,8 @@
 """What a method is: what it learns, from what, and the classifier that comes of it.
 
-A method is a small file beside this one. It gets a `Task`, learns (with the one training loop, where it takes steps)
-and gives back `Learned`; from that it makes a `Predictor` for any class names it can. Data sets, run folders and the
-command line know methods through this page alone. B images, E experts, C classes, D joint width.
+A method is a small file in `mocoop.methods`. It gets a `Task`, learns (with the one training loop, where it takes
+steps) and gives back `Learned`; from that it makes a `Predictor` for any class names it can. Data sets, run folders
+and the command line know methods through this page alone. B images, E experts, C classes, D joint width.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor, nn
 
-from mocoop.config import Config
+from mocoop.config import TEXT_LOSS, Config
 from mocoop.data.templates import PLAIN, own_template
 from mocoop.errors import DataError, UsageError
 from mocoop.groupfile.groups import Group, GroupFile, dump_groups, parse_groups
@@ -25,14 +25,6 @@ if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
 
-# Fields of `Config` that several methods read.
-OPTIMISER = frozenset(
-    {"lr", "epochs", "batch_size", "momentum", "weight_decay", "warmup_epochs", "warmup_lr", "clip_norm", "precision"}
-)
-VIEWS = frozenset({"views", "view_scale"})
-CONTEXT = frozenset({"ctx_init", "ctx_tokens", "ctx_position", "class_ctx"})
-IMAGE_TOWER = frozenset({"tune_layer_norm", "layer_norm_lr"})
-TEXT_LOSS = frozenset({"lambda_text", "tau_text", "text_target", "text_classes", "extra_class_names"})
 _NEVER_UNUSED = frozenset({"method", "preset", "precision"})  # labels, and the number format of the image features
 
 

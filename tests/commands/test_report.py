@@ -12,8 +12,8 @@ from result_rows import drawn_rows, write_rows
 from worlds import plan_for, write_world
 
 from mocoop import cli
+from mocoop.commands.report import report
 from mocoop.config import preset
-from mocoop.reporting.command import report
 from mocoop.runs.train import train
 
 
