@@ -59,17 +59,22 @@ _CHOICES: dict[str, tuple[str, ...]] = {
     "text_classes": get_args(TextClasses),
     "precision": get_args(Precision),
 }
-# Fields of `Config` that several methods read.
-OPTIMISER = frozenset(
-    {"lr", "epochs", "batch_size", "momentum", "weight_decay", "warmup_epochs", "warmup_lr", "clip_norm", "precision"}
-)
+
+# Settings that several methods read; a method names these and its own (`Method.settings`).
+OPTIMISER = frozenset({
+    "lr", "epochs", "batch_size", "momentum", "weight_decay", "clip_norm",
+    "warmup_epochs", "warmup_lr", "precision",
+})  # fmt: skip
 VIEWS = frozenset({"views", "view_scale"})
 CONTEXT = frozenset({"ctx_init", "ctx_tokens", "ctx_position", "class_ctx"})
 IMAGE_TOWER = frozenset({"tune_layer_norm", "layer_norm_lr"})
 TEXT_LOSS = frozenset({"lambda_text", "tau_text", "text_target", "text_classes", "extra_class_names"})
 
 _LAMBDAS = ("lambda_router", "lambda_text", "lambda_knowledge", "lambda_projection")
-_FLAGS = ("class_ctx", "router_scale", "renormalise_mix", "text_offset", "tune_layer_norm", "drop_full_stop")
+_FLAGS = (
+    "class_ctx", "router_scale", "renormalise_mix", "text_offset",
+    "tune_layer_norm", "drop_full_stop",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

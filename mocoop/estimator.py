@@ -220,7 +220,6 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         loaded._open_stored = lambda: run.load_backbone(device)
         loaded._fitted = Fitted(
             learned=run.learned,
-            classnames=run.classnames,
             class_features=run.stored_features,
             history=run.history(),
             seconds=run.info["training"]["seconds"],
