@@ -201,7 +201,9 @@ def test_the_reference_gate_as_a_router_that_does_not_learn(backbone, form):
 
 def test_equal_weights_for_all_experts(backbone):
     fitted = compare(backbone, preset("recommended", **naive.quick(routing="uniform")))
-    prediction = fitted.learned.classifier(fitted.learned.classnames, fitted.class_features).predict(naive.examples(4)[0])
+    prediction = fitted.learned.classifier(fitted.learned.classnames, fitted.class_features).predict(
+        naive.examples(4)[0]
+    )
     torch.testing.assert_close(prediction.gate, torch.full((12, 3), 1 / 3))
 
 
