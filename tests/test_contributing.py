@@ -80,5 +80,5 @@ def test_what_they_add_works(copy, tmp_path):
     script = tmp_path / "use.py"
     script.write_text("\n".join(line[4:] for line in USE.splitlines()))
     python(copy, str(script), str(copy))
-    assert python(copy, "-m", "mocoop", "classes", str(copy / "run")).splitlines()[:2] == ["class", "airport"]
+    assert python(copy, "-m", "mocoop", "classes", str(copy / "run")).splitlines()[:2] == ["class", "dog"]
     assert "smooth-coop" in python(copy, "-m", "mocoop", "train", "--help")
