@@ -1,10 +1,11 @@
-"""README and docs keep their word: their commands exist with the options used, their tables say what the code says."""
+"""README and docs keep their word: their commands and links exist, their tables say what the code says."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+import subprocess
 from collections import Counter
 from pathlib import Path
 
@@ -22,8 +23,13 @@ from mocoop.grouping.commands import groups
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 GUIDE = (ROOT / "docs" / "groups.md").read_text(encoding="utf-8")
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+TREE = (ROOT / "docs" / "tree.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 LINKS = {"grouping", "templates", "schemas"}
+
+
+def name_of(path):
+    return str(path.relative_to(ROOT))
 
 
 def code_blocks(page=README):
@@ -47,7 +53,7 @@ def all_commands():
 
 @pytest.mark.parametrize("line", all_commands())
 def test_every_command_shown_parses(line):
-    name, *arguments = shlex.split(line.split("|")[0], comments=True)
+    name, *arguments = shlex.split(re.split("[|;]", line)[0], comments=True)
     group = mocoop if name == "mocoop" else groups
     command = group.commands[arguments[0]]
     parsed = command.make_parser(click.Context(command)).parse_args(arguments[1:])
@@ -59,8 +65,28 @@ def test_it_shows_commands_of_both_halves():
     assert [line for line in commands() if line.startswith("mocoop-groups generate")]
 
 
+def test_the_readme_is_two_screens():
+    assert len(README.splitlines()) < 150
+
+
+def test_the_readme_names_every_room_and_no_other():
+    rooms = next(block for block in code_blocks() if "commands/" in block)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    folders = {name.split("/")[0] for name in listed.stdout.decode().split("\0") if "/" in name}
+    assert sorted(re.findall(r"^(\w+)/ ", rooms, flags=re.MULTILINE)) == sorted(
+        folder for folder in folders if not folder.startswith(".")
+    )
+    there = [path.parent.name for path in (ROOT / "mocoop").glob("*/__init__.py") if path.parent.name not in LINKS]
+    assert sorted(re.findall(r"^  (\w+)/ ", rooms, flags=re.MULTILINE)) == sorted(there)
+
+
 def test_the_tree_names_every_module_and_no_other():
-    tree = next(block for block in code_blocks() if "commands/" in block)
+    tree = next(block for block in code_blocks(TREE) if "commands/" in block)
     named = re.findall(r"^\s*(\w+\.py)\s", tree, flags=re.MULTILINE)
     there = [
         path.name
@@ -73,14 +99,22 @@ def test_the_tree_names_every_module_and_no_other():
 
 def test_make_has_the_targets_it_names():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
-    for target in set(re.findall(r"^make (\w+)", "\n".join(code_lines()), flags=re.MULTILINE)):
+    shown = "\n".join("\n".join(code_lines(path.read_text(encoding="utf-8"))) for path in PAGES)
+    for target in set(re.findall(r"^make ([\w-]+)", shown, flags=re.MULTILINE)):
         assert re.search(rf"^{target}:", makefile, flags=re.MULTILINE), target
 
 
-@pytest.mark.parametrize("path", PAGES, ids=lambda path: path.name)
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
 def test_links_lead_somewhere(path):
     for link in re.findall(r"\]\((?!http|#)([^)#]+)[^)]*\)", path.read_text(encoding="utf-8")):
         assert (path.parent / link).exists(), link
+
+
+@pytest.mark.parametrize("path", PAGES, ids=name_of)
+def test_files_that_are_named_are_there(path):
+    files = r"\b(?:tests|benchmarks|grouping|mocoop|docs)/(?:[\w.-]+/)*(?:[\w-]+\.(?:py|md|json|jsonl|svg|png)\b)?"
+    for name in re.findall(files, path.read_text(encoding="utf-8")):
+        assert (ROOT / name).exists(), name
 
 
 def test_the_guide_has_the_table_of_findings_as_it_is():

@@ -210,7 +210,7 @@ def _measure(
         notes.append(reason)
         return None
     features = fitted.class_features
-    if part.classnames != fitted.classnames:
+    if part.classnames != fitted.learned.classnames:
         texts = text_cache() if cache is not None else None
         features = method.class_features(learned, part.classnames, backbone, cache=texts)
     x = where.features(backbone, part.test, cache)

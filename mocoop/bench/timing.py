@@ -38,7 +38,7 @@ def time_cell(
     """Train briefly and time prediction of 100 images from their features: the least of five. Raises as training."""
     config, fitted, drawn = learn_cell(one, data, backbone, cache)
     predictor = method_named(config.method).predictor(
-        fitted.learned, fitted.classnames, fitted.class_features, backbone
+        fitted.learned, fitted.learned.classnames, fitted.class_features, backbone
     )
     examples = data[one.cell.dataset].dataset.test[:IMAGES]
     x = data[one.cell.dataset].features(backbone, examples, cache)

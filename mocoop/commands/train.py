@@ -114,14 +114,14 @@ def _training_plan(options: dict[str, Any]) -> TrainingPlan:
     return TrainingPlan(config=config, use_cache=not options.pop("no_cache"), **options)
 
 
-def _group_ids(plan: TrainingPlan) -> list[str]:
+def _group_ids(plan: TrainingPlan) -> tuple[str, ...]:
     """The experts whose use is shown in training; none where there is one prompt."""
     from mocoop.groupfile.groups import load_groups
     from mocoop.methods import method_named
 
     given = load_groups(plan.groups) if plan.groups is not None else None
     ids = method_named(plan.config.method).groups(given, plan.config).ids
-    return ids if len(ids) > 1 else []
+    return ids if len(ids) > 1 else ()
 
 
 COMMANDS = (train,)
