@@ -1,1 +1,1 @@
-"""The curator: makes, checks and edits files of template groups (`mocoop-groups`). Trains nothing."""
+"""The curator: creates, checks and edits files of template groups (`mocoop-groups`). It trains nothing."""

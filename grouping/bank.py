@@ -1,7 +1,7 @@
 """The template bank: hand-written templates under visual aspects, shipped with the package.
 
-Read once, typed, and checked by the rules of group files, so that whatever is generated from it validates. Choosing
-aspects for a domain is in `domains.py`.
+Read once, typed, and checked against the rules of group files, so that everything generated from it validates. Aspects
+are chosen for a domain in `domains.py`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from importlib.resources import files
 
 @dataclass(frozen=True)
 class Aspect:
-    """One way images of a domain differ, with templates that say so. The name becomes a group's id."""
+    """One way in which images of a domain differ, with templates that describe it. The name becomes a group's id."""
 
     name: str
     family: str
@@ -25,11 +25,11 @@ class Aspect:
 
     @property
     def title(self) -> str:
-        """The name as people read it."""
+        """The name in readable form."""
         return self.name.replace("_", " ").capitalize()
 
     def search(self, word: str) -> tuple[str, ...]:
-        """The templates that contain a word; case does not count."""
+        """The templates that contain a word, ignoring case."""
         return tuple(text for text in self.templates if word.lower() in text.lower())
 
 
@@ -42,7 +42,7 @@ class Bank:
     aspects: tuple[Aspect, ...]
 
     def aspect(self, name: str) -> Aspect:
-        """The aspect of a name. Raises KeyError."""
+        """The aspect with the given name. Raises KeyError."""
         return self._by_name[name]
 
     @functools.cached_property

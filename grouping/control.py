@@ -1,12 +1,12 @@
-"""Control files: the same mixture with its meaning taken out, to see whether the groups help (Table 4 of the paper).
+"""Control files: the same mixture without its meaning, to test whether the groups help (Table 4 of the paper).
 
-`random` deals the templates anew into groups of the same sizes; `shuffled-init` keeps the groups and starts each expert
-from another member; `waffle` keeps the sizes and puts random words and letters where the templates describe something,
-after WaffleCLIP (Roth et al. 2023, "Waffling around for performance"). Whoever trains on a control as on the file
-itself learns what the grouping, the start and the wording are worth.
+`random` redistributes the templates over groups of the same sizes; `shuffled-init` keeps the groups and starts each
+expert from another member; `waffle` keeps the sizes and replaces descriptive words by random words and letters, after
+WaffleCLIP (Roth et al. 2023, "Waffling around for performance"). Training on a control and on the file itself shows
+how much the grouping, the init and the wording contribute.
 
-A control is a function of the file and the seed alone, the same on every machine: only Random.random() is used, whose
-sequence Python promises to keep.
+A control depends only on the file and the seed and is the same on every machine: only Random.random() is used, whose
+sequence Python guarantees.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from mocoop.grouping.provenance import with_step
 
 KINDS = ("random", "shuffled-init", "waffle")
 MAX_SEED = 2**63 - 1
-MOST_WORDS = 6  # random words in one sentence: with the frame at most 30 tokens, far within every tower's reach
+MOST_WORDS = 6  # random words in one sentence: at most 30 tokens with the frame, far below any tower's context length
 _TRIES = 1000
 _WITHOUT_ARTICLE = ("scene", "activity", "texture", "finding")
-_LETTERS = "bcdfghjklmnpqrstvwxz"  # no vowels: never a word, neither a helpful nor a bad one
-# nouns of nothing that could be seen
+_LETTERS = "bcdfghjklmnpqrstvwxz"  # no vowels: never spells a word, helpful or offensive
+# nouns that name nothing visible
 _NOUNS = """
 ability absence access account action address advance advice affair agenda agreement aim allowance amount analogy
 answer appeal argument aspect attempt audit average axiom balance basis belief benefit bonus brief budget burden
@@ -53,22 +53,22 @@ union unit update usage value verb verdict version view virtue vote wage week wi
 
 @dataclass(frozen=True)
 class Control:
-    """A control's document, and what a person should know of it."""
+    """A control's document, and notices for the user."""
 
     document: dict[str, Any]
     notices: tuple[str, ...]
 
 
 def control_of(file: GroupFile, kind: str, seed: int = 0) -> Control:
-    """A control file of a group file.
+    """Make a control of a group file.
 
     Args:
         file: the group file; it is not changed.
         kind: random, shuffled-init or waffle.
-        seed: from 0 on; another seed gives another control.
+        seed: 0 or larger; another seed gives another control.
 
     Raises:
-        UsageError: an unknown kind, a bad seed, or a file of which no such control can differ.
+        UsageError: an unknown kind, a bad seed, or a file for which such a control could not differ from the file.
     """
     if kind not in KINDS:
         raise UsageError(f"no control is called {kind!r}", f"choose {', '.join(KINDS)}")
@@ -81,7 +81,7 @@ def control_of(file: GroupFile, kind: str, seed: int = 0) -> Control:
 
 
 def _dealt(groups: list[dict[str, Any]], _file: GroupFile, dice: random.Random) -> list[dict[str, Any]]:
-    """The templates dealt anew into groups of the same sizes; the init is at the place where it was before."""
+    """The templates shuffled into groups of the same sizes; the init keeps its position."""
     sizes = [len(group["templates"]) for group in groups]
     if len(groups) == 1 or max(sizes) == 1:
         why = "there is one group only" if len(groups) == 1 else "every group holds a single template"
@@ -101,7 +101,7 @@ def _dealt(groups: list[dict[str, Any]], _file: GroupFile, dice: random.Random) 
 
 
 def _restarted(groups: list[dict[str, Any]], _file: GroupFile, dice: random.Random) -> list[dict[str, Any]]:
-    """The same groups, each with another member as its init where it has another."""
+    """The same groups, each with another member as its init if it has one."""
     if all(len(group["templates"]) == 1 for group in groups):
         raise UsageError(
             "every group holds a single template: no other init is possible", "try --kind random or waffle"
@@ -110,7 +110,7 @@ def _restarted(groups: list[dict[str, Any]], _file: GroupFile, dice: random.Rand
 
 
 def _waffled(groups: list[dict[str, Any]], file: GroupFile, dice: random.Random) -> list[dict[str, Any]]:
-    """Random words for whatever the templates describe; a template that describes nothing stays as it is."""
+    """Descriptive words replaced by random ones; a template that describes nothing is left unchanged."""
     texts = [text for group in groups for text in texts_of(group)]
     plain = {text for text in texts if _is_plain(text)}
     if len(plain) == len(texts):
@@ -125,7 +125,7 @@ def _waffled(groups: list[dict[str, Any]], file: GroupFile, dice: random.Random)
 
 
 def _noise(text: str, kind: str, taken: set[str], dice: random.Random) -> dict[str, str]:
-    """A new sentence with as many random words as the template has words that say something."""
+    """A new sentence with as many random words as the template has descriptive words."""
     count = min(sum(word not in PLAIN_WORDS for word in _words(text)), MOST_WORDS)
     slot = "{}" if kind in _WITHOUT_ARTICLE else "a {}"
     while True:
@@ -137,7 +137,7 @@ def _noise(text: str, kind: str, taken: set[str], dice: random.Random) -> dict[s
 
 
 def _random_word(dice: random.Random) -> str:
-    """A word that names nothing to be seen, or, as often, four to six letters that are no word."""
+    """A noun that names nothing visible or, with equal probability, a non-word of four to six letters."""
     if dice.random() < 0.5:
         return _pick(_NOUNS.split(), dice)
     return "".join(_pick(_LETTERS, dice) for _ in range(4 + int(dice.random() * 3)))
@@ -158,7 +158,7 @@ def _parts(pack: list[Any], sizes: list[int]) -> list[list[Any]]:
 
 
 def _partition(parts: list[list[Any]]) -> frozenset[frozenset[str]]:
-    """Who is together with whom; the order of groups and templates does not count."""
+    """Which templates are grouped together, ignoring the order of groups and templates."""
     return frozenset(frozenset(map(text_of, part)) for part in parts)
 
 
@@ -182,7 +182,7 @@ def _words(text: str) -> list[str]:
 
 
 def _unmarked(group: dict[str, Any]) -> dict[str, Any]:
-    """A group without what was said of it as it was: locks, reviews, measures."""
+    """A group without locks, review marks and metrics, which refer to the original."""
     kept = {key: value for key, value in group.items() if key not in ("locked", "reviewed", "metrics")}
     return {**kept, "templates": [_unlocked(item) for item in group["templates"]]}
 

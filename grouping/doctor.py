@@ -1,7 +1,7 @@
-"""What is here to work with: packages, key, server, models on disk, caches, terminal; for each what needs it.
+"""What is installed: packages, key, server, models on disk, caches, editor; for each, what needs it.
 
-Everything is looked up, nothing is loaded: no torch, no model, no network unless a server is to be asked. A key is
-told by its variable's name only, and goes to a server only where that name was given. Paths are shown with ~ for home.
+Everything is looked up, nothing is loaded: no torch, no model, and no network unless a server is to be queried. A key
+is reported only by its variable's name, and sent to a server only if that name was given. Paths show ~ for home.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mocoop.grouping.editing.editor import find_editor
 from mocoop.grouping.llm.settings import OPENAI_KEY, Settings, key_of
 
 OK, MISSING, OFF = "ok", "missing", "-"
-MOST_FILES = 100_000  # counted in a cache; beyond that it is "more than"
+MOST_FILES = 100_000  # files counted in a cache; beyond that, "more than" is shown
 
 _PACKAGES = (  # distribution, module, what needs it, how to get it
     ("torch", "torch", "training; grouping in a backbone's text space", "pip install torch"),
@@ -46,7 +46,7 @@ _WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin", "open_
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked for. `needed` marks what was asked about, so that its absence is a failure."""
+    """The result of one check. `needed` marks what the user asked about, so that its absence is a failure."""
 
     name: str
     state: str  # ok, missing or -
@@ -57,9 +57,9 @@ class Check:
 
 
 def examine(*, server: Settings | None = None, key_env: str | None = None) -> list[Check]:
-    """All checks. `server` is asked for its models, with a key only where it names the key's variable.
+    """Run all checks. `server` is asked for its models, with a key only if it names the key's variable.
 
-    `key_env` is the variable to look for; OPENAI_API_KEY if none is named.
+    `key_env` is the variable to look for; OPENAI_API_KEY if None.
     """
     return [
         *_versions(),
@@ -157,13 +157,13 @@ def _hub_weights() -> Iterator[str]:
 
 
 def _openai_weights() -> Iterator[str]:
-    """Weights that open_clip fetched from OpenAI itself."""
+    """Weights that open_clip downloaded directly from OpenAI."""
     folder = Path("~/.cache/clip").expanduser()
     return (f"openai {entry.stem}" for entry in _listed(folder) if entry.suffix == ".pt")
 
 
 def _hub_cache() -> Path:
-    """Where huggingface_hub keeps what it downloads."""
+    """Where huggingface_hub stores its downloads."""
     for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE"):
         if folder := os.environ.get(name):
             return Path(folder).expanduser()
@@ -202,7 +202,7 @@ def _cache() -> Check:
 
 
 def _measured(folder: Path) -> tuple[int, int, bool]:
-    """Files and bytes below a folder, and whether the count was cut short."""
+    """The number of files and bytes below a folder, and whether the count was cut short."""
     count, size = 0, 0
     for place, _, names in os.walk(folder):
         for name in names:

@@ -1,8 +1,8 @@
-"""Domain profiles: which aspects a text such as "satellite imagery" calls for, and how many groups.
+"""Domain profiles: which aspects suit a text such as "satellite imagery", and how many groups.
 
-A profile is found by whole words at word starts (plurals included; stems are marked with *), the longest match
-first: "car" finds "sports cars" but neither "carcinoma" nor "scar". A hyphen or an underscore counts as a space. A
-text that names two domains ("thermal drone images") gets the aspects of both in turn.
+A profile is matched by whole words (plurals included; stems are marked with *), the longest match first: "car"
+matches "sports cars" but neither "carcinoma" nor "scar". A hyphen or an underscore counts as a space. A text that
+names two domains ("thermal drone images") gets the aspects of both, alternating.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ GENERAL = "general"
 
 @dataclass(frozen=True)
 class Profile:
-    """What one domain needs: its keywords, the kind of its classes, its aspects with the most useful first."""
+    """A domain: its keywords, the kind of its classes, and its aspects, the most useful first."""
 
     name: str
     match: tuple[str, ...]
@@ -34,24 +34,24 @@ class Profile:
 
 @dataclass(frozen=True)
 class Match:
-    """Profiles a text calls for, with the word that called each; none matched where `words` is empty."""
+    """The profiles that match a text, with the word that matched each; if `words` is empty, none matched."""
 
     profiles: tuple[Profile, ...]
     words: tuple[str, ...]
 
     @property
     def class_kind(self) -> str:
-        """The first profile's kind of classes."""
+        """The class kind of the first profile."""
         return self.profiles[0].class_kind
 
     @property
     def suggested_groups(self) -> int:
-        """The largest number that a profile suggests."""
+        """The largest number of groups that any of the profiles suggests."""
         return max(profile.suggested_groups for profile in self.profiles)
 
     @property
     def aspects(self) -> tuple[str, ...]:
-        """The profiles' aspects in turn, each once."""
+        """The profiles' aspects, alternating, each once."""
         in_turn = chain.from_iterable(zip_longest(*(profile.aspects for profile in self.profiles)))
         return tuple(dict.fromkeys(name for name in in_turn if name is not None))
 
@@ -73,7 +73,7 @@ def load_profiles() -> tuple[Profile, ...]:
 
 
 def match_domain(domain: str) -> Match:
-    """The profiles a domain text calls for, at most two; the general one where nothing matches."""
+    """The profiles that match a domain text, at most two; the general one if none matches."""
     hits = [
         (start, end, profile)
         for profile in load_profiles()
@@ -94,7 +94,7 @@ def match_domain(domain: str) -> Match:
 
 
 def nearest_word(domain: str) -> str | None:
-    """The profile word that a word of the domain is nearest to, for a spelling mistake; None where none is near."""
+    """The profile keyword closest to a word of the domain, to catch spelling mistakes; None if none is close."""
     known = [word.removesuffix("*") for profile in load_profiles() for word in profile.match]
     for word in domain.lower().split():
         if near := difflib.get_close_matches(word, known, n=1, cutoff=0.8):
@@ -103,12 +103,12 @@ def nearest_word(domain: str) -> str | None:
 
 
 def match_profiles(names: Sequence[str]) -> Match:
-    """The profiles of the given names, as if a text had called for them."""
+    """The profiles with the given names, as if a text had matched them."""
     return Match(tuple(profile_named(name) for name in names), tuple(names))
 
 
 def profile_named(name: str) -> Profile:
-    """The profile of a name. Raises UsageError with the names there are."""
+    """The profile with the given name. Raises UsageError that lists the names."""
     for profile in load_profiles():
         if profile.name == name:
             return profile

@@ -1,8 +1,8 @@
 """Group files from the bank: a pure function of the domain text, the options and the bank's version.
 
-The result is the same to the byte on every machine: no time, no seed, no order that depends on a hash. Grouping is
-by construction, one aspect a group; nothing is called semantic that a person did not write so. A language model as
-the author is another backend beside this one.
+The result is byte-identical on every machine: no time, no seed, no hash-dependent order. Grouping is by construction,
+one group per aspect; only groups that a person wrote as such are called semantic. Generation by a language model is a
+separate backend.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ MAX_DOMAIN = 200  # characters
 PER_GROUP = 6
 KINDS = ("object", "scene", "activity", "texture", "finding", "mixed")
 _TAKE_ARTICLES = ("object", "mixed")
-_PARTICULAR = frozenset({"activity", "texture"})  # wording for these ("doing {}", "a {} surface") suits nothing else
+_PARTICULAR = frozenset({"activity", "texture"})  # wording for these ("doing {}", "a {} surface") fits no other kind
 _GENERAL = ("plain_photo", "plain_scene")
-_PLAIN = ("satellite_view", "aerial_view", *_GENERAL)  # aspects that lead with wording that claims no style
+_PLAIN = ("satellite_view", "aerial_view", *_GENERAL)  # aspects whose first template implies no style
 _ARTICLE = re.compile(r"\b(?:an?|the|one) \{\}")
-_JOINERS = "\u200c\u200d"  # they have a meaning in Persian or in emoji, but show nothing by themselves
+_JOINERS = "\u200c\u200d"  # meaningful in Persian or in emoji, but invisible on their own
 
 
 @dataclass(frozen=True)
 class Generated:
-    """A group file's document, and what a person should know of how it came about."""
+    """A group file's document, and notices for the user about how it was made."""
 
     document: dict[str, Any]
     notices: tuple[str, ...]
@@ -46,22 +46,22 @@ class Generated:
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a person asks of a group file, whoever writes it; the domain's profile stands in for what is left open.
+    """A request for a group file, for either backend; what is not given defaults to the domain's profile.
 
-    Raises UsageError when it is made (an empty domain, impossible numbers, an unknown kind) and when what depends on
-    the profile is first read (an unknown profile, a supertype that fits no sentence).
+    Raises UsageError on construction (an empty domain, impossible numbers, an unknown kind) and on first access to a
+    property that depends on the profile (an unknown profile, a supertype that fits no sentence).
     """
 
-    domain: str  # plain words ("satellite imagery"); control characters go, 200 characters stay
+    domain: str  # plain words ("satellite imagery"); control characters are removed, 200 characters kept
     groups: int | None = None  # how many; None takes the profile's suggestion
-    per_group: int = PER_GROUP  # templates a group, at most
+    per_group: int = PER_GROUP  # maximum number of templates per group
     class_kind: str | None = None  # what the classes are; None takes the profile's
-    profiles: Sequence[str] = ()  # names that overrule what the domain's words would match
+    profiles: Sequence[str] = ()  # profile names; override the match by the domain's words
     supertype: str | None = None  # what every class is a kind of: "a photo of a {}, a kind of ..." starts an expert
     class_names: Sequence[str] = ()  # templates that contain one of them are left out
     include_general: bool = True  # keep one group of plain wording
     kept: Kept = field(default_factory=Kept)  # what must stay of an earlier file, and what must not come back
-    seed: int = 0  # draws the class names that a model is shown; the bank draws nothing
+    seed: int = 0  # samples the class names sent to a model; the bank draws nothing at random
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domain", clean_domain(self.domain))
@@ -75,7 +75,7 @@ class Wanted:
 
     @cached_property
     def match(self) -> Match:
-        """The profiles that were named, or those that the domain's words call for."""
+        """The named profiles, or those that match the domain's words."""
         return match_profiles(self.profiles) if self.profiles else match_domain(self.domain)
 
     @property
@@ -85,12 +85,12 @@ class Wanted:
 
     @property
     def count(self) -> int:
-        """How many groups, at most."""
+        """The maximum number of groups."""
         return self.groups or self.match.suggested_groups
 
     @cached_property
     def opening(self) -> str | None:
-        """The sentence that says what every class is a kind of, where that was told."""
+        """The sentence that says what every class is a kind of, if a supertype was given."""
         if self.supertype is None:
             return None
         if self.include_general and self.per_group == 1:
@@ -99,7 +99,7 @@ class Wanted:
 
 
 def generate_from_bank(wanted: Wanted) -> Generated:
-    """Groups for a domain from the bank. Raises UsageError as `Wanted` does, and where class names leave nothing."""
+    """Make groups for a domain from the bank. Raises UsageError as `Wanted` does, and if class names leave nothing."""
     match, kind, kept = wanted.match, wanted.kind, wanted.kept
     bank, wording = load_bank(), _Wording(kind, wanted.domain, class_words(wanted.class_names), kept)
     served = [aspect for aspect in map(bank.aspect, match.aspects) if _serves(aspect, kind)]
@@ -120,12 +120,12 @@ def generate_from_bank(wanted: Wanted) -> Generated:
 
 
 def clean_domain(text: str) -> str:
-    """A domain text as one line of characters that can be seen, at most 200. Raises UsageError if none is left."""
+    """A domain text as one line of at most 200 visible characters. Raises UsageError if none is left."""
     return _cleaned(text, "domain", 'say what the images are of: --domain "satellite imagery"')
 
 
 def slug(text: str) -> str:
-    """A text as a name of letters, digits and dashes."""
+    """The text as a slug of lower-case letters, digits and dashes."""
     ascii_text = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     return re.sub(r"[^a-z0-9]+", "-", ascii_text.lower()).strip("-")[:64].strip("-") or "groups"
 
@@ -139,7 +139,7 @@ def _cleaned(text: str, what: str, hint: str) -> str:
 
 
 def _seen(char: str) -> str:
-    """A character as a line of a group file may hold it: itself, a space, or nothing."""
+    """What replaces a character on a line of a group file: itself, a space, or nothing."""
     problem = next(character_problems(char, (), ""), None)
     if problem is None:
         return " " if unicodedata.category(char) == "Cs" else char
@@ -147,7 +147,7 @@ def _seen(char: str) -> str:
 
 
 def _supertype_sentence(supertype: str, kind: str, class_names: Sequence[str]) -> str:
-    """The sentence that says what every class is a kind of. Raises UsageError where no file could hold it."""
+    """The sentence that says what every class is a kind of. Raises UsageError if it is not a valid template."""
     noun = _cleaned(supertype, "supertype", 'say what every class is: --supertype "land cover"').rstrip(". ")
     sentence = f"a photo of {'a {}' if kind in _TAKE_ARTICLES else '{}'}, a kind of {noun}."
     groups = [{"id": "plain", "templates": ["a photo of a {}."]}, {"id": "supertype", "templates": [sentence]}]
@@ -160,7 +160,7 @@ def _supertype_sentence(supertype: str, kind: str, class_names: Sequence[str]) -
 
 @dataclass(frozen=True)
 class _Wording:
-    """How templates suit one file: the kind of its classes, its domain, class names and templates to keep out."""
+    """Adapts templates to one file: the kind of its classes, its domain, class names and templates to leave out."""
 
     kind: str
     domain: str
@@ -168,7 +168,7 @@ class _Wording:
     kept: Kept
 
     def templates(self, aspect: Aspect) -> list[str]:
-        """An aspect's templates as this file may hold them."""
+        """The aspect's templates as worded for this file, without those that it may not hold."""
         suited = (text for text in self._suited(aspect) if self.kept.allows(text))
         return [text for text in suited if not names_a_class(text, self.class_names)]
 
@@ -177,11 +177,11 @@ class _Wording:
         return sum(names_a_class(text, self.class_names) for text in self._suited(aspect))
 
     def is_plain(self, text: str) -> bool:
-        """Whether a template says no more than what kind of picture it is."""
+        """Whether a template only says what kind of picture it is."""
         return set(words_of(text)) <= PLAIN_WORDS | set(words_of(self.domain))
 
     def _suited(self, aspect: Aspect) -> Iterator[str]:
-        """Drop the article before the slot where an aspect written for objects serves classes that take none."""
+        """Drop the article before the slot if the aspect was written for objects and these classes take no article."""
         takes_article = self.kind in _TAKE_ARTICLES or self.kind in aspect.class_kinds
         return (text if takes_article else _ARTICLE.sub("{}", text) for text in aspect.templates)
 
@@ -191,7 +191,7 @@ def _serves(aspect: Aspect, kind: str) -> bool:
 
 
 def _with_plain(aspects: Sequence[Aspect], bank: Bank, wording: _Wording) -> list[Aspect]:
-    """The aspects with a plain one first, which every mixture needs; of the two general ones the kind's own."""
+    """The aspects, with a plain one first, which every mixture needs; the general one is chosen by class kind."""
     general = bank.aspect("plain_scene" if wording.kind == "scene" else "plain_photo")
     wanted = list(dict.fromkeys(general if aspect.name in _GENERAL else aspect for aspect in aspects))
     plain = next((a for a in wanted if a.name in _PLAIN and any(map(wording.is_plain, wording.templates(a)))), general)
@@ -201,7 +201,7 @@ def _with_plain(aspects: Sequence[Aspect], bank: Bank, wording: _Wording) -> lis
 def _groups(
     aspects: Sequence[Aspect], wording: _Wording, per_group: int, opening: str | None
 ) -> Iterator[dict[str, Any]]:
-    """One group an aspect, none without templates, no two templates alike; `opening` starts the first."""
+    """One group per aspect, skipping empty ones, without near-identical templates; `opening` comes first of all."""
     seen: set[str] = set()
     for aspect in aspects:
         texts = wording.templates(aspect)
@@ -240,7 +240,7 @@ def _match_notices(match: Match, domain: str, named: bool) -> Iterator[str]:
 
 
 def number_notices(asked: int | None, made: int) -> Iterator[str]:
-    """What is worth saying of a number of groups."""
+    """Notices about the number of groups."""
     if asked and made < asked:
         yield f"the bank has templates for {made} groups in this domain, fewer than the {asked} asked for"
     if made == 1:

@@ -1,8 +1,8 @@
-"""What making groups anew must keep of an earlier group file.
+"""What must be kept from an earlier group file when groups are generated again.
 
-Locked groups stay whole and in their place; locked templates stay in a group of their id; what a person took out
-(`excluded`) does not come back, however it is spelt; notes (`x-` and `_comment` keys) stay. Everything else of the
-earlier file may go. Groups and documents are JSON as read, since that is what is written back.
+Locked groups stay whole and in position; locked templates stay in a group with the same id; texts that the user
+removed (`excluded`) do not come back, however they are spelled; notes (`x-` and `_comment` keys) stay. Everything else
+in the earlier file may go. Groups and documents are JSON as read, since that is what is written back.
 """
 
 from __future__ import annotations
@@ -17,23 +17,23 @@ from mocoop.groupfile.templatetext import folded
 
 Group = dict[str, Any]
 
-SEEN = "reviewed_templates"  # of a group that is not reviewed as a whole: the templates that are
+SEEN = "reviewed_templates"  # key of a partly reviewed group: the templates that have been reviewed
 
 
 @dataclass(frozen=True)
 class Kept:
-    """What stays. `locked` are whole groups, `anchored` unlocked ones reduced to their locked templates."""
+    """What is kept. `locked` are whole groups; `anchored` are unlocked groups reduced to their locked templates."""
 
-    locked: tuple[tuple[int, Group], ...] = ()  # with the place each had among the groups
+    locked: tuple[tuple[int, Group], ...] = ()  # each with its index among the groups
     anchored: tuple[Group, ...] = ()
     excluded: frozenset[str] = frozenset()  # folded texts
-    present: frozenset[str] = frozenset()  # what the earlier file held: never meant by an exclusion of its twin
+    present: frozenset[str] = frozenset()  # texts of the earlier file, to which the exclusion of a twin does not apply
     document: dict[str, Any] = field(default_factory=dict)  # top-level keys to carry over
-    inits: dict[str, str] = field(default_factory=dict)  # of the anchored groups as they were, which may come back
+    inits: dict[str, str] = field(default_factory=dict)  # original inits of the anchored groups, which may come back
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """The templates that stay, those of locked groups first."""
+        """The templates that are kept, those of locked groups first."""
         return tuple(text for group in self._groups for text in texts_of(group))
 
     @property
@@ -41,19 +41,19 @@ class Kept:
         return (*(group for _, group in self.locked), *self.anchored)
 
     def allows(self, text: str) -> bool:
-        """Whether a new template may come in: nobody took it out, and it is not there already.
+        """Whether a new template may be added: it is neither excluded nor kept already.
 
-        A text that was left in beside an excluded twin ("the" for "a") may come in.
+        A text that the earlier file held beside an excluded twin ("the" for "a") may be added.
         """
         taken_out = folded(text) in self.excluded and text not in self.present
         return not taken_out and folded(text) not in set(map(folded, self.texts))
 
     def weave(self, new: Sequence[Group], *, count: int | None = None, per_group: int | None = None) -> list[Group]:
-        """New groups and the kept ones together. Not for a pool, whose templates must all stay: it may drop some.
+        """Merge new groups with the kept ones. May drop templates, so it is not for a pool, which must keep them all.
 
-        A locked group replaces a new one of its id; a new group of an anchored id takes the locked templates in,
-        first. Templates that `allows` refuses go, and groups left empty with them. `count` bounds the groups and
-        `per_group` the templates of each; kept ones are never cut.
+        A locked group replaces a new one with its id; a new group with an anchored id takes in the locked templates,
+        placed first. Templates that `allows` rejects are dropped, as are groups left empty. `count` limits the groups
+        and `per_group` the templates of each; kept ones are never cut.
         """
         locked_ids = {group["id"] for _, group in self.locked}
         allowed = [trimmed for group in new if group["id"] not in locked_ids and (trimmed := self._allowed(group))]
@@ -64,12 +64,12 @@ class Kept:
         return woven
 
     def carry(self, document: dict[str, Any]) -> dict[str, Any]:
-        """A new document with the earlier one's notes and exclusions, before its provenance."""
+        """A new document with the earlier one's notes and exclusions; the provenance stays last."""
         last = {key: value for key, value in document.items() if key == "provenance"}
         return {**self.document, **{k: v for k, v in document.items() if k not in last}, **last}
 
     def notice(self) -> str | None:
-        """One line that says what stays, or None where nothing does."""
+        """One line that says what is kept, or None if nothing is."""
         templates = sum(len(group["templates"]) for group in self.anchored)
         counts = (
             (len(self.locked), "locked group"),
@@ -102,7 +102,7 @@ class Kept:
 
 
 def kept_of(file: GroupFile | None) -> Kept:
-    """What must stay of a group file; nothing where there is none."""
+    """What must be kept from a group file; nothing if there is none."""
     if file is None:
         return Kept()
     groups = file.document["groups"]
@@ -120,7 +120,7 @@ def kept_of(file: GroupFile | None) -> Kept:
 
 
 def text_of(item: Any) -> str:
-    """The sentence of a template as it stands in a valid file: a string, or an object with `text`."""
+    """The sentence of a template as stored in a valid file: a string, or an object with `text`."""
     return template_text(item) or ""
 
 
@@ -130,7 +130,7 @@ def texts_of(group: Group) -> tuple[str, ...]:
 
 
 def with_templates(group: Group, templates: list[Any]) -> Group:
-    """A group with other templates; an init that is no longer among them becomes the first."""
+    """A group with its templates replaced; an init that is no longer among them becomes the first one."""
     changed = {**group, "templates": templates}
     if "init" in changed and changed["init"] not in texts_of(changed):
         changed["init"] = text_of(templates[0])
@@ -142,12 +142,12 @@ def _locked_part(group: Group) -> Group | None:
     if not locked:
         return None
     part = with_templates(group, locked)
-    # what joins it has not been reviewed, and it has
+    # templates added later have not been reviewed; these have
     return {**part, "reviewed": False, SEEN: list(texts_of(part))} if part.get("reviewed") else part
 
 
 def _joined(anchor: Group, new: Group, per_group: int | None, init: str | None) -> Group:
-    """The anchor's words about the group, its locked templates, then new ones; its earlier init where that is there."""
+    """The anchor's metadata and locked templates, then new templates; the earlier init if it is among them."""
     room = None if per_group is None else max(per_group - len(anchor["templates"]), 0)
     joined = {**new, **anchor, "templates": [*anchor["templates"], *new["templates"][:room]]}
     return {**joined, "init": init} if init in texts_of(joined) else joined

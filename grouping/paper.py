@@ -8,13 +8,13 @@ from mocoop.errors import UsageError
 
 
 def paper_names() -> tuple[str, ...]:
-    """The data sets whose groups ship, in alphabetical order."""
+    """The data sets whose groups are included, in alphabetical order."""
     folder = files("mocoop.templates").joinpath("paper")
     return tuple(sorted(entry.name.removesuffix(".json") for entry in folder.iterdir() if entry.name.endswith(".json")))
 
 
 def paper_groups(name: str) -> bytes:
-    """The group file of a data set, as it ships. Raises UsageError with the names there are."""
+    """The group file of a data set, as shipped. Raises UsageError that lists the names."""
     if name not in paper_names():
         raise UsageError(f"the paper has no groups called {name!r}", f"choose {', '.join(paper_names())}")
     return files("mocoop.templates").joinpath("paper").joinpath(f"{name}.json").read_bytes()

@@ -1,7 +1,7 @@
-"""Templates that are to be grouped: from a group file, a text with one template a line, or any file `import` reads.
+"""Templates to group: from a group file, a text with one template per line, or any file that `import` reads.
 
-A pool never loses a template: what only differs in case or an article stays. Only the very same text given twice is
-taken once, since a group file cannot hold it twice, and that is told.
+A pool never drops a template: texts that differ only in case or an article are all kept. Only exact repeats are
+dropped, since a group file cannot hold the same text twice; their number is reported.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from mocoop.grouping.convert.checks import checked
 from mocoop.grouping.convert.listing import refuse
 from mocoop.grouping.generate import clean_domain
 
-MOST_TEMPLATES = MAX_GROUPS * MAX_TEMPLATES  # what a group file could hold
+MOST_TEMPLATES = MAX_GROUPS * MAX_TEMPLATES  # the most that a group file can hold
 _GROUP_FILE = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{(?=.*"groups"\s*:)', re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Templates in their order, and the group file they came from, where they came from one."""
+    """Templates in order, and the group file they came from, if any."""
 
     domain: str
     templates: tuple[Template, ...]
     file: GroupFile | None = None
-    repeated: int = 0  # texts that stood there more than once, counted without their first
-    notices: tuple[str, ...] = ()  # what a person should know of how the file was read
+    repeated: int = 0  # exact repeats that were dropped, not counting the first occurrence
+    notices: tuple[str, ...] = ()  # messages for the user about how the file was read
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -47,16 +47,16 @@ def pool_of(file: GroupFile) -> Pool:
 
 
 def read_pool(path: str | os.PathLike[str], *, domain: str | None = None, name: str | None = None) -> Pool:
-    """A pool from a file, or from stdin where the path is "-".
+    """Read a pool from a file, or from stdin if the path is "-".
 
     Args:
-        path: a group file, a text with one template a line, or anything `mocoop-groups import` reads.
-        domain: overrules the group file's; for other files it is otherwise the file's name.
-        name: which list to take where the file holds several.
+        path: a group file, a text with one template per line, or anything that `mocoop-groups import` reads.
+        domain: overrides the group file's domain; for other files the default is the file's name.
+        name: which list to take if the file holds several.
 
     Raises:
-        GroupFileError: with every line that is no template, its place and its rule code.
-        UsageError: several lists and no name for one of them; a domain of nothing.
+        GroupFileError: with every line that is not a template, its position and its rule code.
+        UsageError: several lists and no name given for one of them; an empty domain.
     """
     data, source = read_given(path)
     wanted = None if domain is None else clean_domain(domain)
@@ -73,7 +73,7 @@ def read_pool(path: str | os.PathLike[str], *, domain: str | None = None, name: 
 
 
 def read_given(path: str | os.PathLike[str]) -> tuple[bytes, str]:
-    """A file's bytes and its name for messages; stdin where the path is "-". Raises GroupFileError."""
+    """A file's bytes and its name for messages; stdin if the path is "-". Raises GroupFileError."""
     if os.fspath(path) == "-":
         return sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>"
     data = files.read_bytes(path, max_bytes=MAX_BYTES, what="file of templates", error=GroupFileError)
@@ -81,5 +81,5 @@ def read_given(path: str | os.PathLike[str]) -> tuple[bytes, str]:
 
 
 def is_group_file(data: bytes) -> bool:
-    """Whether bytes are meant as a group file: a JSON object with groups."""
+    """Whether the bytes look like a group file: a JSON object with groups."""
     return _GROUP_FILE.match(data) is not None

@@ -1,7 +1,7 @@
-"""How a group file came to be: steps, appended and never changed.
+"""How a group file was made: a list of steps, append-only.
 
-What can be repeated from its inputs (bank, clustering, controls, cached answers) carries no time, so that the same
-call gives the same bytes. What a person did carries one, in UTC; `SOURCE_DATE_EPOCH` sets it.
+Steps that can be repeated from their inputs (bank, clustering, controls, cached answers) have no timestamp, so that
+the same call gives the same bytes. Edits by a person have one, in UTC; `SOURCE_DATE_EPOCH` sets it.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ TOOL = f"mocoop-groups {__version__}"
 
 
 def with_step(document: dict[str, Any], step: str, **facts: Any) -> dict[str, Any]:
-    """The document with one more step at the end of its provenance; the one given is left as it is.
+    """A copy of the document with one more step at the end of its provenance.
 
-    Facts that are None are left out. Raises nothing: the document's shape is checked when it is written.
+    Facts that are None are omitted. Raises nothing: the document is validated when it is written.
     """
     earlier = document.get("provenance", {})
     entry = {"step": step, **{name: fact for name, fact in facts.items() if fact is not None}}

@@ -1,8 +1,8 @@
-"""What can be mended in a group file with nothing lost: spaces, curly quotes, full stops, exact twins in a group.
+"""Lossless fixes to a group file: spaces, curly quotes, full stops, exact duplicates within a group.
 
-Tokenizers read the text the same before and after (a full stop apart, which is only set where most templates have
-one). What is locked stays as it is, and a mending that would make two templates the same is not done. The document
-may be badly shaped: what is no group or no template is left alone.
+Tokenizers read the text the same before and after (except for a full stop, added only if most templates have one).
+Locked groups and templates are not touched, and a fix that would make two templates identical is skipped. The document
+may be malformed: anything that is not a group or a template is left alone.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mocoop.groupfile.rules import template_text
 
 Document = dict[str, Any]
 
-# Control characters count as space to Python; they are errors, not slips, and stay for the person to see.
+# Python counts some control characters as whitespace; they are errors, not typos, and are left for the user to see.
 _SPACES = re.compile(r"[^\S\x0b\x0c\x1c-\x1f\x85\u2028\u2029]+")
 _QUOTES = {**dict.fromkeys(map(ord, "\u2018\u2019\u201a\u201b"), "'"), **dict.fromkeys(map(ord, "“”„‟"), '"')}
 _STOPS = (".", "!", "?")
@@ -24,7 +24,7 @@ _MAY_STOP = re.compile(r"[\w}\])\"']\Z")
 
 
 def tidied(document: Document) -> tuple[Document, list[str]]:
-    """The document mended, and what was done, a line each; the one given is not changed."""
+    """A fixed copy of the document, and one line per fix."""
     groups = document.get("groups")
     if not isinstance(groups, list):
         return document, []
@@ -38,13 +38,13 @@ def tidied(document: Document) -> tuple[Document, list[str]]:
 
 
 def tidy_text(text: str, *, stop: bool = False) -> str:
-    """One template with single plain spaces, straight quotes, and if `stop`, a full stop at its end."""
+    """One template with single plain spaces, straight quotes and, if `stop`, a full stop at the end."""
     plain = _SPACES.sub(" ", text).strip(" ").translate(_QUOTES)
     return f"{plain}." if stop and not plain.endswith(_STOPS) and _MAY_STOP.search(plain) else plain
 
 
 def _renamings(groups: list[Any], texts: list[str], *, stop: bool) -> dict[str, str]:
-    """The new text of each that changes: none that is locked, none that another has or would get."""
+    """The new text of each template that changes; skips locked ones and new texts that would not be unique."""
     locked = {template_text(item) for group in groups for item in _items(group) if _locked(group) or _locked(item)}
     wanted = {text: text if text in locked else tidy_text(text, stop=stop) for text in texts}
     claims = Counter(wanted.values())
@@ -64,7 +64,7 @@ def _mended(group: Document, new_texts: dict[str, str], done: list[str]) -> Docu
 
 
 def _without_twins(items: list[Any], done: list[str]) -> list[Any]:
-    """Each text once, in its first place and in the form that says most; two with different notes both stay."""
+    """Each text once, at its first position and in its fullest form; two with different notes are both kept."""
     kept: list[Any] = []
     places: dict[str, int] = {}
     for item in items:

@@ -1,7 +1,7 @@
 """MoCoOp: a mixture of prompts for vision-language models, started from groups of hand-written templates.
 
-`import mocoop` is cheap: the names below are imported when they are first used, so that reading a group file
-needs no torch. The command line is `mocoop` (train, eval, predict) and `mocoop-groups` (make group files).
+`import mocoop` is cheap: the names below are imported on first use, so reading a group file does not need
+torch. The command line is `mocoop` (train, eval, predict) and `mocoop-groups` (make group files).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`python -m mocoop` is the command line `mocoop`."""
+"""`python -m mocoop` runs the command line `mocoop`."""
 
 from mocoop.commands import main
 

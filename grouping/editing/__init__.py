@@ -1,1 +1,1 @@
-"""Changing group files: `edit` a document, `inplace` the file; `byhand`, `review` and `diff` are a person's ways in."""
+"""Changing group files: `edit` changes a document, `inplace` the file; `byhand`, `review`, `diff` serve the user."""

@@ -1,4 +1,4 @@
-"""Which row goes with which column, so that what they share is largest in all (the assignment problem)."""
+"""Pairing rows with columns so that their total overlap is largest (the assignment problem)."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 
 def best_pairs(shared: Sequence[Sequence[float]]) -> list[tuple[int, int]]:
-    """Pairs (row, column), each once, of the largest sum; pairs that share nothing are left out.
+    """One-to-one pairs (row, column) with the largest sum; pairs that share nothing are left out.
 
-    `shared` holds a row of numbers from 0 up for each row.
+    `shared` is the matrix of overlaps, all 0 or larger.
     """
     if not shared or not shared[0]:
         return []

@@ -1,8 +1,8 @@
-"""What differs between two group files, by meaning: groups, templates, inits and notes, not lines of text.
+"""Differences between two group files by content: groups, templates, inits and notes, not lines of text.
 
-Groups belong together by id, and those left over by the templates they share (the assignment that shares most).
-Templates belong together by text, and those left over inside two such groups by likeness: a reworded one. Everything
-is told but provenance, which is the history and not the content. How two templates *should* be grouped is not here.
+Groups are matched by id, and the rest by shared templates (the assignment that shares the most). Templates are matched
+by text, and the rest within matched groups by similarity, as rewordings. Everything is reported except provenance,
+which is history rather than content. How templates *should* be grouped is not decided here.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from mocoop.grouping.keep import SEEN, text_of, texts_of
 Document = dict[str, Any]
 Group = dict[str, Any]
 
-ALIKE = 0.7  # of the letter pairs of two texts: from here on one is a rewording of the other
-MOST_TOLD = 3  # changes of one kind that a line tells one by one
+ALIKE = 0.7  # share of common letter pairs from which one text counts as a rewording of the other
+MOST_TOLD = 3  # changes of one kind that a summary line lists individually
 
 ADDED, REMOVED, MOVED, REWORDED = "added", "removed", "moved", "reworded"
 INIT, CHANGED, TEMPLATE_ORDER, GROUP_ORDER = "init", "changed", "template-order", "group-order"
@@ -33,10 +33,10 @@ EXCLUDED, READMITTED = "excluded", "readmitted"
 
 @dataclass(frozen=True)
 class Change:
-    """One difference. `group` is its id in the second file, or in the first where it is gone.
+    """One difference. `group` is the group's id in the second file, or in the first if it was removed.
 
-    `before` and `after` are ids for moved templates and renamed groups, texts for reworded ones and inits, lists of
-    ids for the order of groups, and values for a changed `key`.
+    `before` and `after` are ids for moved templates and renamed groups, texts for reworded templates and inits, lists
+    of ids for the order of groups, and values for a changed `key`.
     """
 
     kind: str
@@ -45,10 +45,10 @@ class Change:
     key: str | None = None
     before: Any = None
     after: Any = None
-    excluded: bool = False  # of a removed template: it is also listed as excluded now
+    excluded: bool = False  # for a removed template: whether it is now also listed as excluded
 
     def as_dict(self) -> dict[str, Any]:
-        """The change as one JSON object; what does not apply is left out."""
+        """The change as one JSON object, without fields that do not apply."""
         valued = self.kind in (CHANGED, INIT, MOVED, REWORDED, GROUP_RENAMED, GROUP_ORDER)
         return {
             name: value
@@ -57,7 +57,7 @@ class Change:
         }
 
     def sentence(self, show: Any = None) -> str:
-        """The change in words; `show` writes a text (in full, by default)."""
+        """The change in words; `show` formats a text (by default in full)."""
         show = show or _whole
         place = f" in {self.group}" if self.group else ""
         return {
@@ -89,7 +89,7 @@ class Change:
 
 
 def differences(before: Document, after: Document) -> list[Change]:
-    """All that differs between two valid documents, the groups first; empty for the same content."""
+    """All differences between two valid documents, groups first; empty if the content is the same."""
     pairs = group_pairs(before["groups"], after["groups"])
     renamed = {old["id"]: new["id"] for old, new in pairs}
     twins = _twins(before["groups"], after["groups"], pairs)
@@ -104,7 +104,7 @@ def differences(before: Document, after: Document) -> list[Change]:
 
 
 def one_line(changes: Sequence[Change]) -> str:
-    """All changes on one line; many alike are counted, and how far a review has come is left out."""
+    """All changes on one line; more than MOST_TOLD of a kind are counted, and review progress is left out."""
     alike: dict[str, list[Change]] = {}
     for change in (change for change in changes if change.key != SEEN):
         alike.setdefault(_kin(change), []).append(change)
@@ -118,7 +118,7 @@ def one_line(changes: Sequence[Change]) -> str:
 
 
 def group_pairs(before: Sequence[Group], after: Sequence[Group]) -> list[tuple[Group, Group]]:
-    """Which group became which: by id, the rest by the templates they share, in the first file's order."""
+    """Matched groups of the two files: by id, the rest by shared templates, in the first file's order."""
     ids = {group["id"]: group for group in after}
     paired = {group["id"]: ids[group["id"]] for group in before if group["id"] in ids}
     left = [group for group in before if group["id"] not in paired]
@@ -129,12 +129,12 @@ def group_pairs(before: Sequence[Group], after: Sequence[Group]) -> list[tuple[G
 
 
 def likeness(one: str, other: str) -> float:
-    """How much two texts share of their letter pairs, 0 to 1, the same both ways."""
+    """The share of letter pairs that two texts have in common (Dice coefficient), 0 to 1, symmetric."""
     return _shared(*_letter_pairs([one, other]))
 
 
 def rewordings(gone: Sequence[str], came: Sequence[str]) -> dict[str, str]:
-    """Which new text is which old one reworded: the likest pairs first, each text once."""
+    """Map old texts to their rewordings among the new ones: the most similar pairs first, each text once."""
     pairs_of = _letter_pairs([*gone, *came])
     old, new = pairs_of[: len(gone)], pairs_of[len(gone) :]
     scored = [(_shared(a, b), -i, -j) for i, a in enumerate(old) for j, b in enumerate(new)]
@@ -148,9 +148,9 @@ def rewordings(gone: Sequence[str], came: Sequence[str]) -> dict[str, str]:
 
 
 def _letter_pairs(texts: Sequence[str]) -> list[int]:
-    """The letter pairs of each text as the bits of one number, which two texts share in one operation.
+    """The letter pairs of each text as the bits of an integer, so that a bitwise AND gives what two texts share.
 
-    A pair that stands twice in a text is two bits, so that what both hold is counted.
+    A pair that occurs twice in a text takes two bits, so that repeats are counted.
     """
     bits: dict[tuple[str, int], int] = {}
     numbers = []
@@ -163,7 +163,7 @@ def _letter_pairs(texts: Sequence[str]) -> list[int]:
 
 
 def _shared(one: int, other: int) -> float:
-    """Twice what both hold, of what each holds; every text holds some, for it has its slot."""
+    """Dice coefficient: twice the shared bits over the sum of both counts. No text is empty, as each has a slot."""
     return 2 * (one & other).bit_count() / (one.bit_count() + other.bit_count())
 
 
@@ -172,7 +172,7 @@ def _homes(groups: Iterable[Group]) -> dict[str, str]:
 
 
 def _twins(before: Sequence[Group], after: Sequence[Group], pairs: list[tuple[Group, Group]]) -> dict[str, str]:
-    """What each template that stayed is called now."""
+    """The new text of each template that stayed."""
     old_texts, new_texts = _homes(before), _homes(after)
     twins = {text: text for text in old_texts if text in new_texts}
     for old, new in pairs:
@@ -213,7 +213,7 @@ def _template_changes(
 
 
 def _inner_changes(pairs: list[tuple[Group, Group]], twins: dict[str, str]) -> Iterable[Change]:
-    """Order, init and notes of the groups that stayed."""
+    """Changes of order, init and other keys within the groups that stayed."""
     for old, new in pairs:
         stayed = [twins[text] for text in texts_of(old) if twins.get(text) in texts_of(new)]
         if stayed != [text for text in texts_of(new) if text in stayed]:
@@ -227,7 +227,7 @@ def _inner_changes(pairs: list[tuple[Group, Group]], twins: dict[str, str]) -> I
 
 
 def _notes(before: Sequence[Group], after: Sequence[Group], twins: dict[str, str]) -> Iterable[Change]:
-    """What is noted of the templates that stayed."""
+    """Changes in the keys (notes, locks, ...) of the templates that stayed."""
     now = {text_of(item): item for group in after for item in group["templates"]}
     homes = _homes(after)
     for group in before:
@@ -269,7 +269,7 @@ def _excluded(document: Document) -> dict[str, Document]:
 
 
 def _kin(change: Change) -> str:
-    """What many changes of this sort are called together; empty for one that stands alone."""
+    """A summary phrase for many changes of this kind; empty for changes that are listed individually."""
     return {
         ADDED: f"added {{n}} templates to {change.group}",
         REMOVED: f"removed {{n}} templates from {change.group}{' (excluded)' if change.excluded else ''}",

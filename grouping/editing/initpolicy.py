@@ -1,7 +1,7 @@
-"""Which template of a group starts its expert: the ways to choose one.
+"""Policies for choosing the template that starts a group's expert (its init).
 
-No evidence ranks them. `first` is what the paper's released lists mean; the medoid says best what the whole group
-says; the shortest leaves fewest words to learn; the plainest says least beside what kind of picture it is.
+No evidence ranks them. `first` follows the paper's released lists; the medoid represents the whole group best; the
+shortest leaves the fewest words to learn; the plainest says the least beyond the kind of picture.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ POLICIES = ("first", "medoid", "shortest", "plainest")
 def chosen_inits(
     groups: Mapping[str, Sequence[str]], policy: str, choice: EmbedderChoice | None = None
 ) -> dict[str, str]:
-    """The init of each group of texts, by its id; of equals the first.
+    """The init of each group of texts, by group id; ties go to the first.
 
-    `choice` says in which space a medoid is nearest its group's mean. Raises UsageError where there is none.
+    `choice` sets the embedding space in which the medoid is nearest to its group's mean. Raises UsageError if there is
+    none.
     """
     if policy == "medoid":
         return _medoids(groups, choice)
@@ -45,13 +46,13 @@ def _medoids(groups: Mapping[str, Sequence[str]], choice: EmbedderChoice | None)
     found = {}
     for id_, group in groups.items():
         rows = vectors[[places[text] for text in group]]
-        near = (rows @ rows.mean(axis=0)).round(9)  # equal but for rounding: the first
+        near = (rows @ rows.mean(axis=0)).round(9)  # rounded, so that ties go to the first
         found[id_] = group[int(near.argmax())]
     return found
 
 
 def _length(text: str) -> int:
-    """CLIP tokens, or words where the tokenizer's table is not at hand."""
+    """The number of CLIP tokens, or of words if the tokenizer's table is not available."""
     from mocoop.groupfile.tokens import available, count_tokens
 
     bare = text.replace("{}", " ")

@@ -1,7 +1,7 @@
-"""Finding groups and templates in a document as a person names them, and putting changed ones in their place.
+"""Finding groups and templates in a document by what the user types, and replacing them.
 
-A template is named by its text, or by a part of it that no other has. Documents are JSON as read; none is changed.
-What may be changed, and how, is in `mocoop.grouping.editing.edit`.
+A template is named by its text, or by a unique part of it. Documents are JSON as read and are never modified. Which
+changes are allowed, and how they are made, is in `mocoop.grouping.editing.edit`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from mocoop.grouping.keep import SEEN, text_of, texts_of
 Document = dict[str, Any]
 Group = dict[str, Any]
 
-MOST_LISTED = 8  # templates that a message names
+MOST_LISTED = 8  # templates that a message lists
 
-# Where a key that was not there goes: before the first one there that stands after it here.
+# Where to insert a new key: before the first existing key that follows it in this order.
 _GROUP_KEYS = ("id", "title", "description", "rationale", "init", "locked", "reviewed", SEEN, "templates")
 KEY_ORDER = (*_GROUP_KEYS, "groups", "excluded", "metrics", "provenance")
 
@@ -30,7 +30,7 @@ def group_ids_of(document: Document) -> list[str]:
 
 
 def group_of(document: Document, group_id: str) -> Group:
-    """A group by its id. Raises UsageError that lists the ids."""
+    """The group with the given id. Raises UsageError that lists the ids."""
     for group in document["groups"]:
         if group["id"] == group_id:
             found: Group = group
@@ -47,14 +47,14 @@ def home(document: Document, text: str) -> str:
 
 
 def init_of(group: Group) -> str:
-    """The template that starts the group's expert: the one named, or the first."""
+    """The template that starts the group's expert: the named init, or the first template."""
     return group.get("init") or text_of(group["templates"][0])
 
 
 def find(document: Document, words: str, group_id: str | None = None) -> str:
-    """A template by its text, or by a part of it that no other has, upper and lower case alike.
+    """Find a template by its text, or by a unique part of it, ignoring case.
 
-    `group_id` looks in one group only. Raises UsageError that lists what fits, or the nearest text.
+    `group_id` restricts the search to one group. Raises UsageError that lists the matches, or the nearest text.
     """
     groups = document["groups"] if group_id is None else [group_of(document, group_id)]
     texts = [text for group in groups for text in texts_of(group)]
@@ -74,7 +74,7 @@ def find(document: Document, words: str, group_id: str | None = None) -> str:
 
 
 def find_all(document: Document, words: Sequence[str]) -> list[str]:
-    """Several templates, each once. Raises UsageError."""
+    """Find several templates, each returned once. Raises UsageError."""
     return list(dict.fromkeys(find(document, word) for word in words))
 
 
@@ -87,18 +87,18 @@ def free_id(document: Document, base: str) -> str:
 
 
 def is_locked(item: Any) -> bool:
-    """Whether a template, as it stands in the document, is locked."""
+    """Whether a template, as stored in the document, is locked."""
     return isinstance(item, dict) and bool(item.get("locked"))
 
 
 def replaced(document: Document, changes: Mapping[str, Group | None]) -> Document:
-    """The document with some groups, named by the ids they had, changed or (None) gone."""
+    """The document with some groups replaced or, for None, removed; `changes` is keyed by the old ids."""
     groups = [changes.get(group["id"], group) for group in document["groups"]]
     return {**document, "groups": [group for group in groups if group is not None]}
 
 
 def with_key(item: Document, key: str, value: Any) -> Document:
-    """An object with a key set in its place, or put where the format has it; None takes the key away."""
+    """An object with a key set in place, or inserted where the format puts it; None removes the key."""
     if value is None:
         return {name: kept for name, kept in item.items() if name != key}
     if key in item:

@@ -1,7 +1,8 @@
-"""Which templates of a file are most alike, and which stand doubtful where they are: what a review looks at first.
+"""Which templates of a file are most similar, and which look misplaced: what a review shows first.
 
-By meaning where a sentence model (or what was asked for) is at hand, else by wording; the name says which. Only meaning
-tells that a template is nearer another group: the wording of a group says little about it. T templates.
+Compared by meaning if a sentence model (or the requested embedder) is available, else by wording; the name says which.
+Only meaning can show that a template is nearer to another group: the wording of a group says little about it.
+T templates.
 """
 
 from __future__ import annotations
@@ -24,38 +25,38 @@ if TYPE_CHECKING:
 LEXICAL = "wording (not meaning)"
 LETTERS = "letters"
 
-_PER_TEMPLATE = {"G113", "G114", "G115", "G116", "G117", "G118", "G119"}  # G104 is seen here by its letters
+_PER_TEMPLATE = {"G113", "G114", "G115", "G116", "G117", "G118", "G119"}  # G104 is found here by letter pairs
 
 
 class Near(NamedTuple):
-    """Another template and how alike it is, up to 1."""
+    """Another template and its similarity, at most 1."""
 
     text: str
     similarity: float
 
 
 class Doubt(NamedTuple):
-    """Why a template should be looked at; the larger the weight, the sooner."""
+    """Why a template should be reviewed; larger weights come first."""
 
     reason: str
     weight: float
-    other: str | None = None  # the template it is almost the same as
+    other: str | None = None  # the template that it nearly repeats
 
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The templates of a file in a space. Texts that came later have no place in it until `joined` gives them one."""
+    """The templates of a file in an embedding space. Texts added later have no row until `joined` computes one."""
 
     name: str
     kind: str
     texts: tuple[str, ...]
     rows: Any  # (T, D), of length 1
     embedding: Embedding | None = None
-    spelling: Neighbours | None = None  # the same by letters: a slip of the keyboard looks like another word to meaning
+    spelling: Neighbours | None = None  # the same by letters, for typos: an embedder sees a misspelling as another word
     choice: EmbedderChoice | None = None  # how the rows were made; None: by letters
 
     def nearest(self, text: str, among: set[str], most: int = 3) -> list[Near]:
-        """The texts most alike among those that are still there; of equals, the earlier one."""
+        """The `most` texts of `among` most similar to `text`; ties go to the earlier one."""
         place = self._places.get(text)
         if place is None:
             return []
@@ -65,9 +66,9 @@ class Neighbours:
         return [Near(self.texts[other], float(similarities[other])) for other in islice(others, most)]
 
     def joined(self, texts: Sequence[str]) -> Neighbours:
-        """The same with texts that came later; what has no way to a place, as vectors that were given, stays without.
+        """A copy that includes new texts; user-supplied vectors cannot be extended and are returned unchanged.
 
-        Raises as `neighbours_of` does. The doubts are not looked for anew: `embedding` is of the texts before.
+        Raises as `neighbours_of` does. Doubts are not recomputed: `embedding` still covers only the original texts.
         """
         new = [text for text in texts if text not in self._places]
         if not new or self.kind == "vectors":
@@ -77,7 +78,7 @@ class Neighbours:
         return replace(self, texts=every, rows=self._rows(every, new), spelling=spelling)
 
     def _rows(self, every: Sequence[str], new: Sequence[str]) -> Any:
-        """The rows of all texts. To letters and wording each text changes the columns; to a model it is one row."""
+        """Rows for all texts. With letters or wording a new text changes the columns; with a model it adds one row."""
         import numpy as np
 
         from mocoop.grouping.clustering.embed import embed
@@ -95,10 +96,10 @@ class Neighbours:
 
 
 def neighbours_of(document: Document, choice: EmbedderChoice | None) -> Neighbours:
-    """The space in which a file's templates are compared; None for the choice is by wording.
+    """The space in which a file's templates are compared; by wording if `choice` is None.
 
-    With the embedder auto, wording serves where no other way is at hand. Raises UsageError, BackboneError, DataError
-    for a way that was asked for and cannot be taken.
+    The embedder auto falls back to wording if nothing else is available. Raises UsageError, BackboneError, DataError
+    if the requested embedder cannot be used.
     """
     from mocoop.grouping.measuring.measures import letter_rows
 
@@ -117,7 +118,7 @@ def neighbours_of(document: Document, choice: EmbedderChoice | None) -> Neighbou
 
 
 def doubts_of(document: Document, neighbours: Neighbours) -> dict[str, list[Doubt]]:
-    """The doubts about each template that has any: almost the same as another, misplaced, or with a warning."""
+    """The doubts about each template that has any: nearly a duplicate, misplaced, or with a warning."""
     found: dict[str, list[Doubt]] = {}
     homes = {text: group["id"] for group in document["groups"] for text in texts_of(group)}
     there, clear = set(homes), _tells_apart(neighbours)
@@ -133,7 +134,7 @@ def doubts_of(document: Document, neighbours: Neighbours) -> dict[str, list[Doub
 
 
 def _tells_apart(neighbours: Neighbours) -> bool:
-    """Whether most templates differ in this space; else it says nothing of single ones."""
+    """Whether most templates differ in this space; otherwise it cannot judge individual templates."""
     from mocoop.grouping.measuring.audit import meaning_twins
 
     embedding = neighbours.embedding
@@ -157,7 +158,7 @@ def _almost_same(
 
 
 def _misplaced(document: Document, homes: dict[str, str], neighbours: Neighbours) -> list[tuple[str, Doubt]]:
-    """Templates nearer the mean of another group than the rest of their own; a lock has settled it."""
+    """Templates nearer to another group's mean than to the rest of their own group; locked ones are skipped."""
     if neighbours.embedding is None or neighbours.kind == "tfidf" or len(document["groups"]) < 2:
         return []
     import numpy as np
@@ -172,14 +173,14 @@ def _misplaced(document: Document, homes: dict[str, str], neighbours: Neighbours
     found = []
     for place, text in enumerate(neighbours.texts):
         best = int(others[place].argmax())
-        margin = float(others[place][best] - own[place])  # NaN in a group of one, which has no rest
+        margin = float(others[place][best] - own[place])  # NaN in a group of one, which has no other members
         if margin > NEARER and text not in locked:
             found.append((text, Doubt(f"nearer to {ids[best]} than to the rest of its group", 1.0 + min(margin, 1.0))))
     return found
 
 
 def _warned(document: Document) -> list[tuple[str, Doubt]]:
-    """Templates that a check warns of."""
+    """Templates for which a check gives a warning."""
     findings = parse_groups(dump_groups(document)).findings
     warned = [finding for finding in findings if finding.severity == WARNING and finding.code in _PER_TEMPLATE]
     return [(text, Doubt(f"{f.code}: {RULES[f.code].meaning}", 0.5)) for f in warned if (text := _text_at(document, f))]

@@ -1,8 +1,8 @@
-"""A review of templates one at a time: what is left to look at, and what each decision makes of the file.
+"""Reviewing templates one at a time: which are left, and how each decision changes the file.
 
-Pure values: a decision gives a new `Session` with the file's bytes after it, and the one before stays for undo. The
-screen and the keys are elsewhere, and so is writing the bytes. What was reviewed stands in the file itself
-(`mocoop.grouping.editing.reviewed`), so a review can be left at any time and taken up.
+Pure values: a decision returns a new `Session` with the file's new bytes, and keeps the previous one for undo. The
+screen, the keys and writing the bytes are elsewhere. What was reviewed is recorded in the file itself
+(`mocoop.grouping.editing.reviewed`), so a review can be interrupted and resumed at any time.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ UNREVIEWED, DOUBTFUL, NEAR_DUPLICATES = "unreviewed", "doubtful", "near-duplicat
 
 @dataclass(frozen=True)
 class Session:
-    """Where a review stands. `document` has no step of this review yet, `data` has."""
+    """The state of a review. Only `data`, not `document`, has this review's provenance step."""
 
     document: Document
     data: bytes  # what the file holds now
-    queue: tuple[str, ...]  # templates still to be looked at, the current one first
+    queue: tuple[str, ...]  # templates still to be reviewed, the current one first
     at: str  # when the review began
-    done: Mapping[str, int] = field(default_factory=dict)  # decisions by what they were
+    done: Mapping[str, int] = field(default_factory=dict)  # number of decisions of each kind
     before: Session | None = None  # for undo
 
     @property
     def text(self) -> str:
-        """The template that is looked at. There must be one left."""
+        """The current template. There must be one left."""
         return self.queue[0]
 
     @property
@@ -44,21 +44,21 @@ class Session:
 
     @property
     def summary(self) -> str:
-        """What was decided so far."""
+        """The decisions so far, in words."""
         return ", ".join(f"{count} {what}" for what, count in self.done.items()) or "nothing decided"
 
 
 def start(document: Document, data: bytes, queue: Sequence[str], at: str) -> Session:
-    """The beginning of a review of the file with these bytes."""
+    """Start a review of the file with these bytes."""
     return Session(document, data, tuple(queue), at)
 
 
 def queue_of(
     document: Document, doubts: Mapping[str, Sequence[Doubt]], only: str = UNREVIEWED, *, again: bool = False
 ) -> list[str]:
-    """The templates to look at: the most doubtful first, else as they stand in the file.
+    """The templates to review: the most doubtful first, otherwise in file order.
 
-    `only` takes doubtful ones or near-duplicates alone; `again` those that were reviewed, too.
+    `only` restricts them to doubtful ones or near-duplicates; `again` includes those already reviewed.
     """
     texts = [text for group in document["groups"] for text in texts_of(group) if again or text not in seen(group)]
     wanted = {
@@ -71,45 +71,45 @@ def queue_of(
 
 
 def keep(session: Session) -> Session:
-    """The template stays as it is."""
+    """Keep the template as it is."""
     return _decided(session, mark_seen(session.document, [session.text]), "kept")
 
 
 def drop(session: Session, reason: str | None = None) -> Session:
-    """The template goes, and does not come back. Raises UsageError where it must stay."""
+    """Remove the template and exclude it. Raises UsageError if it must stay."""
     return _decided(session, edit.remove(session.document, [session.text], reason), "dropped")
 
 
 def move(session: Session, to: str, *, new: bool = False) -> Session:
-    """The template goes to another group, or to a new one. Raises UsageError."""
+    """Move the template to another group, or to a new one. Raises UsageError."""
     taken = edit.move_to_new if new else edit.move
     return _decided(session, mark_seen(taken(session.document, [session.text], to), [session.text]), "moved")
 
 
 def reword(session: Session, text: str) -> Session:
-    """The template in other words; the same words decide nothing. Raises UsageError."""
+    """Reword the template; an unchanged text is no decision. Raises UsageError."""
     if text == session.text:
         return session
     return _decided(session, mark_seen(edit.reword(session.document, session.text, text), [text]), "reworded")
 
 
 def make_init(session: Session) -> Session:
-    """The template starts its group's expert; it is still looked at. Raises UsageError."""
+    """Make the template its group's init; it stays in the queue. Raises UsageError."""
     return _noted(session, edit.set_init(session.document, session.group["id"], session.text), "made init")
 
 
 def annotate(session: Session, note: str) -> Session:
-    """A note on the template, or none; it is still looked at."""
+    """Set or clear the note on the template; it stays in the queue."""
     return _noted(session, edit.annotate(session.document, session.text, note), "noted")
 
 
 def skip(session: Session) -> Session:
-    """The template is left for another time."""
+    """Leave the template for a later review."""
     return replace(session, queue=session.queue[1:], before=session)
 
 
 def accept_group(session: Session) -> Session:
-    """The whole group of the template is reviewed as it is."""
+    """Mark the template's whole group as reviewed, unchanged."""
     texts = texts_of(session.group)
     changed = mark_seen(session.document, texts)
     left = tuple(text for text in session.queue if text not in texts)
@@ -117,12 +117,12 @@ def accept_group(session: Session) -> Session:
 
 
 def undo(session: Session) -> Session | None:
-    """The session before the last decision, or None where there was none."""
+    """The session before the last decision, or None if there was none."""
     return session.before
 
 
 def reviewed_counts(document: Document) -> tuple[int, int]:
-    """How many templates are reviewed, of how many."""
+    """The number of reviewed templates, and of all templates."""
     groups = document["groups"]
     return sum(len(seen(group)) for group in groups), sum(len(group["templates"]) for group in groups)
 

@@ -1,7 +1,7 @@
-"""Which templates of a group a person has reviewed, as the file says it.
+"""Which templates of a group have been reviewed, as recorded in the file.
 
-A group is reviewed when a person has seen each of its templates there. A template that joins it ends that; `SEEN`
-keeps which ones were seen, so that a review asks only about the others, and a long one can be left and taken up.
+A group is reviewed once the user has seen each of its templates there. Adding a template ends that; `SEEN` records
+which ones were seen, so that a review only asks about the others, and a long one can be interrupted and resumed.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from mocoop.grouping.keep import SEEN, texts_of
 
 
 def seen(group: Group) -> set[str]:
-    """The templates of a group that a person has reviewed there."""
+    """The templates of a group that have been reviewed there."""
     texts = set(texts_of(group))
     if group.get("reviewed"):
         return texts
@@ -22,7 +22,7 @@ def seen(group: Group) -> set[str]:
 
 
 def with_seen(group: Group, reviewed: set[str]) -> Group:
-    """A group of which these templates are reviewed; it is reviewed itself when all are."""
+    """The group with these templates marked as reviewed; the group itself is reviewed if all are."""
     texts = [text for text in texts_of(group) if text in reviewed]
     if len(texts) == len(group["templates"]):
         return with_key(with_key(group, SEEN, None), "reviewed", True)
@@ -31,7 +31,7 @@ def with_seen(group: Group, reviewed: set[str]) -> Group:
 
 
 def mark_seen(document: Document, texts: Iterable[str]) -> Document:
-    """Templates that a person has reviewed where they are; the last one of a group makes the group reviewed."""
+    """Mark templates as reviewed in their groups; the last one of a group makes the group reviewed."""
     marked = set(texts)
     holding = [group for group in document["groups"] if marked & set(texts_of(group))]
     return replaced(document, {group["id"]: with_seen(group, seen(group) | marked) for group in holding})

@@ -1,6 +1,6 @@
-"""A person's terminal: single keys where it can give them, whole lines where it cannot, and text that fits its width.
+"""Terminal input and output: single keys if supported, otherwise whole lines, and text wrapped to the width.
 
-Nothing moves the cursor and nothing is cleared, so resizing, narrow windows and plain terminals (TERM=dumb) are safe.
+The cursor is never moved and nothing is cleared, so resizing, narrow windows and plain terminals (TERM=dumb) are safe.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ import click
 
 from mocoop.cli import printable
 
-NARROWEST = 20  # columns; below it lines are left to the terminal
+NARROWEST = 20  # columns; below that, wrapping is left to the terminal
 WIDEST = 100
 
 
 def has_terminal() -> bool:
-    """Whether a person sits at both ends: keys come from a terminal and what is shown goes to one."""
+    """Whether stdin and stdout are both terminals."""
     return all(stream is not None and stream.isatty() for stream in (sys.stdin, sys.stdout))
 
 
@@ -36,19 +36,19 @@ class Terminal:
 
     @property
     def columns(self) -> int:
-        """The width now; it may change while the session runs."""
+        """The current width; it may change during the session."""
         return min(max(shutil.get_terminal_size().columns, NARROWEST), WIDEST)
 
     def show(self, text: str = "", *, indent: int = 0, **style: Any) -> None:
-        """A text, wrapped to the width; its control characters as escapes."""
+        """Print a text, wrapped to the width, with control characters escaped."""
         room, margin = self.columns - 1, " " * indent
         rows = textwrap.wrap(printable(text), room, initial_indent=margin, subsequent_indent=margin) or [""]
         click.echo(click.style("\n".join(rows), **style) if self._coloured and style else "\n".join(rows))
 
     def key(self, prompt: str) -> str:
-        """One key, without Enter; in a plain terminal the first letter of a line.
+        """Read one key, without Enter; in a plain terminal, the first letter of a line.
 
-        Raises EOFError where nobody types any more, KeyboardInterrupt.
+        Raises EOFError at end of input, KeyboardInterrupt.
         """
         if self.plain:
             return self.line(prompt).strip()[:1]
@@ -60,7 +60,7 @@ class Terminal:
         return pressed
 
     def line(self, prompt: str, given: str = "") -> str:
-        """A line that the person types or changes; `given` stands there already where the terminal can do that."""
+        """Read a line; `given` is pre-filled for editing if the terminal supports that."""
         if given and (self.plain or not _readline()):
             self.show(f"now: {given}")
         with _prefilled("" if self.plain else given):
@@ -70,7 +70,7 @@ class Terminal:
 def _termios() -> Any:
     try:
         import termios
-    except ImportError:  # Windows: keys end with Enter there
+    except ImportError:  # Windows: keys need Enter there
         return None
     return termios
 
@@ -98,7 +98,7 @@ def _prefilled(text: str) -> Iterator[None]:
 
 @contextmanager
 def _single_keys() -> Iterator[int]:
-    """The terminal gives keys as they come; what was typed ahead stays, and Ctrl-C still interrupts."""
+    """Unbuffered input: keys arrive as they are typed; type-ahead is kept, and Ctrl-C still interrupts."""
     import termios
     import tty
 
@@ -112,9 +112,9 @@ def _single_keys() -> Iterator[int]:
 
 
 def _one_key(handle: int) -> str:
-    """One character; an arrow or function key comes as Escape, its other bytes swallowed."""
+    """Read one character; an arrow or function key is returned as Escape and its other bytes are discarded."""
     read = os.read(handle, 1)
-    if read in (b"", b"\x04"):  # Ctrl-D: nobody types any more
+    if read in (b"", b"\x04"):  # Ctrl-D: end of input
         raise EOFError
     if read == b"\x1b":
         while select.select([handle], [], [], 0.02)[0] and os.read(handle, 1):

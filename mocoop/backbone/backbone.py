@@ -1,7 +1,7 @@
-"""A frozen vision-language backbone: images to features, its text tower, its tokenizer, and a hash that names it.
+"""A frozen vision-language backbone: images to features, its text tower, its tokenizer, and its fingerprint.
 
-`load_backbone` is the one door. The default is `miniclip`, the small stand-in that ships with the package; any
-open_clip model takes its place by name. What is read from where is decided in `pretrained.py`.
+`load_backbone` is the only entry point. The default is `miniclip`, the small stand-in that ships with the package;
+any open_clip model can be named instead. `pretrained.py` decides which files are read.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ STAND_IN_NOTE = (
     "miniclip is a small stand-in trained on drawn satellite-like tiles: it shows that the method runs, "
     "and says nothing about CLIP. For real work use e.g. --backbone ViT-B-16 --pretrained openai"
 )
-_PLACES = ("hf_model_name", "hf_tokenizer_name")  # of a local folder: where it lies, not what it is
+_PLACES = ("hf_model_name", "hf_tokenizer_name")  # of a local folder: its location, not its content
 
 
 @dataclass(eq=False)
 class Backbone:
-    """A frozen open_clip model with what the method needs of it.
+    """A frozen open_clip model with the interface that the methods need.
 
-    `fingerprint` names weights, architecture, activation, preprocessing and number format: equal fingerprints give
-    equal features. `vocabulary` holds the token ids the text tower was trained on where that is not all of them.
+    `fingerprint` identifies weights, architecture, activation, preprocessing and number format: equal fingerprints
+    give equal features. `vocabulary` holds the token ids the text tower was trained on, if those are not all of them.
     """
 
     name: str
@@ -51,17 +51,17 @@ class Backbone:
     precision: str
     vocabulary: frozenset[int] | None = None
     stand_in: bool = False
-    adopted: dict[str, Tensor] = field(default_factory=dict)  # LayerNorms of a run, in place of its own
+    adopted: dict[str, Tensor] = field(default_factory=dict)  # LayerNorms tuned in a run, replacing the backbone's own
 
     @property
     def fingerprint(self) -> str:
-        """Names everything that the features depend on."""
+        """Hash of everything that the features depend on."""
         adopted = {name: sha256_bytes(tensor.numpy().tobytes()) for name, tensor in self.adopted.items()}
         return _hash([self.identity, self.precision, adopted])
 
     @property
     def identity(self) -> str:
-        """Names the model, wherever its files lie: weights, architecture, activation, preprocessing."""
+        """Hash of the model, independent of its location: weights, architecture, activation, preprocessing."""
         text = {key: value for key, value in self.config["text_cfg"].items() if key not in _PLACES}
         return _hash([self.weights_sha256, {**self.config, "text_cfg": text}, asdict(self.preprocess)])
 
@@ -72,17 +72,17 @@ class Backbone:
 
     @property
     def logit_scale(self) -> float:
-        """CLIP's own 1 / tau. A SigLIP model's bias is left out: a softmax over classes does not see it."""
+        """CLIP's own 1 / tau. A SigLIP model's bias is left out: a softmax over classes is invariant to it."""
         return float(self.model.logit_scale.detach().exp().mean())  # type: ignore[operator, union-attr]
 
     @property
     def context_length(self) -> int:
-        """How many tokens the text tower takes."""
+        """The number of tokens the text tower takes."""
         return int(self.config["text_cfg"].get("context_length") or 77)  # open_clip's own default
 
     @functools.cached_property
     def text(self) -> TextTower:
-        """The text tower. Raises BackboneError for one that takes no embeddings."""
+        """The text tower. Raises BackboneError if it cannot be fed embeddings."""
         return TextTower(self.model, self.name, self.autocast)
 
     @functools.cached_property
@@ -91,7 +91,7 @@ class Backbone:
         return PromptTokenizer(lambda texts, length: self.tokenize(list(texts), length), self.context_length)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """The number format of this backbone on its device."""
+        """Autocast to this backbone's number format on its device."""
         return autocast(self.device, self.precision)
 
     @torch.no_grad()
@@ -100,13 +100,13 @@ class Backbone:
         return self.image_features(pixels).float().cpu()
 
     def image_features(self, pixels: Tensor) -> Tensor:
-        """The same on the backbone's device and with a graph where one is wanted (`views = "online"`)."""
+        """Like `encode_images`, but on the backbone's device and with gradients if enabled (`views = "online"`)."""
         with self.autocast():
             features: Tensor = self.model.encode_image(pixels.to(self.device), normalize=False)  # type: ignore[operator]
         return features.float()
 
     def block_layer_norms(self) -> dict[str, nn.Parameter]:
-        """Weights and biases of the LayerNorms inside the image tower's blocks (the `official` preset trains them)."""
+        """Weights and biases of the LayerNorms in the image tower's blocks (the `official` preset trains them)."""
         found = {}
         for module_name, module in self.model.visual.named_modules():  # type: ignore[union-attr, operator]
             in_block = re.search(r"(^|\.)(resblocks|blocks|layers)\.\d+\.", f"{module_name}.")
@@ -121,14 +121,14 @@ class Backbone:
 
     @torch.no_grad()
     def adopt_layer_norms(self, tensors: dict[str, Tensor]) -> None:
-        """Take the tuned LayerNorms of a run; the features, and so the fingerprint, are then others."""
+        """Load the tuned LayerNorms of a run. This changes the features, and so the fingerprint."""
         own = self.block_layer_norms()
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
         self.adopted = dict(tensors)
 
     def unknown_words(self, texts: Iterable[str]) -> tuple[str, ...]:
-        """Words outside the vocabulary the text tower was trained on, sorted; empty where that is all words."""
+        """Words outside the vocabulary the text tower was trained on, sorted; empty if it was trained on all tokens."""
         if self.vocabulary is None:
             return ()
         words = {word for text in texts for word in re.findall(r"[^\s{}.,;:!?()]+", text.lower())}
@@ -140,11 +140,11 @@ class Backbone:
 
     @functools.cached_property
     def _empty_row(self) -> set[int]:
-        """The special tokens and the padding, which every row holds."""
+        """The special tokens and the padding, which are in every row."""
         return set(self.tokenize([""], self.context_length)[0].tolist())
 
     def describe(self) -> dict[str, Any]:
-        """What a run records about its backbone."""
+        """The record of the backbone that a run stores."""
         return {
             "name": self.name,
             "pretrained": self.pretrained,
@@ -177,7 +177,7 @@ def load_backbone(
         pretrained: an architecture's weights: a tag ("openai") or a file.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "float32", "bfloat16" or "float16"; a CPU always computes in float32.
-        quick_gelu: the activation of a local weights file that does not tell.
+        quick_gelu: the activation, for a local weights file that does not state it.
 
     Raises:
         BackboneError: unknown name or tag, missing or damaged weights, an activation that does not match.

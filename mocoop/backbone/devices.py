@@ -16,7 +16,7 @@ _DTYPES = {"bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 def resolve_device(name: str = "auto") -> torch.device:
-    """The device of a name; "auto" takes CUDA, then MPS, then the CPU. Raises UsageError for what is not there."""
+    """The device of a name; "auto" prefers CUDA, then MPS, then the CPU. Raises UsageError if it is not available."""
     available = {"cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available(), "cpu": True}
     if name == "auto":
         return torch.device(next(kind for kind, there in available.items() if there))
@@ -32,7 +32,7 @@ def resolve_device(name: str = "auto") -> torch.device:
 
 
 def resolve_precision(precision: Precision, device: torch.device) -> str:
-    """The format really used: "auto" is bfloat16 on a CUDA device that has it, else float32. A CPU keeps float32."""
+    """The format actually used: "auto" is bfloat16 on CUDA devices that support it, else float32. CPUs use float32."""
     if device.type == "cpu":
         return "float32"
     if precision == "auto":
@@ -41,7 +41,7 @@ def resolve_precision(precision: Precision, device: torch.device) -> str:
 
 
 def autocast(device: torch.device, precision: str) -> contextlib.AbstractContextManager[object]:
-    """Autocast to a resolved precision; nothing for float32."""
+    """Autocast to a resolved precision; a no-op for float32."""
     if precision == "float32":
         return contextlib.nullcontext()
     return torch.autocast(device.type, dtype=_DTYPES[precision])

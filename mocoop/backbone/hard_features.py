@@ -1,7 +1,7 @@
 """Frozen features of the hand-written templates: HP[g][i, c] of docs/method.md, computed once and cached by content.
 
-They depend on the backbone, the templates and the class names alone, so all seeds and settings of a group file share
-one entry of the cache. T templates, C classes, D joint width.
+They depend only on the backbone, the templates and the class names, so all seeds and settings of a group file share
+one cache entry. T templates, C classes, D joint width.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from mocoop.files import sha256_bytes
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
 
-_FORMAT = 2  # raised whenever the same key would mean other numbers
+_FORMAT = 2  # increased whenever the same key would give different numbers
 
 
 def text_cache() -> FeatureCache:
-    """Where hard features are kept, beside the image features."""
+    """The cache of hard features, next to that of image features."""
     return FeatureCache(kind="text")
 
 
@@ -36,9 +36,9 @@ def hard_features(
     *,
     cache: FeatureCache | None = None,
 ) -> list[Tensor]:
-    """A group each, the normalised features (T_g, C, D) of its templates with every class name, on the device.
+    """For each group, the normalised features (T_g, C, D) of its templates with every class name, on the device.
 
-    Without a `cache` they are computed afresh. A template that stands in two groups is encoded once.
+    Without a `cache` they are recomputed. A template that is in two groups is encoded once.
     """
     templates = list(dict.fromkeys(template for group in groups for template in group))
 

@@ -1,11 +1,10 @@
 """Where a backbone's architecture, weights, activation and tokenizer come from, decided before anything is built.
 
-open_clip builds a model of random weights with no more than a warning when weights are missing, and with the wrong
-activation when a tag and a configuration disagree. Here each of these is an error: a folder without weights, a tag
-that does not load, that is for a model of another size or holds NaN, an activation that does not match. No code
-that comes with a model is run: nothing is unpickled into code (`weights_only`), TorchScript archives are refused, and
-so are Hugging Face repositories that ask for their own Python (`trust_remote_code`). The loaded model is
-`backbone.Backbone`.
+If weights are missing, open_clip only warns and builds a model with random weights; if a tag and a configuration
+disagree, it uses the wrong activation. Here each of these is an error: a folder without weights, a tag that does not
+load, weights of another size or with NaN, an activation that does not match. No code that comes with a model is run:
+weights are loaded with `weights_only`, and TorchScript archives and Hugging Face repositories that ask for their own
+Python (`trust_remote_code`) are refused. The loaded model is `backbone.Backbone`.
 """
 
 from __future__ import annotations
@@ -33,20 +32,20 @@ from mocoop.files import read_json, sha256_file
 MINICLIP = "miniclip"
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
-_OPENAI_KEYS = {"input_resolution", "context_length", "vocab_size"}  # buffers only OpenAI's own files carry
+_OPENAI_KEYS = {"input_resolution", "context_length", "vocab_size"}  # buffers that only OpenAI's own files contain
 _MAX_CONFIG_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
 class Pretrained:
-    """Everything needed to build one backbone; nothing of it is loaded yet."""
+    """Everything needed to build one backbone, before anything is loaded."""
 
     name: str
     tag: str | None
     config: dict[str, Any]  # open_clip's model configuration, quick_gelu included
-    preprocess: dict[str, Any]  # open_clip's preprocess configuration, where the source has one
+    preprocess: dict[str, Any]  # open_clip's preprocess configuration, if the source has one
     weights: Path
-    tokenizer: str  # what open_clip.get_tokenizer is asked for
+    tokenizer: str  # the name given to open_clip.get_tokenizer
 
     def build(self) -> nn.Module:
         """The frozen model in float32 on the CPU. Raises BackboneError if configuration or weights do not fit."""
@@ -59,7 +58,7 @@ class Pretrained:
                 f"{self.name} cannot be built from its configuration: {type(error).__name__}: {_first_line(error)}",
                 "take the open_clip_config.json of the model's repository as it is",
             ) from error
-        # A tag's weights go where open_clip says they belong; about other files nobody has said anything.
+        # open_clip knows which architecture a tag's weights belong to; for other files nothing is known.
         _load_weights(model, self.weights, self.name, known=self.tag not in (None, str(self.weights)))
         return model
 
@@ -70,12 +69,12 @@ class Pretrained:
 
 
 def find_pretrained(name: str, tag: str | None, quick_gelu: bool | None) -> Pretrained:
-    """What a `--backbone` and `--pretrained` mean: a local folder, a hub repository, or a built-in architecture.
+    """Resolve `--backbone` and `--pretrained`: a local folder, a hub repository, or a built-in architecture.
 
     Args:
         name: "local-dir:PATH", "hf-hub:ORG/REPO" or an open_clip architecture such as "ViT-B-16".
         tag: for an architecture, a tag ("openai") or a weights file; None for the other two.
-        quick_gelu: the activation of the weights, needed only for a local file that does not tell.
+        quick_gelu: the activation of the weights, needed only for a local file that does not state it.
     """
     if name.startswith((LOCAL, HUB)) and tag is not None:
         raise BackboneError(f"{name!r} brings its own weights, so --pretrained {tag!r} has no place", "leave it out")
@@ -92,9 +91,9 @@ def find_pretrained(name: str, tag: str | None, quick_gelu: bool | None) -> Pret
 
 
 def stated_context_length(name: str) -> int:
-    """How many tokens a backbone's text tower takes, as far as that is known before it is loaded.
+    """The number of tokens a backbone's text tower takes, as far as it is known before loading.
 
-    CLIP's 77 unless a local folder states another number; a repository on a hub may take any.
+    CLIP's 77 unless a local folder states another number; a hub repository may differ.
     """
     if name.startswith(HUB):
         return 1 << 20
@@ -105,11 +104,11 @@ def stated_context_length(name: str) -> int:
     try:
         return int(document["model_cfg"]["text_cfg"]["context_length"])
     except (KeyError, TypeError, ValueError):
-        return 77  # open_clip's own default; what is odd in the file is told when it is loaded
+        return 77  # open_clip's own default; problems in the file are reported when it is loaded
 
 
 def build_model(config: dict[str, Any]) -> nn.Module:
-    """A model of open_clip's three classes from a configuration; no weights are fetched for its parts."""
+    """Build one of open_clip's three model classes from a configuration; no weights are downloaded for its parts."""
     import open_clip
 
     config = copy.deepcopy(config)
@@ -129,11 +128,11 @@ def build_model(config: dict[str, Any]) -> nn.Module:
 
 
 def _check_hugging_face(source: str) -> None:
-    """A text tower's configuration must be at hand and of a kind that transformers itself knows."""
+    """Check that a text tower's configuration is available and of a type built into transformers."""
     from transformers import AutoConfig
 
     try:
-        # Said outright: left open, transformers would ask on the terminal whether to run the repository's Python.
+        # Set explicitly: otherwise transformers would ask on the terminal whether to run the repository's Python.
         config = AutoConfig.from_pretrained(source, trust_remote_code=False)
     except Exception as error:  # see _hub_repository
         raise BackboneError(
@@ -148,7 +147,7 @@ def _check_hugging_face(source: str) -> None:
 
 
 def preprocess_of(model: nn.Module, config: dict[str, Any]) -> Preprocess:
-    """The image preprocessing: the source's own mean, std and resizing, the image tower's own size."""
+    """The image preprocessing: mean, std and resizing from the source, size from the image tower."""
     import open_clip
 
     size = getattr(model.visual, "image_size", None) or config.get("size", 224)
@@ -163,18 +162,18 @@ def preprocess_of(model: nn.Module, config: dict[str, Any]) -> Preprocess:
 
 
 def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
-    """The backbone's own tokenizer: texts and a length to ids (N, length)."""
+    """The backbone's own tokenizer: maps texts and a length to ids (N, length)."""
     import open_clip
 
     try:
         text = (open_clip.get_model_config(source) or {}).get("text_cfg", {})
-        # Said outright, it goes before what a model's configuration says, and transformers does not ask on a terminal.
+        # Set explicitly, it overrides the model's configuration, and transformers does not ask on the terminal.
         options = {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
         tokenizer = open_clip.get_tokenizer(source, **options)
         dog, airport = tokenizer(["dog", "airport"], context_length=16).tolist()
-        if dog == airport:  # transformers makes up an empty tokenizer where a folder has none
+        if dog == airport:  # transformers makes an empty tokenizer if a folder has none
             raise ValueError("it does not tell one word from another")
-    except Exception as error:  # transformers and the hub raise unrelated types; all mean that it is not to be had
+    except Exception as error:  # transformers and the hub raise unrelated types; all mean that it is not available
         raise BackboneError(
             f"the tokenizer of {source!r} cannot be loaded: {_first_line(error)}",
             "a local folder needs its tokenizer files (tokenizer.json, tokenizer_config.json, vocab.txt)",
@@ -183,7 +182,7 @@ def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
 
 
 def _local_folder(name: str) -> Pretrained:
-    folder = Path(name.removeprefix(LOCAL)).absolute()  # a run is used from other places than it was made in
+    folder = Path(name.removeprefix(LOCAL)).absolute()  # a run may be used from another working directory
     if not folder.is_dir():
         raise BackboneError(f"there is no folder {str(folder)!r}", "give local-dir:PATH of a folder with a model")
     path = folder / "open_clip_config.json"
@@ -193,7 +192,7 @@ def _local_folder(name: str) -> Pretrained:
     if "hf_model_name" in config["text_cfg"]:
         config["text_cfg"] = _local_text_config(config["text_cfg"], folder)
     weights = [p for p in folder.iterdir() if p.suffix in (".safetensors", ".bin", ".pth", ".pt")]
-    # open_clip's own names first: a text tower's weights may lie beside them, and in a better format.
+    # open_clip's own names first: a text tower's weights may be in the same folder, in a preferred format.
     weights.sort(key=lambda p: (not p.stem.startswith("open_clip"), p.suffix != ".safetensors", p.name))
     if not weights:
         raise BackboneError(
@@ -231,7 +230,7 @@ def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def _local_text_config(text: dict[str, Any], folder: Path) -> dict[str, Any]:
-    """A Hugging Face tower's configuration and tokenizer come from the folder, never from the network."""
+    """Take a Hugging Face tower's configuration and tokenizer from the folder, never from the network."""
     if not (folder / "config.json").is_file():
         raise BackboneError(
             f"{folder} has no config.json for its Hugging Face text tower ({text['hf_model_name']})",
@@ -249,7 +248,7 @@ def _hub_repository(name: str) -> Pretrained:
         with _hub():
             path = Path(hf_hub_download(repository, "open_clip_config.json"))
             weights = Path(open_clip.download_pretrained_from_hf(repository))
-    except Exception as error:  # the hub's client raises many unrelated types; none of them leaves us with weights
+    except Exception as error:  # the hub's client raises many unrelated types; all mean that there are no weights
         raise BackboneError(
             f"{name!r} cannot be fetched: {_first_line(error)}",
             "check the name and the network, or download the repository and use local-dir:PATH",
@@ -260,9 +259,9 @@ def _hub_repository(name: str) -> Pretrained:
 
 @contextmanager
 def _hub() -> Iterator[None]:
-    """Downloads without the client's chatter; where its host cannot be found, only what is on disk, at once.
+    """Download without the client's messages; if its host does not resolve, use only what is on disk, at once.
 
-    The client itself tries five times, nearly a minute in all, before it looks at its own cache.
+    The client itself retries five times, nearly a minute in all, before it looks in its own cache.
     """
     from huggingface_hub import constants
     from huggingface_hub.utils import logging
@@ -278,7 +277,7 @@ def _hub() -> Iterator[None]:
 
 
 def _can_be_found(address: str) -> bool:
-    """Whether a web address's host has a number here; behind a proxy that is the proxy's affair."""
+    """Whether the host of a URL resolves here; behind a proxy, resolving is left to the proxy."""
     if any(os.environ.get(name) for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")):
         return True
     try:
@@ -330,9 +329,9 @@ def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretra
 def activation_of_tag(
     name: str, tag: str, config: dict[str, Any], tag_config: dict[str, Any], asked: bool | None
 ) -> bool:
-    """Whether a tag's weights were trained with QuickGELU: what the tag says, held against name and request.
+    """Whether a tag's weights were trained with QuickGELU: from the tag, checked against name and request.
 
-    Where the architecture says yes and the tag does not (roberta-ViT-B-32), only the request can tell.
+    If the architecture says yes and the tag does not (roberta-ViT-B-32), the request decides.
     """
     trained, stated = bool(tag_config.get("quick_gelu", False)), bool(config.get("quick_gelu", False))
     if stated and not trained:
@@ -348,7 +347,7 @@ def activation_of_tag(
 
 
 def activation_of_file(name: str, weights: Path, config: dict[str, Any], asked: bool | None) -> bool:
-    """Whether a file's weights were trained with QuickGELU; an error where neither file nor name tells."""
+    """Whether a file's weights were trained with QuickGELU; an error if neither file nor name states it."""
     import open_clip
     from open_clip.pretrained import get_pretrained_cfg
 
@@ -373,7 +372,7 @@ def activation_of_file(name: str, weights: Path, config: dict[str, Any], asked: 
 
 
 def is_openai_file(weights: Path) -> bool:
-    """Whether a safetensors file carries the buffers that only OpenAI's own state dictionaries have."""
+    """Whether a safetensors file has the buffers that only OpenAI's own state dictionaries contain."""
     if weights.suffix != ".safetensors":
         return False
     from safetensors import SafetensorError, safe_open
@@ -412,7 +411,7 @@ def _load_weights(model: nn.Module, path: Path, name: str, *, known: bool) -> No
 
 
 def _check_positions(model: nn.Module, path: Path, name: str) -> None:
-    """open_clip stretches position embeddings of another size with no more than a log line: other features."""
+    """Refuse position embeddings of another size: open_clip interpolates them with only a log line."""
     found, own = _shapes(path), model.state_dict()
     for key in ("visual.positional_embedding", "positional_embedding", "text.positional_embedding"):
         mine = own.get(key, own.get(f"text.{key}"))
@@ -424,7 +423,7 @@ def _check_positions(model: nn.Module, path: Path, name: str) -> None:
 
 
 def _shapes(path: Path) -> dict[str, torch.Size]:
-    """Shapes of the tensors in a file of weights, by name, read without the numbers."""
+    """Shapes of the tensors in a weights file, by name, without reading the values."""
     if path.suffix == ".safetensors":
         from safetensors import safe_open
 
@@ -474,5 +473,5 @@ def _first_line(error: BaseException) -> str:
 
 
 def freeze(model: nn.Module, device: torch.device) -> nn.Module:
-    """The model on its device, in evaluation mode, with no parameter that learns."""
+    """The model on its device, in evaluation mode, with no trainable parameters."""
     return model.to(device).eval().requires_grad_(False)

@@ -1,9 +1,9 @@
 """From templates and class names to token rows, and which of their tokens are learned.
 
 A template is filled with a class name and tokenised *whole* by the backbone's own tokenizer, because pieces encoded
-apart can differ ("u.s." before a full stop; "{}s"). The context is then what the rows of all classes have in common
-at their front and at their end: those tokens, shared by all classes, are the learned ones. Tokens that change with
-the class stay as written. Running text through a tower is in `text.py`.
+separately can differ ("u.s." before a full stop; "{}s"). The context is the common prefix and suffix of the rows of
+all classes: those shared tokens are the learned ones. Tokens that change with the class stay as written. Running
+text through a tower is in `text_engine.py`.
 
 E experts (or templates), C classes, L sequence length.
 """
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 Tokenize = Callable[[Sequence[str], int], Tensor]  # texts, length -> ids (N, length), padded at the end
 
-# Names that share no first and no last token: whatever is common to their rows belongs to the template.
+# Names that share no first or last token: whatever their rows have in common belongs to the template.
 _PROBES = ("dog", "airport", "47", "quiet zebra")
 
 
@@ -42,7 +42,7 @@ class TokenRows:
         return TokenRows(self.ids[:, start:stop], self.lengths[:, start:stop], self.learned[:, start:stop])
 
     def repeated(self, times: int, tokens: int) -> TokenRows:
-        """The rows of one expert as those of many, each with its own `tokens` rows of the ctx table."""
+        """The rows of one expert repeated for several, each with its own `tokens` rows of the ctx table."""
         offset = tokens * torch.arange(times)[:, None, None]
         learned = torch.where(self.learned >= 0, self.learned + offset, -1)
         return TokenRows(self.ids.expand(times, -1, -1), self.lengths.expand(times, -1), learned)
@@ -70,16 +70,16 @@ class PromptTokenizer:
     def __init__(self, tokenize: Tokenize, context_length: int) -> None:
         self._tokenize = tokenize
         self.context_length = context_length
-        # Rows are read at a generous length first: tokenizers cut what is too long without a word.
+        # Rows are tokenised at a generous length first: tokenizers silently truncate what is too long.
         self._reading_length = 4 * context_length
         self._padding = int(tokenize(["dog"], self._reading_length)[0, -1])
         empty = self._read("{}", _PROBES)
         self._lead, self._trail = _common_prefix(empty), _common_suffix(empty)  # special tokens at both ends
 
     def rows(self, templates: Sequence[str], classnames: Sequence[str]) -> TokenRows:
-        """Token rows (E, C, L) of every template filled with every class name; nothing is learned.
+        """Token rows (E, C, L) of every template filled with every class name; no token is learned.
 
-        Raises DataError naming template and class where a prompt is longer than the context length.
+        Raises DataError naming template and class if a prompt is longer than the context length.
         """
         table = [self._read(template, classnames) for template in templates]
         for template, rows in zip(templates, table, strict=True):
@@ -87,21 +87,21 @@ class PromptTokenizer:
         return self._pack(table)
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text as this backbone reads it, the special ones at both ends not counted."""
+        """Number of tokens of a text for this backbone, without the special tokens at both ends."""
         (row,) = self._read("{}", [text])
         return len(row) - self._lead - self._trail
 
     def contexts(self, templates: Sequence[str], classnames: Sequence[str]) -> list[Context]:
         """The context of each template: the tokens that do not change with the class.
 
-        Raises GroupFileError where nothing is left to learn ("{}" alone, or a slot glued to every word).
+        Raises GroupFileError if nothing is left to learn ("{}" alone, or a slot attached to every word).
         """
         return [self._context(template, classnames) for template in templates]
 
     def prompt_context(
         self, words: str, position: CtxPosition, classnames: Sequence[str], *, full_stop: bool = True
     ) -> Context:
-        """The context of one prompt made of `words`, which stand before, around or after the class name.
+        """The context of one prompt made of `words`, placed before, around or after the class name.
 
         The full stop stays as written, as in CoOp, or is left out. Raises GroupFileError, DataError as `contexts` and
         `rows` do.
@@ -110,16 +110,16 @@ class PromptTokenizer:
         if not full_stop:
             return self._context(template, classnames)
         context = self._context(f"{template}.", classnames)
-        stop = self.count_tokens(".") if context.after else 0  # a name that takes the full stop in leaves none
+        stop = self.count_tokens(".") if context.after else 0  # none is left if it merges with the name
         return replace(context, after=context.after[: len(context.after) - stop], kept=stop)
 
     def learned_rows(
         self, contexts: Sequence[Context], classnames: Sequence[str], *, by_class: bool = False
     ) -> TokenRows:
-        """Token rows of the contexts' templates, with `learned` pointing into the ctx table (expert after expert).
+        """Token rows of the contexts' templates, with `learned` indexing the ctx table (expert by expert).
 
-        With `by_class` every class has rows of its own there, class after class, as CoOp's class-specific contexts.
-        Raises DataError where a class name changes the tokens of a context ("dogs" for "{}s").
+        With `by_class` every class has its own rows there, class by class, as in CoOp's class-specific contexts.
+        Raises DataError if a class name changes the tokens of a context ("dogs" for "{}s").
         """
         rows = self.rows([context.template for context in contexts], classnames)
         learned = torch.full_like(rows.ids, -1)
@@ -144,7 +144,7 @@ class PromptTokenizer:
         return TokenRows(rows.ids, rows.lengths, learned)
 
     def _read(self, template: str, classnames: Sequence[str]) -> list[list[int]]:
-        """The rows of one template, without padding. (SigLIP pads with its end token, which then counts as such.)"""
+        """The rows of one template, without padding. (SigLIP pads with its end token; one of them is kept as such.)"""
         rows = self._tokenize([fill(template, name) for name in classnames], self._reading_length).tolist()
         for row in rows:
             while row and row[-1] == self._padding:
@@ -186,7 +186,7 @@ class PromptTokenizer:
 
 
 def with_slot(words: str, position: CtxPosition) -> str:
-    """The words with {} behind, amid or before them; amid them the smaller half stands before it."""
+    """The words with {} at their end, middle or front; in the middle, the smaller half comes before it."""
     split = words.split()
     half = {"before": len(split), "middle": len(split) // 2, "after": 0}[position]
     return " ".join([*split[:half], "{}", *split[half:]])

@@ -1,17 +1,17 @@
-"""The text engine: token rows and learned context vectors in, text features out. The heart of the speed.
+"""The text engine: token rows and learned context vectors in, text features out.
 
-Two ways, the same features:
+Most of the training speed comes from here. Two paths give the same features:
 
-* *Shared prefix*, for open_clip's own causal towers. A token sees only what stands before it, so everything before
+* *Shared prefix*, for open_clip's own causal towers. A token attends only to earlier ones, so everything before
   the class name is the same for all classes of an expert: it runs once per expert, and each class adds its own few
-  tokens, which look back at the expert's keys and values. All experts run packed in one batch without padding, and
-  after the last attention only the pooled position goes on.
+  tokens, which attend to the expert's keys and values. All experts run packed in one batch without padding, and
+  after the last attention only the pooled position is computed.
 * *Full length*, for every tower that takes token ids through an embedding layer (SigLIP, CoCa, Hugging Face towers):
-  the model's own forward runs, and only the output of its embedding layer is replaced. So its positions, masks and
-  pooling cannot drift from ours. It is also the reference that the shared prefix is tested against.
+  the model's own forward runs, and only the output of its embedding layer is replaced. So positions, masks and
+    pooling are the model's own. This path is also the reference that the shared prefix is tested against.
 
-Long lists of classes run in chunks; with a graph each chunk is recomputed in the backward pass, so that memory is
-that of one chunk. E experts (or templates), C classes, L length, W text width, D joint width.
+Long lists of classes run in chunks; with gradients each chunk is recomputed in the backward pass, so memory is that
+of one chunk. E experts (or templates), C classes, L length, W text width, D joint width.
 """
 
 from __future__ import annotations
@@ -31,23 +31,23 @@ from mocoop.errors import BackboneError
 
 Autocast = Callable[[], contextlib.AbstractContextManager[object]]
 
-CHUNK_TOKENS = 8192  # tokens in one chunk: about 1 GB of activations for ViT-B/16's text tower with a graph
+CHUNK_TOKENS = 8192  # tokens in one chunk: about 1 GB of activations for ViT-B/16's text tower with gradients
 
 
 class _Pass(Protocol):
-    """One chunk of prompts, ready to be encoded: ctx (M, W) or None -> features (E, C, D), not normalised."""
+    """One prepared chunk of prompts: ctx (M, W) or None -> features (E, C, D), not normalised."""
 
     def __call__(self, ctx: Tensor | None) -> Tensor: ...
 
 
 class TextEncoder:
-    """Encodes one fixed set of token rows; made by `TextTower.prepare`, called as often as ctx changes."""
+    """Encodes one fixed set of token rows; made by `TextTower.prepare`, called whenever ctx changes."""
 
     def __init__(self, passes: list[_Pass], autocast: Autocast) -> None:
         self._passes, self._autocast = passes, autocast
 
     def __call__(self, ctx: Tensor | None = None) -> Tensor:
-        """Text features (E, C, D), not normalised, of the rows with their learned tokens taken from ctx (M, W)."""
+        """Text features (E, C, D), not normalised, of the rows with the learned tokens taken from ctx (M, W)."""
         recompute = len(self._passes) > 1 and ctx is not None and ctx.requires_grad and torch.is_grad_enabled()
         with self._autocast():
             parts = [checkpoint(run, ctx, use_reentrant=False) if recompute else run(ctx) for run in self._passes]
@@ -55,9 +55,9 @@ class TextEncoder:
 
 
 class TextTower:
-    """The text tower of an open_clip model. `shared_prefix` says which of the two ways it can go.
+    """The text tower of an open_clip model. `shared_prefix` says which of the two paths it supports.
 
-    `autocast` gives the number format of the tower, and of nothing else: similarities and losses stay in float32.
+    `autocast` sets the number format of the tower only: similarities and losses stay in float32.
     """
 
     def __init__(self, model: nn.Module, name: str, autocast: Autocast = contextlib.nullcontext) -> None:
@@ -67,7 +67,7 @@ class TextTower:
 
     @property
     def shared_prefix(self) -> bool:
-        """Whether the tower is causal and of the family whose prefix can be shared."""
+        """Whether the tower is one of open_clip's causal ones, whose prefix can be shared."""
         return self._causal is not None
 
     @property
@@ -81,7 +81,7 @@ class TextTower:
         return vectors.detach().clone()
 
     def prepare(self, rows: TokenRows, *, chunk_tokens: int = CHUNK_TOKENS, full_length: bool = False) -> TextEncoder:
-        """An encoder for these rows. `full_length` asks for the slow way, as the reference of a test."""
+        """An encoder for these rows. `full_length` forces the slow path, as a reference for tests."""
         shared = self._causal is not None and not full_length
         experts, classes, length = rows.ids.shape
         per_class = experts * (int(rows.lengths.max()) if shared else length)
@@ -113,7 +113,7 @@ class _FullLengthPass:
 
 @contextlib.contextmanager
 def _replaced_embeddings(layer: nn.Embedding, learned: Tensor, ctx: Tensor | None) -> Iterator[list[bool]]:
-    """While open, the layer's output at learned positions (N, L) is the ctx row named there."""
+    """Within the context, replace the layer's output at learned positions (N, L) by the given row of ctx."""
     used: list[bool] = []
 
     def replace(_module: nn.Module, _args: tuple[Any, ...], output: Tensor) -> Tensor:
@@ -142,7 +142,7 @@ class _CausalParts:
     eos_id: int
 
     def pooled_position(self, ids: Tensor) -> Tensor:
-        """The position that stands for the sentence, (N,) of ids (N, L)."""
+        """The pooled position of each sentence, (N,), of ids (N, L)."""
         return ids.argmax(-1) if self.pool == "argmax" else (ids == self.eos_id).int().argmax(-1)
 
     def project(self, x: Tensor) -> Tensor:
@@ -152,10 +152,10 @@ class _CausalParts:
 
 
 class _SharedPrefixPass:
-    """All prompts of all experts in one packed batch; layout is worked out once, here, and reused every step.
+    """All prompts of all experts in one packed batch; the layout is computed once, here, and reused every step.
 
-    Prefixes are padded on the left to (E, P), which is little; the classes' own tokens are packed without padding
-    into one list and spread to (N, S) only for attention. N = E x C prompts.
+    Prefixes are left-padded to (E, P), which costs little; the classes' own tokens are packed without padding into
+    one list and scattered to (N, S) only for attention. N = E x C prompts.
     """
 
     def __init__(self, parts: _CausalParts, rows: TokenRows) -> None:
@@ -166,7 +166,7 @@ class _SharedPrefixPass:
         ends = parts.pooled_position(ids.flatten(0, 1)).view(experts, classes)  # (E, C)
         shared = _shared_lengths(ids, learned, ends)  # (E,)
 
-        # Where every token's vector comes from: a table of the fixed embeddings, then the rows of ctx.
+        # The source of every token's vector: a table of the fixed embeddings, followed by the rows of ctx.
         used, place = ids.unique(return_inverse=True)
         self._fixed = parts.embedding.weight.detach()[used]  # (U, W)
         source = torch.where(learned >= 0, len(used) + learned, place)  # (E, C, L)
@@ -193,10 +193,10 @@ class _SharedPrefixPass:
         self._masks = self._attention_masks(longest, width)
 
     def _attention_masks(self, prefix: int, width: int) -> tuple[Tensor, Tensor, Tensor]:
-        """Who may not look at whom: prefix (E, 1, P, P), own (E, 1, C, S, P + S), pooled token (E, 1, C, 1, P + S)."""
+        """Blocked attention: prefix (E, 1, P, P), own (E, 1, C, S, P + S), pooled token (E, 1, C, 1, P + S)."""
         device = self._slots.device
         causal = torch.ones(prefix, prefix, dtype=torch.bool, device=device).tril()
-        itself = torch.eye(prefix, dtype=torch.bool, device=device)  # a padded row must see something: itself
+        itself = torch.eye(prefix, dtype=torch.bool, device=device)  # a padded row must attend to something: itself
         among_prefix = (causal & self._prefix_mask[:, None, :]) | itself
         back = self._prefix_mask[self._expert][:, None, :].expand(-1, width, -1)
         own = torch.ones(width, width, dtype=torch.bool, device=device).tril().expand(len(self._expert), -1, -1)
@@ -228,7 +228,7 @@ class _SharedPrefixPass:
         return _finish(block, tokens, torch.cat([flat_prefix, flat_own]))
 
     def _last_block(self, block: Any, tokens: Tensor) -> Tensor:
-        """The last block, of which only the pooled token of each prompt goes on, (N, W): no other token asks."""
+        """The last block, computed only for the pooled token of each prompt, (N, W): it is the only query."""
         normed, width = block.ln_1(tokens), tokens.shape[-1]
         at_end = self._prefix_mask.numel() + self._last_packed  # (N,)
         weight, bias = block.attn.in_proj_weight, block.attn.in_proj_bias
@@ -241,9 +241,9 @@ class _SharedPrefixPass:
         return _finish(block, tokens[at_end], _flat(seen))
 
     def _by_head(self, packed: Tensor, heads: int) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-        """Packed vectors (E * P + V, n W), n of queries, keys, values, as n tensors each of two kinds.
+        """Split packed vectors (E * P + V, n W), n of queries, keys, values, into n tensors for each of two kinds.
 
-        The prefix's are (E, heads, P, head), those of the classes' own tokens (E, heads, C, S, head).
+        Those of the prefix are (E, heads, P, head), those of the classes' own tokens (E, heads, C, S, head).
         """
         experts, length = self._prefix_mask.shape
         of_prefix, of_own = packed.split([experts * length, len(self._slots)])
@@ -257,7 +257,7 @@ class _SharedPrefixPass:
 def _attend(query: Tensor, keys: Tensor, values: Tensor, blocked: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(head)) v over the keys that are not `blocked`, (E, heads, P, head).
 
-    Written out: for some ten tokens the fused kernels' backward pass is slow on a CPU.
+    Written out because for about ten tokens the fused kernels' backward pass is slow on a CPU.
     """
     scores = (query * query.shape[-1] ** -0.5) @ keys.mT
     weights: Tensor = scores.masked_fill_(blocked, float("-inf")).softmax(-1)
@@ -265,10 +265,10 @@ def _attend(query: Tensor, keys: Tensor, values: Tensor, blocked: Tensor) -> Ten
 
 
 def _attend_both(query: Tensor, prefix: Sequence[Tensor], own: Sequence[Tensor], blocked: Tensor) -> Tensor:
-    """The same, of each prompt's tokens (E, heads, C, s, head) over its expert's prefix and its own tokens.
+    """Attention of each prompt's tokens (E, heads, C, s, head) over its expert's prefix and its own tokens.
 
-    An expert's prefix is not copied to its C classes: all of them look at it in one product, and only the scores are
-    put beside each other. `prefix` and `own` are keys and values.
+    An expert's prefix is not copied to its C classes: all of them attend to it in one product, and only the scores
+    are concatenated. `prefix` and `own` are keys and values.
     """
     (k_prefix, v_prefix), (k_own, v_own) = prefix, own
     query = (query * query.shape[-1] ** -0.5).contiguous()  # (E, heads, C, s, head)
@@ -293,14 +293,14 @@ def _finish(block: Any, tokens: Tensor, seen: Tensor) -> Tensor:
 
 
 def _shared_lengths(ids: Tensor, learned: Tensor, ends: Tensor) -> Tensor:
-    """How many leading tokens all classes of an expert share, (E,); the pooled token is never one of them."""
+    """Number of leading tokens that all classes of an expert share, (E,); never includes the pooled token."""
     same = ((ids == ids[:, :1]) & (learned == learned[:, :1])).all(dim=1)  # (E, L)
     leading = same.int().cumprod(-1).sum(-1)
     return torch.minimum(leading, ends.min(dim=1).values)
 
 
 def _embedding_layer(model: nn.Module, name: str) -> nn.Embedding:
-    """The layer that turns token ids into vectors, or a refusal by name."""
+    """The layer that embeds token ids. Raises BackboneError naming the model if there is none."""
     text: Any = getattr(model, "text", model)
     layer = getattr(text, "token_embedding", None)
     if layer is None and hasattr(getattr(text, "transformer", None), "get_input_embeddings"):
@@ -315,7 +315,7 @@ def _embedding_layer(model: nn.Module, name: str) -> nn.Embedding:
 
 
 def _causal_parts(model: Any) -> _CausalParts | None:
-    """The pieces of a causal open_clip tower, or None where only the full length is exact."""
+    """The pieces of a causal open_clip tower, or None if only the full length is exact."""
     from open_clip.transformer import ResidualAttentionBlock
 
     text = getattr(model, "text", model)

@@ -1,5 +1,5 @@
-"""Comparing methods: which cells a table has, running them so that none runs twice, and the rows that come of it.
+"""Comparing methods: which cells a table has, running each of them once, and storing the results as rows.
 
-A *cell* is one training and its evaluation: protocol, data set, method, setting, shots, seed. `cells` says what a cell
-is, `rows` how its result is kept, `protocols` and `ablations` which cells there are, `runner` runs them.
+A *cell* is one training run and its evaluation: protocol, data set, method, setting, shots, seed. `cells` defines a
+cell, `rows` stores its result, `protocols` lists the cells of protocols and ablations, `runner` runs them.
 """

@@ -1,4 +1,4 @@
-"""A cell of a comparison: one training and its evaluation, named by everything that its numbers depend on."""
+"""A cell of a comparison: one training run and its evaluation, keyed by everything that its numbers depend on."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ TIME: Final = "inference-time"
 TUNE: Final = "tune"
 DEFAULT = "default"
 
-# Classes trained on, by name: whether they are the base classes, and whether of those only the first half, while the
-# second half stands in for classes that nobody has named yet.
+# Classes trained on, by name: whether they are the base classes, and whether only the first half of those, with the
+# second half as a proxy for unseen classes.
 TrainedOn = Literal["all", "base", "halves", "base-halves"]
 
-# Limits on training by name: what they change of a preset. The same image passes for every method that takes steps,
-# and the same batch, so that no method is measured at a length of its own. Without views no image tower is tuned.
+# Training budgets by name: what they change in a preset. Every method trained in steps gets the same number of image
+# passes and the same batch size, so that no method trains longer. Without views no image tower is tuned.
 BUDGETS: dict[str, dict[str, Any]] = {
     "small": {"epochs": 30, "batch_size": 32, "views": 0, "warmup_epochs": 1, "tune_layer_norm": False},
 }
@@ -33,7 +33,7 @@ BUDGETS: dict[str, dict[str, Any]] = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What is trained and on what. `setting` is how tables call `changes`; `targets` are evaluated beside `dataset`."""
+    """What is trained and on what. `setting` names `changes` in tables; `targets` are evaluated besides `dataset`."""
 
     protocol: Protocol
     dataset: str
@@ -44,19 +44,19 @@ class Cell:
     budget: str | None = None
     setting: str = DEFAULT
     changes: Mapping[str, Any] = field(default_factory=dict)
-    tuned: Mapping[str, Any] = field(default_factory=dict)  # those of `changes` that a search chose
+    tuned: Mapping[str, Any] = field(default_factory=dict)  # the part of `changes` that a search chose
     group_kind: str = "own"
     ablation: str | None = None
     targets: tuple[str, ...] = ()
-    classes: TrainedOn | None = None  # trained on; None: as the protocol has it
-    val_shots: int | None = None  # images a class that settings are chosen on; None: CoOp's min(shots, 4)
+    classes: TrainedOn | None = None  # trained on; None: as in the protocol
+    val_shots: int | None = None  # images per class that settings are chosen on; None: CoOp's min(shots, 4)
 
     def config(self, data: str, template: str | None = None) -> Config:
-        """Every setting, as the method goes by them. A budget gives way to what the cell itself changes.
+        """All settings as the method uses them. The cell's own changes override the budget.
 
         Args:
-            data: the data set's name in CoOp's layout, or any other.
-            template: its own template, where the name does not tell.
+            data: the data set's name in CoOp's layout, or any other name.
+            template: the data set's own template, if the name does not determine it.
         """
         method = method_named(self.method)
         limits = BUDGETS[self.budget] if self.budget and method.learns else {}
@@ -64,7 +64,7 @@ class Cell:
         return method.adapt(method.settle(chosen), data, self.shots)
 
     def budget_note(self, config: Config) -> str | None:
-        """What the budget made different of the preset, for people; None where nothing is."""
+        """A readable note of what the budget changed in the preset; None if nothing."""
         if self.budget is None:
             return None
         as_is = replace(self, budget=None).config("", config.template)
@@ -84,7 +84,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Ready:
-    """A cell with what it needs: settings, groups as its method reads them, and the key of its row."""
+    """A cell with everything to run it: settings, the groups its method uses, and the key of its row."""
 
     cell: Cell
     config: Config
@@ -97,12 +97,12 @@ def _told(value: Any) -> str:
 
 
 def key_of(cell: Cell, config: Config, groups: GroupFile, data: Mapping[str, str], backbone: str) -> str:
-    """The name of a cell's row: equal for cells whose numbers must be equal, whatever tables call them.
+    """The key of a cell's row: equal for cells whose numbers must be equal, whatever their names in tables.
 
     Args:
-        groups: as the method reads them.
-        data: the identity of each data set that is read.
-        backbone: its fingerprint.
+        groups: the groups the method uses (`Method.groups`).
+        data: the identity of each data set used.
+        backbone: the fingerprint of the backbone.
     """
     identity = config.to_dict()
     del identity["preset"]

@@ -1,7 +1,7 @@
-"""Which cells are done and who runs which.
+"""Which cells are done and which process runs which.
 
-A claim is a file lock, which the operating system frees when a process ends, however it ends. Beside the locks lie the
-failures of this comparison, so that no other process tries again what has just failed.
+A claim is a file lock, which the operating system releases when a process ends, however it ends. Next to the locks
+are the failures of this comparison, so that no other process retries what has just failed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from mocoop.files import atomic_write
 
 
 class Claims:
-    """The claims on the cells of one results file, in a folder beside it."""
+    """The claims on the cells of one results file, in a folder next to it."""
 
     def __init__(self, results: Path) -> None:
         from filelock import FileLock
@@ -25,23 +25,23 @@ class Claims:
         self._lock, self._mine = FileLock, dict[str, FileLock]()
 
     def take(self, key: str) -> bool:
-        """Claim a cell; False where another process has it."""
+        """Claim a cell; False if another process has it."""
         from filelock import Timeout
 
         self._folder.mkdir(parents=True, exist_ok=True)
         lock = self._lock(self._folder / f"{key}.lock")
         try:
             lock.acquire(timeout=0)
-        except (Timeout, FileNotFoundError):  # the folder may go when another process ends
+        except (Timeout, FileNotFoundError):  # the folder may be removed when another process ends
             return False
         self._mine[key] = lock
         return True
 
     @contextmanager
     def held(self, key: str) -> Iterator[None]:
-        """A claim that was taken, until the end of the block.
+        """Hold a claim that was taken until the end of the block, then release it.
 
-        Its file goes first: whoever waits for it finds the row, or the failure, that the block has left.
+        Its file is removed first: a process waiting for it finds the row, or the failure, that the block has written.
         """
         try:
             yield
@@ -63,18 +63,18 @@ class Claims:
             return None
 
     def forget_failures(self) -> None:
-        """Failed cells may be tried again: the data may have been mended."""
+        """Let failed cells be tried again: the data may have been fixed."""
         for path in self._folder.glob("*.failed"):
             path.unlink(missing_ok=True)
 
     def tidy(self) -> None:
-        """Remove the folder where nothing is left in it."""
+        """Remove the folder if it is empty."""
         with suppress(OSError):
             self._folder.rmdir()
 
 
 class Done:
-    """The keys of the rows there are. Rows are checked once; of a file that grows only what is new is read."""
+    """The keys of the rows in the results file. Each row is checked once; only appended lines are read again."""
 
     def __init__(self, results: Path) -> None:
         self._results, self._read = results, 0
@@ -87,7 +87,7 @@ class Done:
         with self._results.open("rb") as file:
             file.seek(self._read)
             added = file.read()
-        whole = added[: added.rfind(b"\n") + 1]  # the rest is being written, or was cut short
+        whole = added[: added.rfind(b"\n") + 1]  # the rest is still being written, or was cut off
         self._keys |= {json.loads(line)["key"] for line in whole.split(b"\n") if line.strip()}
         self._read += len(whole)
         return self._keys

@@ -1,6 +1,6 @@
-"""Data sets of a comparison: opened once, each image encoded once, then only rows are taken.
+"""Data sets of a comparison: opened once, each image encoded once, then only rows of the features are selected.
 
-`scenes` are the drawn tiles that ship with the package, drawn into the cache folder when they are first asked for.
+`scenes` are the drawn tiles that ship with the package, drawn into the cache folder on first use.
 N images, D joint width.
 """
 
@@ -35,24 +35,24 @@ _SCENES_FOLDER = "scenes-v1"
 
 @dataclass
 class BenchData:
-    """One data set with the features of its images, as far as they were asked for."""
+    """One data set with the features of its images computed so far."""
 
     name: str
     dataset: Dataset
     identity: str
     _places: dict[Example, int] = field(default_factory=dict, repr=False)
-    _rows: list[np.ndarray] = field(default_factory=list, repr=False)  # one array (N, D), or parts to be joined
+    _rows: list[np.ndarray] = field(default_factory=list, repr=False)  # one array (N, D), or parts to be concatenated
 
     @property
     def template(self) -> str | None:
-        """The data set's own template, where its name does not tell it."""
+        """The data set's own template, if its name does not determine it."""
         return SCENES_TEMPLATE if self.name == SCENES else None
 
     def features(self, backbone: Backbone, examples: Sequence[Example], cache: FeatureCache | None) -> Tensor:
-        """Features (N, D) of the plain view of some examples, as the backbone gives them. Raises DataError."""
+        """Features (N, D) of the centre view of some examples, not normalised. Raises DataError."""
         if self.dataset.features is not None:
             return load_inputs(backbone, self.dataset, examples).view(0)
-        unlabelled = [example._replace(label=0) for example in examples]  # base and new count labels differently
+        unlabelled = [example._replace(label=0) for example in examples]  # base and new number their labels differently
         missing = [example for example in dict.fromkeys(unlabelled) if example not in self._places]
         if missing:
             self._rows.append(load_inputs(backbone, self.dataset, missing, cache=cache).features[0])
@@ -62,17 +62,17 @@ class BenchData:
 
 
 def open_bench_data(name: str, path: Path | None, *, split_seed: int = 0, class_names: Path | None = None) -> BenchData:
-    """Open a data set by the name that rows will have. Raises DataError."""
+    """Open a data set under the name used in rows. Raises DataError."""
     where = _scenes() if path is None else path
     dataset = open_dataset(where, split_seed=split_seed, class_names=class_names)
     return BenchData(name, dataset, _identity(dataset, where))
 
 
 def find_data(root: Path | None, others: Sequence[Path], wanted: Sequence[str]) -> dict[str, Path | None]:
-    """Where each data set lies: CoOp's fifteen below a root, others by the names of their files, and the scenes.
+    """The path of each data set: CoOp's fifteen below a root, others by the names of their files, and the scenes.
 
-    `wanted` names some of them, or "all"; without any, all that is given, or the scenes where nothing is given.
-    Raises DataError for a name that is nowhere, or stands for two.
+    `wanted` names some of them, or "all"; if empty, all that are given, or the scenes if none is given.
+    Raises DataError for a name that is not found, or found twice.
     """
     known: dict[str, Path | None] = {SCENES: None}
     if root is not None:
@@ -94,7 +94,7 @@ def find_data(root: Path | None, others: Sequence[Path], wanted: Sequence[str]) 
 
 
 def _scenes() -> Path:
-    """The folder of the drawn tiles, drawn now if need be."""
+    """The folder of the drawn tiles, drawn now if missing."""
     from filelock import FileLock
 
     from mocoop.miniclip.scenes import write_scenes
@@ -104,13 +104,13 @@ def _scenes() -> Path:
     with FileLock(f"{folder}.lock"):
         if not folder.is_dir():
             drawing = folder.with_name(f"{folder.name}.{os.getpid()}")
-            write_scenes(drawing, train=4, val=1, test=6)  # tiles a class and style, as in the demonstration
+            write_scenes(drawing, train=4, val=1, test=6)  # tiles per class and style, as in the demonstration
             drawing.rename(folder)
     return folder
 
 
 def _identity(dataset: Dataset, where: Path) -> str:
-    """Names a data set by its class names and by the names, sizes and labels of its images in each split."""
+    """Identify a data set by its class names and by the names, sizes and labels of its images in each split."""
     digest = hashlib.sha256(repr(dataset.classnames).encode())
     for split in ("train", "val", "test"):
         for example in dataset.split(split):
@@ -121,8 +121,8 @@ def _identity(dataset: Dataset, where: Path) -> str:
 
 
 def _named(example: Example, where: Path) -> str:
-    """A row by its number, an image by its place in the data set and its size. Raises DataError where it is missing."""
-    if example.path is None or example.row is not None:  # a row of features may tell an image that is not here
+    """Identify a row by its number, an image by its relative path and size. Raises DataError if it is missing."""
+    if example.path is None or example.row is not None:  # a row of features may name an image that is not here
         return f"row {example.row}"
     try:
         return f"{os.path.relpath(example.path, where)} {example.path.stat().st_size}"

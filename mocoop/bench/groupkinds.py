@@ -1,4 +1,4 @@
-"""The groups of a cell: as they are, the first few, dealt anew (the control of Table 4), or started elsewhere."""
+"""The groups of a cell: as given, the first few, shuffled (the control of Table 4), or with another init."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from mocoop.groupfile.groups import Group, GroupFile, dump_groups, parse_groups
 from mocoop.groupfile.templatetext import SLOT
 
 OWN, RANDOM, FIRST = "own", "random", "first-"  # "first-3": the first three
-EARLY, LATE = "class-early", "class-late"  # the init of each group is the member whose class stands first, or last
+EARLY, LATE = "class-early", "class-late"  # the init of each group is the template with the class name nearest its front, or its end
 _TRIES = 1000
 
 
 def groups_of_kind(given: GroupFile, kind: str, seed: int) -> GroupFile:
-    """The groups that a cell reads; `seed` deals the random ones. Raises UsageError where it cannot."""
+    """The groups of a cell; `seed` shuffles the random ones. Raises UsageError if they cannot be made."""
     if kind == OWN:
         return given
     if kind.startswith(FIRST):
@@ -33,16 +33,16 @@ def _plain(group: Group, init: str) -> dict[str, object]:
 
 
 def _start(group: Group, kind: str) -> str:
-    """The template with the fewest words before the class, or with the fewest after it; the init where it is one."""
+    """The template with the fewest words before the class, or after it; the init if it is one of them."""
     side = 0 if kind == EARLY else 1
     return min((group.init, *group.texts), key=lambda text: len(text.split(SLOT)[side].strip(" .").split()))
 
 
 def _dealt(groups: Sequence[Group], seed: int) -> list[dict[str, object]]:
-    """Groups of the same sizes, each init at the place where it was: what `mocoop-groups control --kind random` deals.
+    """Random groups of the same sizes, each init at its old place, as by `mocoop-groups control --kind random`.
 
-    The two halves meet in files only, so it is written twice; a test holds them to each other. Only Random.random() is
-    used, whose sequence Python promises to keep.
+    Curator and trainer share only files, so this is written twice; a test checks that both agree. Only
+    Random.random() is used, whose sequence Python guarantees.
     """
     sizes = [len(group.texts) for group in groups]
     if len(groups) == 1 or max(sizes) == 1:

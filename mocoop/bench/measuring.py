@@ -1,4 +1,4 @@
-"""From a cell's predictions to its row: accuracy, calibration, which experts were used, how it was trained."""
+"""From a cell's predictions to its row: accuracy, calibration, expert use, and how it was trained."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _BINS = 15
 
 @dataclass(frozen=True)
 class Measurement:
-    """One part's predictions: the classes, the true labels (N,), and what was predicted."""
+    """One part's predictions: the classes, the true labels (N,), and the predictions."""
 
     classnames: tuple[str, ...]
     labels: Tensor
@@ -59,7 +59,7 @@ def new_row(
     groups_file: str | None,
     images: int,
 ) -> Row:
-    """A row of all that is known of a cell; `measured` by part, `accuracy` with what follows from them."""
+    """The row of a cell; `measured` by part, `accuracy` also with values derived from them."""
     cell = one.cell
     found = {name: part for name, part in measured.items() if part is not None}
     ids = one.groups.ids
@@ -123,7 +123,7 @@ def new_row(
 
 
 def _calibration(part: Measurement) -> dict[str, Any]:
-    """Bins of confidence of equal width, and the expected calibration error in percent."""
+    """Equal-width confidence bins, and the expected calibration error in percent."""
     confidence, guesses = part.prediction.probabilities.max(-1)
     right = (guesses == part.labels).float()
     place = (confidence * _BINS).long().clamp(0, _BINS - 1)
@@ -138,7 +138,7 @@ def _calibration(part: Measurement) -> dict[str, Any]:
 
 
 def _expert_use(part: Measurement, experts: int) -> dict[str, list[float]]:
-    """By class, the share of its images by first expert."""
+    """For each class, the share of its images by first expert."""
     first = part.prediction.gate.argmax(-1)
     use = {}
     for number, name in enumerate(part.classnames):
@@ -150,8 +150,8 @@ def _expert_use(part: Measurement, experts: int) -> dict[str, list[float]]:
 
 
 def _router(found: Mapping[str, Measurement], ids: Sequence[str]) -> dict[str, Any]:
-    """Mean entropy of the router in nats, the share of the images by first expert, and how often that one names the
-    tile's style, in percent."""
+    """Mean entropy of the router in nats, the share of the images by first expert, and how often the first expert
+    names the tile's style, in percent."""
     gates = torch.cat([part.prediction.router for part in found.values()])
     first = torch.cat([part.prediction.gate for part in found.values()]).argmax(-1).tolist()
     styles = [style for part in found.values() for style in part.styles]

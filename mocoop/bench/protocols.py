@@ -1,6 +1,6 @@
-"""Which cells a protocol or an ablation has. Ablations are made on base-to-new, beside the default cell they change.
+"""The cells of each protocol and ablation. Ablations use base-to-new and include the default cell they change.
 
-A cell stands here once for each table that shows it; cells that are equal have equal keys and run once.
+A cell is listed once for each table that shows it; equal cells have equal keys and run once.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ from mocoop.errors import UsageError
 
 PROTOCOLS: tuple[Protocol, ...] = (BASE_TO_NEW, FEW_SHOT, CROSS, SHIFT)
 SHOTS: dict[str, Sequence[int]] = {FEW_SHOT: (1, 2, 4, 8, 16)}  # others: 16
-SHIFTED = ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r")  # a test set only: nothing is trained on them
+SHIFTED = ("imagenetv2", "imagenet_sketch", "imagenet_a", "imagenet_r")  # test sets only: nothing is trained on them
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared: every combination is a cell."""
+    """What is compared: each combination is a cell."""
 
     datasets: Sequence[str]
     methods: Sequence[str] = METHODS
     seeds: Sequence[int] = (1, 2, 3)
-    shots: Sequence[int] | None = None  # None: as the protocol has them
+    shots: Sequence[int] | None = None  # None: as in the protocol
     preset: str = "recommended"
     budget: str | None = None
     source: str = "imagenet"  # of cross-dataset and domain-shift
@@ -35,10 +35,10 @@ class Comparison:
 
 
 def cells_of(protocol: Protocol, what: Comparison) -> list[Cell]:
-    """The cells of a protocol; methods come first, so that a table grows row by row.
+    """The cells of a protocol, ordered by method, so that a table fills row by row.
 
-    Raises UsageError where the source of a transfer is not among the data sets, or no target is, or nothing is there to
-    train on.
+    Raises UsageError if the source of a transfer, or every target, is not among the data sets, or if there is nothing
+    to train on.
     """
     trained = trainable(what.datasets)
     targets: tuple[str, ...] = ()
@@ -61,7 +61,7 @@ def cells_of(protocol: Protocol, what: Comparison) -> list[Cell]:
 
 
 def trainable(datasets: Sequence[str]) -> list[str]:
-    """Those that have training images. Raises UsageError where none has."""
+    """The data sets that have training images. Raises UsageError if none has."""
     if found := [name for name in datasets if name not in SHIFTED]:
         return found
     raise UsageError(f"there is nothing to train on in {', '.join(datasets)}", "they have test images only")
@@ -86,7 +86,7 @@ def _cell(what: Comparison, protocol: Protocol, dataset: str, method: str, shots
 
 @dataclass(frozen=True)
 class Variant:
-    """One row of an ablation: a method, what is changed, and what the row is called."""
+    """One row of an ablation: a method, its changes, and the row's name."""
 
     setting: str
     method: str = "mocoop"
@@ -94,7 +94,7 @@ class Variant:
     group_kind: str = OWN
 
 
-# The paper's form, in CLIP's own scale: one linear layer that starts as the gate, two experts an image.
+# The paper's form, in CLIP's own scale: one linear layer initialised as the gate, two experts per image.
 LINEAR_ROUTER: Mapping[str, Any] = {
     "router_form": "linear", "router_lr": None, "gate_softness": 1.0, "top_k": 2, "lambda_router": 1.0,
 }  # fmt: skip
@@ -180,7 +180,7 @@ INFERENCE = "inference-time"
 
 
 def ablation_cells(name: str, what: Comparison, experts: int) -> list[Cell]:
-    """The cells of an ablation, for a group file of so many experts. Raises UsageError for an unknown name."""
+    """The cells of an ablation, for a group file of `experts` groups. Raises UsageError for an unknown name."""
     if name == INFERENCE:
         timed = replace(what, changes={**(what.changes or {}), "epochs": 1})
         return [_cell(timed, TIME, dataset, method, 16, what.seeds[0], ablation=name)

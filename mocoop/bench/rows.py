@@ -1,7 +1,7 @@
-"""Results as rows of one JSON Lines file: a row a cell, appended by any number of processes, none lost, none twice.
+"""Results as rows of one JSON Lines file: one row per cell, appended by several processes, none lost or repeated.
 
-A row says everything that its numbers depend on, so that a table can be made of any rows and name what they are. The
-shape is schemas/result.v1.json. A line that a killed process left half written is passed over, and its cell runs again.
+A row records everything that its numbers depend on, so that a table of any rows can be labelled. The format is
+schemas/result.v1.json. A line that a killed process left incomplete is skipped, and its cell runs again.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from mocoop.files import os_error, sha256_bytes
 
 FORMAT = 1
 MAX_BYTES = 1 << 30
-_MOST, _MOST_DIGITS = 1e15, 15  # larger numbers are mistakes, and sums of them overflow
+_MOST, _MOST_DIGITS = 1e15, 15  # larger numbers are errors, and their sums overflow
 Row = dict[str, Any]
 
 
 def cell_key(identity: Any) -> str:
-    """Names a cell: the hash of all that its result depends on, as plain JSON values."""
+    """The key of a cell: the hash of everything its result depends on, as plain JSON values."""
     return sha256_bytes(json.dumps(identity, sort_keys=True, ensure_ascii=False).encode())[:24]
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows of a file, in order, the last of two with one key; none where there is no file.
+    """The rows of a file, in order, the last of two with the same key; none if there is no file.
 
-    Raises DataError for a whole line that is no row, naming it.
+    Raises DataError for a complete line that is not a row, naming it.
     """
     if not path.is_file():
         return []
@@ -43,7 +43,7 @@ def read_rows(path: Path) -> list[Row]:
         if not line.strip():
             continue
         row = _row(line)
-        if row is None and number == len(lines):  # cut short by a kill: there is no line end after it
+        if row is None and number == len(lines):  # cut off by a kill: it has no line end
             continue
         if fault := _fault(row):
             raise DataError(f"{path}:{number}: this is not a result: {fault}", "take the line out, or restore the file")
@@ -53,7 +53,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def append_row(path: Path, row: Row) -> None:
-    """Add one row, whole, after whatever is there; other processes may do the same. Raises StorageError."""
+    """Append one complete row; other processes may do the same. Raises StorageError."""
     from filelock import FileLock
 
     assert (fault := _fault(row)) is None, fault
@@ -61,7 +61,7 @@ def append_row(path: Path, row: Row) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"), path.open("ab") as out:
-            out.truncate(_whole_lines(path))  # a killed process may have left half a line
+            out.truncate(_whole_lines(path))  # a killed process may have left an incomplete line
             out.write(line)
             out.flush()
             os.fsync(out.fileno())
@@ -70,7 +70,7 @@ def append_row(path: Path, row: Row) -> None:
 
 
 def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
-    """The rows whose fields have these values; a list or tuple stands for any of its values."""
+    """The rows whose fields have these values; a list or tuple matches any of its values."""
     return [row for row in rows if all(_matches(row[name], value) for name, value in wanted.items())]
 
 
@@ -79,7 +79,7 @@ def _matches(found: Any, value: Any) -> bool:
 
 
 def _whole_lines(path: Path) -> int:
-    """How many bytes of a file are whole lines."""
+    """The number of bytes of a file in complete lines."""
     return path.read_bytes().rfind(b"\n") + 1
 
 
@@ -91,8 +91,8 @@ def _row(line: bytes) -> Any:
 
 
 def _finite(text: str) -> float:
-    """A number that can be averaged with others. NaN and infinities are no JSON, though Python reads them."""
-    if not abs(value := float(text)) < _MOST:  # so that NaN is refused too
+    """Parse a number that can be averaged. NaN and infinities are not JSON, though Python reads them."""
+    if not abs(value := float(text)) < _MOST:  # written so that NaN is refused too
         raise ValueError(text)
     return value
 

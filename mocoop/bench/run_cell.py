@@ -1,4 +1,4 @@
-"""Running one cell: draw the shots, learn, evaluate each part, and write down all that a table may want."""
+"""Running one cell: draw the shots, learn, evaluate each part, and record everything a table may need."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ Parts = Sequence[tuple[str, tuple[BenchData, Dataset]]]
 
 
 def ready(cell: Cell, data: Mapping[str, BenchData], given: GroupFile | None, backbone: Backbone) -> Ready:
-    """Settle a cell. Raises UsageError where its method needs a group file and there is none."""
+    """Resolve a cell's settings and groups. Raises UsageError if its method needs a group file and there is none."""
     where = data[cell.dataset]
     config = cell.config(where.dataset.name, where.template)
     groups = method_named(cell.method).groups(given, config)
@@ -51,7 +51,7 @@ def run_cell(
     groups_file: str | None = None,
     listener: Listener | None = None,
 ) -> Row:
-    """Train, evaluate, and give the row. Raises what the steps raise."""
+    """Train, evaluate, and return the row. Raises what the steps raise."""
     config, fitted, drawn = learn_cell(one, data, backbone, cache, listener)
     cell = one.cell
     notes = [*_notes(one, data, drawn), *fitted.notes]
@@ -60,7 +60,7 @@ def run_cell(
         fitting = _fitted_to(where, one, fitted, data, drawn, backbone, cache)
         measured[name] = _measure(fitting, where, part, backbone, cache, notes)
     accuracy = {name: found.accuracy if found else None for name, found in measured.items()}
-    if len(accuracy) == 2 and not cell.targets:  # of the classes trained on, and of the others
+    if len(accuracy) == 2 and not cell.targets:  # on the classes trained on, and on the others
         base, new = accuracy.values()
         accuracy["H"] = harmonic_mean(base, new) if base is not None and new is not None else None
     return new_row(one, config, fitted, backbone, measured, accuracy, notes, groups_file, len(drawn.train))
@@ -73,7 +73,7 @@ def learn_cell(
     cache: FeatureCache | None,
     listener: Listener | None = None,
 ) -> tuple[Config, Fitted, Dataset]:
-    """Draw the shots of a cell and learn: the settings gone by, what was learned, and the data set drawn."""
+    """Draw the shots of a cell and learn; returns the settings used, what was learned, and the data set drawn."""
     cell, source = one.cell, data[one.cell.dataset]
     drawn = _classes(few_shot(source.dataset, cell.shots, cell.seed), cell)
     config = one.config.with_names_of(source.dataset.classnames, drawn.classnames)
@@ -81,7 +81,7 @@ def learn_cell(
 
 
 def _notes(one: Ready, data: Mapping[str, BenchData], drawn: Dataset) -> list[str]:
-    """What a reader of the row should know before anything was learned."""
+    """Notes for the reader of the row that do not depend on training."""
     source = data[one.cell.dataset].dataset
     said = [one.cell.budget_note(one.config), *(note for note in drawn.notes if note not in source.notes)]
     if one.cell.targets and _has_own_template(one.config):
@@ -90,7 +90,7 @@ def _notes(one: Ready, data: Mapping[str, BenchData], drawn: Dataset) -> list[st
 
 
 def _has_own_template(config: Config) -> bool:
-    """Whether a method is its data set's template and nothing else, as zero-shot is."""
+    """Whether the method is just the data set's template, as zero-shot is."""
     method = method_named(config.method)
     return not method.learns and "template" in method.settings
 
@@ -104,7 +104,7 @@ def _fitted_to(
     backbone: Backbone,
     cache: FeatureCache | None,
 ) -> Fitted:
-    """What classifies a part: what was learned on the source; for zero-shot, the template of the part's data set."""
+    """The model that classifies a part: the one learned on the source; for zero-shot, the template of that data set."""
     source = data[one.cell.dataset]
     if where is source or not _has_own_template(one.config):
         return fitted
@@ -166,7 +166,7 @@ def _batches(
 
 
 def _parts(cell: Cell, data: Mapping[str, BenchData], drawn: Dataset) -> Parts:
-    """What is evaluated, by the name of its column, each with the examples in `test`."""
+    """The parts to evaluate, by column name, each with its examples in `test`."""
     source = data[cell.dataset]
     if cell.protocol == TUNE:
         return [(name, (source, part)) for name, part in _validation(cell, source.dataset, drawn).items()]
@@ -177,20 +177,20 @@ def _parts(cell: Cell, data: Mapping[str, BenchData], drawn: Dataset) -> Parts:
 
 
 def _classes(dataset: Dataset, cell: Cell, which: Half = "base") -> Dataset:
-    """The classes that a cell trains on; where it is half of them, with "new" the other half."""
+    """The classes that a cell trains on; if those are half of the classes, "new" gives the other half."""
     dataset = choose_classes(dataset, "base") if cell.train_on in ("base", "base-halves") else dataset
     return choose_classes(dataset, which) if cell.train_on in ("halves", "base-halves") else dataset
 
 
 def _val(cell: Cell, drawn: Dataset, available: Dataset) -> tuple[Example, ...]:
-    """The images that settings are chosen on."""
+    """The images used to choose settings."""
     if cell.val_shots is None:
         return chosen_on(drawn, available.train, min(cell.shots, VAL_SHOTS), cell.seed)
     return up_to(cell.val_shots, drawn.train, available, cell.seed)
 
 
 def _validation(cell: Cell, everything: Dataset, drawn: Dataset) -> dict[str, Dataset]:
-    """Validation images where `test` stands, by part: of the classes trained on, and of the half left out if any."""
+    """Validation images in place of `test`, by part: of the classes trained on, and of the held-out half if any."""
     parts = {"val": replace(drawn, test=_val(cell, drawn, _classes(everything, cell)))}
     if cell.train_on in ("halves", "base-halves"):
         unseen = _classes(everything, cell, "new")
@@ -202,7 +202,7 @@ def _validation(cell: Cell, everything: Dataset, drawn: Dataset) -> dict[str, Da
 def _measure(
     fitted: Fitted, where: BenchData, part: Dataset, backbone: Backbone, cache: FeatureCache | None, notes: list[str]
 ) -> Measurement | None:
-    """The predictions of one part; None, with a note, where the method cannot name its classes."""
+    """The predictions of one part; None, with a note, if the method cannot name its classes."""
     learned, method = fitted.learned, method_named(fitted.learned.config.method)
     if not part.test:
         raise DataError(f"{where.name} has no images to evaluate on", "add a test split (for tune: a val split)")

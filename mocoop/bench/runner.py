@@ -1,7 +1,7 @@
-"""Running cells: each once, in any number of processes, whatever is killed in between.
+"""Running cells: each once, in any number of processes, even if some are killed.
 
-The rows of the results file say what is done. A process claims a cell with a file lock that the operating system
-frees when the process ends, however it ends; so a killed one leaves its cell to the others.
+The rows of the results file record what is done. A process claims a cell with a file lock that the operating system
+releases when the process ends, however it ends; so the cell of a killed process is left to the others.
 """
 
 from __future__ import annotations
@@ -32,20 +32,20 @@ from mocoop.groupfile.groups import PAPER, GroupFile, load_groups, paper_groups
 from mocoop.methods import method_named
 from mocoop.training.progress import Pace
 
-_PATIENCE = 0.5  # seconds between two looks at what others are doing
-# What cells cost beside an image of one prompt's training, measured on the scenes; for the time left only.
+_PATIENCE = 0.5  # seconds between two checks of what other processes are doing
+# Costs of cells relative to one image of one prompt's training, measured on the scenes; only for the time left.
 _EVALUATION, _PROBE = 100, 2000
-_TEXTS_AN_IMAGE = 16  # of a method whose prompts depend on the image
+_TEXTS_AN_IMAGE = 16  # for a method whose prompts depend on the image
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchPlan:
-    """What is run, on what, and where the rows go."""
+    """What to run, on what, and where to write the rows."""
 
     cells: tuple[Cell, ...]
     data: Mapping[str, Path | None]
     results: Path
-    groups: Mapping[str, Path]  # the group file of each data set, where it has one
+    groups: Mapping[str, Path]  # the group file of each data set, if it has one
     backbone: str = "miniclip"
     pretrained: str | None = None
     device: str = "auto"
@@ -59,7 +59,7 @@ class BenchPlan:
 
 @dataclass(frozen=True)
 class Progress:
-    """How a plan stands: cells, those done before, those run now, and what went wrong."""
+    """The progress of a plan: cells, those done before, those run now, and failures."""
 
     cells: int
     found: int
@@ -72,7 +72,7 @@ class Progress:
 
 
 class Bench:
-    """A plan with its backbone, data sets and groups, each opened when it is first needed."""
+    """A plan with its backbone, data sets and groups, each opened on first use."""
 
     def __init__(self, plan: BenchPlan) -> None:
         if plan.threads is not None:
@@ -91,7 +91,7 @@ class Bench:
         self._files: dict[Path, GroupFile] = {}
 
     def ready(self, cell: Cell) -> Ready:
-        """A cell with its settings, groups and key. Raises what is wrong with its data or groups."""
+        """A cell with its settings, groups and key. Raises the errors of its data or groups."""
         for name in (cell.dataset, *cell.targets):
             self._open(name)
         return ready(cell, self.data, self._groups(cell), self.backbone)
@@ -103,7 +103,7 @@ class Bench:
         return run(one, self.data, self.backbone, cache=self.cache, groups_file=path.name if path else None)
 
     def _open(self, name: str) -> None:
-        """Open a data set once; one that cannot be opened is not tried again."""
+        """Open a data set once; one that cannot be opened is not retried."""
         if name in self._closed:
             raise self._closed[name]
         if name in self.data:
@@ -127,7 +127,7 @@ class Bench:
 
 
 def list_cells(plan: BenchPlan) -> Iterator[tuple[Cell, bool]]:
-    """Every cell once, and whether its row is there already. Nothing is trained."""
+    """Every cell once, and whether its row exists already. Nothing is trained."""
     todo, impossible = _settled(Bench(plan))
     _tell(impossible, "cannot run")
     done = {row["key"] for row in read_rows(plan.results)}
@@ -136,9 +136,9 @@ def list_cells(plan: BenchPlan) -> Iterator[tuple[Cell, bool]]:
 
 
 def run_plan(plan: BenchPlan, jobs: int = 1) -> Progress:
-    """Run what is not done, in so many processes; what is timed comes last, with the machine for itself.
+    """Run what is not done, in `jobs` processes; timing cells run last, with nothing else on the machine.
 
-    Raises what makes every cell impossible; a cell's fault is told.
+    Raises an error that affects every cell; errors of single cells are reported.
     """
     Claims(plan.results).forget_failures()
     timed = tuple(cell for cell in plan.cells if cell.protocol == TIME)
@@ -167,13 +167,13 @@ def _share_out(plan: BenchPlan, jobs: int) -> Progress:
 
 
 def _share(plan: BenchPlan) -> None:
-    """What the processes beside the first one do. What stops all of them is told by the first."""
+    """The work of every process but the first. An error that stops all of them is reported by the first."""
     with suppress(KeyboardInterrupt, MoCoOpError):
         _work(plan, first=False)
 
 
 def _work(plan: BenchPlan, *, first: bool = True) -> Progress:
-    """One process's share: whatever nobody else has done or is doing."""
+    """One process's share: every cell that no other process has done or is doing."""
     bench = Bench(plan)
     todo, impossible = _settled(bench)
     if first:
@@ -188,10 +188,10 @@ def _work(plan: BenchPlan, *, first: bool = True) -> Progress:
             break
         one = next((one for one in todo if claims.take(one.key)), None)
         if one is None:
-            time.sleep(_PATIENCE)  # others are at the rest; should one of them die, its cell is free again
+            time.sleep(_PATIENCE)  # others run the rest; if one of them dies, its cell is free again
             continue
         began = time.monotonic()
-        with claims.held(one.key):  # another may have finished it between the two looks
+        with claims.held(one.key):  # another process may have finished it between the two checks
             row = _row_of(one, bench, claims) if _is_open(one, done, claims) else None
         if row is not None:
             count += 1
@@ -209,7 +209,7 @@ def _is_open(one: Ready, done: Done, claims: Claims) -> bool:
 
 
 def _row_of(one: Ready, bench: Bench, claims: Claims) -> Row | None:
-    """Run a cell and keep its row; None where it failed, which is told and remembered."""
+    """Run a cell and store its row; None if it failed, which is reported and remembered."""
     try:
         row = bench.run(one)
     except MoCoOpError as error:
@@ -221,9 +221,9 @@ def _row_of(one: Ready, bench: Bench, claims: Claims) -> Row | None:
 
 
 def _settled(bench: Bench) -> tuple[list[Ready], dict[str, list[Cell]]]:
-    """The plan's cells, those that are the same run only once; and those that cannot be, by what is wrong.
+    """The plan's cells, equal ones only once; and the cells that cannot run, by error.
 
-    Raises the one thing that is wrong with all of them.
+    Raises the error if one error affects all of them.
     """
     found: dict[str, Ready] = {}
     impossible: dict[str, list[Cell]] = {}
@@ -240,20 +240,20 @@ def _settled(bench: Bench) -> tuple[list[Ready], dict[str, list[Cell]]]:
 
 
 def _tell(failures: Mapping[str, Sequence[Cell]], what: str) -> None:
-    """Say what is wrong once, however many cells it stops."""
+    """Report an error once, however many cells it affects."""
     for message, cells in failures.items():
         others = f" and {len(cells) - 1} more" if len(cells) > 1 else ""
         cli.say(f"{what}: {cells[0]}{others}: {message}")
 
 
 def _orphaned() -> bool:
-    """Whether the process that started this one is gone: nobody waits for more rows then."""
+    """Whether the parent process is gone, so that nobody waits for more rows."""
     parent = multiprocessing.parent_process()
     return parent is not None and not parent.is_alive()
 
 
 def _length(one: Ready) -> int:
-    """How long a cell takes beside others, roughly, in images that one prompt is trained on."""
+    """The rough relative duration of a cell, in images that one prompt is trained on."""
     method = method_named(one.cell.method)
     if not method.learns:
         return _EVALUATION
@@ -273,9 +273,9 @@ def _headline(row: Mapping[str, Any]) -> str:
 
 
 def group_files(given: str | None, datasets: Sequence[str]) -> dict[str, Path]:
-    """The group file of each data set: one for all, or with "paper" each one's own from the paper.
+    """The group file of each data set: one for all, or with "paper" the paper's own for each.
 
-    Raises UsageError for a data set that the paper has no groups for.
+    Raises UsageError for a data set for which the paper has no groups.
     """
     if given is None:
         return {}

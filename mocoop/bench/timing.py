@@ -1,7 +1,7 @@
-"""How long classifying takes (Table 6): seconds for one batch of 100 images, a method at a time.
+"""Inference time (Table 6): seconds for one batch of 100 images, one method at a time.
 
-What was learned does not matter to the time, so the training before it is short. The image tower is timed apart: it
-is the same for all.
+The time does not depend on what was learned, so the training before it is short. The image tower is timed
+separately: it is the same for all methods.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def time_cell(
     cache: FeatureCache | None = None,
     groups_file: str | None = None,
 ) -> Row:
-    """Train briefly and time prediction of 100 images from their features: the least of five. Raises as training."""
+    """Train briefly and time predicting 100 images from their features: the best of five. Raises as training does."""
     config, fitted, drawn = learn_cell(one, data, backbone, cache)
     predictor = method_named(config.method).predictor(
         fitted.learned, fitted.learned.classnames, fitted.class_features, backbone

@@ -1,12 +1,12 @@
-"""Choosing settings on validation images alone: a grid, a budget of trainings, and successive halving over seeds.
+"""Choosing settings on validation images only: a grid, a budget of training runs, successive halving over seeds.
 
 All candidates are tried with the first seed, the better half of them with the second too, and so on, so that most of
-the budget goes to what may win (Jamieson and Talwalkar 2016). Ranked are the candidates that had the most seeds, by
-mean accuracy on val, then by mean loss on val, then by their order. Test images are never looked at. Nothing here
-trains: `measure` does, so that the search can be tested without it.
+the budget goes to the best candidates (Jamieson and Talwalkar 2016). Candidates are ranked by number of seeds, then
+by mean accuracy on val, then by mean loss on val, then by their order. Test images are never used. Nothing here
+trains: the caller's `measure` does, so that the search can be tested without it.
 
-Several trainings in one batch were measured and left out: on two CPU cores three mixtures of eight experts packed
-into one took 19.7 ms a step each, and 21.4 ms alone.
+Packing several training runs into one batch was measured and not adopted: on two CPU cores three mixtures of eight
+experts packed into one took 19.7 ms a step each, and 21.4 ms alone.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from mocoop.methods import method_named
 
 @dataclass(frozen=True)
 class Candidate:
-    """One way to train: changes to the preset's settings, and which of the group files (by its place)."""
+    """One configuration to try: changes to the preset's settings, and the index of its group file."""
 
     changes: Mapping[str, Any]
     groups: int = 0
@@ -37,7 +37,7 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Measured:
-    """What one training gives on val: accuracy in percent, and mean cross-entropy in nats."""
+    """The result of one training run on val: accuracy in percent, and mean cross-entropy in nats."""
 
     accuracy: float
     loss: float
@@ -45,7 +45,7 @@ class Measured:
 
 @dataclass
 class Scored:
-    """A candidate and what its trainings gave, a seed each."""
+    """A candidate and the results of its training runs, one per seed."""
 
     candidate: Candidate
     results: list[Measured] = field(default_factory=list)
@@ -65,7 +65,7 @@ Measure = Callable[[Candidate, int], Measured]  # a candidate and a seed
 
 
 def told(changes: Mapping[str, Any]) -> str:
-    """ "lr=0.1, ctx_init=null", as `--try` has it."""
+    """ "lr=0.1, ctx_init=null", as `--try` takes it."""
     return ", ".join(f"{name}={setting_text(value)}" for name, value in changes.items()) or "as the preset says"
 
 
@@ -78,9 +78,9 @@ def grid(values: Mapping[str, Sequence[Any]], group_files: int = 1) -> list[Cand
 
 
 def plan(candidates: int, trainings: int, seeds: int) -> list[int]:
-    """How many candidates each seed tries, the most that the budget allows: each seed half of those before it.
+    """The number of candidates per seed, the most that the budget allows: each seed tries half of those before it.
 
-    Raises UsageError where the budget is not one training a seed.
+    Raises UsageError if the budget is less than one training run per seed.
     """
     if trainings < seeds:
         raise UsageError(
@@ -94,7 +94,7 @@ def plan(candidates: int, trainings: int, seeds: int) -> list[int]:
 
 
 def drawn(candidates: Sequence[Candidate], count: int, seed: int) -> list[Candidate]:
-    """So many of the candidates, in their order: the first of each group file, and others drawn from the seed."""
+    """`count` of the candidates, in their order: the first of each group file, and others sampled with the seed."""
     if count >= len(candidates):
         return list(candidates)
     first = [place for place, one in enumerate(candidates) if not one.changes][:count]
@@ -106,7 +106,7 @@ def drawn(candidates: Sequence[Candidate], count: int, seed: int) -> list[Candid
 def search(
     candidates: Sequence[Candidate], seeds: Sequence[int], trainings: int, measure: Measure, *, draw_seed: int = 0
 ) -> list[Scored]:
-    """Successive halving; all candidates that were tried, the best first."""
+    """Successive halving; returns all candidates that were tried, the best first."""
     rounds = plan(len(candidates), trainings, len(seeds))
     scored = [Scored(candidate) for candidate in drawn(candidates, rounds[0], draw_seed)]
     for seed, count in zip(seeds, rounds, strict=True):
@@ -116,13 +116,13 @@ def search(
 
 
 def chosen(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> dict[str, Any] | None:
-    """The changes to a preset that did best in the rows of a search; None where the method was not searched.
+    """The best changes to a preset in the rows of a search; None if the method was not searched.
 
-    Rows of several data sets count together. Raises UsageError where candidates were tried on different classes, shots
-    or groups, which makes them no rivals.
+    Rows of several data sets are averaged. Raises UsageError if candidates were tried on different classes, shots or
+    groups, so that they cannot be compared.
     """
     mine = [row for row in rows if (row["protocol"], row["method"], row["preset"]) == ("tune", method, preset)]
-    groupings: dict[str, set[tuple[str, str]]] = {}  # by data set, which may each have its own
+    groupings: dict[str, set[tuple[str, str]]] = {}  # by data set; each may have its own
     for row in mine:
         groupings.setdefault(row["dataset"], set()).add((row["groups"]["sha256"], row["groups"]["kind"]))
     if any(len(some) > 1 for some in groupings.values()) and method_named(method).reads_groups:
@@ -140,7 +140,7 @@ def chosen(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> dict[
 
 
 def measured(row: Mapping[str, Any]) -> Measured:
-    """What a row of a search counts. Raises UsageError where the method cannot name the classes left out."""
+    """The result that a row of a search is ranked by. Raises UsageError if the method cannot name held-out classes."""
     accuracy = chosen_by(row)
     if accuracy is None:
         raise UsageError(f"{row['method']} cannot name the classes left out", "choose on --classes all or base")
@@ -148,14 +148,14 @@ def measured(row: Mapping[str, Any]) -> Measured:
 
 
 def chosen_by(row: Mapping[str, Any]) -> float | None:
-    """Percent that candidates are ranked by: on val, or H where half of the classes was left out.
+    """The percentage that candidates are ranked by: accuracy on val, or H if half of the classes was held out.
 
-    None where the method cannot name those.
+    None if the method cannot name those.
     """
     found = row["accuracy"].get("H", row["accuracy"].get("val"))
     return None if found is None else float(found)
 
 
 def ranked(scored: Sequence[Scored]) -> list[Scored]:
-    """The best first: most seeds, then accuracy, then loss; equals keep their order."""
+    """The best first: most seeds, then accuracy, then loss; ties keep their order."""
     return sorted(scored, key=lambda one: (-len(one.results), -one.accuracy, one.loss) if one.results else (0, 0, 0))

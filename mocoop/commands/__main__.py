@@ -1,4 +1,4 @@
-"""The same as `python -m mocoop`."""
+"""`python -m mocoop.commands` does the same as `python -m mocoop`."""
 
 from __future__ import annotations
 
