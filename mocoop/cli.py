@@ -1,8 +1,8 @@
-"""What both command lines share: one line for an error, exit codes, `--debug`, and tables that fit where they go.
+"""What both command lines share: one-line errors, exit codes, `--debug`, and tables for terminals and pipes.
 
-Results go to stdout and everything else to stderr. A table is drawn on a terminal; into a pipe it is tab-separated.
-Text that users brought (paths, class names, templates) is made printable here, so that no file name can move the
-cursor or break a line.
+Results go to stdout and everything else to stderr. A table is drawn on a terminal and tab-separated in a pipe.
+Text from users (paths, class names, templates) is made printable here, so that no file name can move the cursor or
+break a line.
 """
 
 from __future__ import annotations
@@ -28,49 +28,49 @@ CLOSED_PIPE = 141
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The options every command line has: `--debug` and `--version`."""
+    """The options of both command lines: `--debug` and `--version`."""
     command = click.option("--debug", is_flag=True, expose_value=False, callback=_remember_debug, is_eager=True,
                            help="Show a traceback with an error.")(command)  # fmt: skip
     return click.version_option(package_name="mocoop", message="mocoop %(version)s")(command)
 
 
 def run(command: click.Command, name: str, arguments: Sequence[str] | None = None) -> NoReturn:
-    """Run a command line and exit: 0, or the code of what went wrong, with one line on stderr and a hint."""
+    """Run a command line and exit with 0, or with the error's code after one line on stderr and a hint."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character shows its escape
+            stream.reconfigure(errors="backslashreplace")  # characters the terminal cannot encode are shown escaped
     sys.exit(_exit_code(command, name, arguments))
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console; it knows whether it is a terminal, and honours NO_COLOR."""
+    """A rich console; it detects terminals and honours NO_COLOR."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, soft_wrap=False)
 
 
 def say(text: str) -> None:
-    """A message for the person, on stderr and on one line."""
+    """Print a message for the user, on one line of stderr."""
     click.echo(printable(text), err=True)
 
 
 def printable(text: object) -> str:
-    """Text on one line; control and direction characters as their escapes."""
+    """Text on one line, with control and bidi characters escaped."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(text))
 
 
 def command_path(path: Path | str) -> str:
-    """A path as it is typed in a command."""
+    """A path quoted for the shell."""
     return shlex.quote(printable(path))
 
 
 def on_terminal() -> bool:
-    """Whether results go to a terminal; a stdout that was closed (`>&-`) is none."""
+    """Whether results go to a terminal; a closed stdout (`>&-`) does not count."""
     return sys.stdout is not None and sys.stdout.isatty()
 
 
 def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """A table on stdout: drawn on a terminal, tab-separated with a heading line in a pipe."""
+    """Print a table to stdout: drawn on a terminal, tab-separated with a heading line in a pipe."""
     if not on_terminal():
         click.echo("\t".join(columns))
         for row in rows:
@@ -118,7 +118,7 @@ def _exit_code(command: click.Command, name: str, arguments: Sequence[str] | Non
 def _report(name: str, error: MoCoOpError) -> int:
     _show_traceback(error)
     said = f"{name}: {error.message}"
-    listed = getattr(error, "findings", ())  # a group file's problems, one a line; elsewhere a line break is in a name
+    listed = getattr(error, "findings", ())  # a group file's problems, one per line; other line breaks are part of a name
     for line in said.split("\n") if listed else (said,):
         say(line)
     if error.hint:
@@ -127,7 +127,7 @@ def _report(name: str, error: MoCoOpError) -> int:
 
 
 def _report_usage(name: str, error: click.ClickException) -> int:
-    """What click refuses, in the form of our own errors; a group without a command shows its help."""
+    """Print click's usage errors in the form of our own; a group without a command shows its help."""
     if isinstance(error, getattr(click.exceptions, "NoArgsIsHelpError", ())):
         error.show()
         return error.exit_code
@@ -147,7 +147,7 @@ def _report_bug(name: str, error: Exception) -> int:
 
 
 def _closed_pipe(stdout: TextIO) -> int:
-    """Nobody reads any more; give the interpreter a stdout it can close without complaint."""
+    """The reader is gone: give the interpreter a stdout it can close without an error."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), stdout.fileno())
     return CLOSED_PIPE
 

@@ -1,1 +1,1 @@
-"""Templates grouped by meaning: `embed` makes vectors, `partition` groups them, `cluster` writes the file."""
+"""Grouping templates by meaning: `embed` computes vectors, `partition` groups them, `cluster` makes the file."""

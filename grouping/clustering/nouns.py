@@ -1,7 +1,7 @@
-"""Neutral nouns that stand in for class names while nobody has said what the classes are.
+"""Neutral nouns that stand in for class names while the classes are not known.
 
-32 to a kind, common and unlike each other, so that an average over them keeps what a template says and little of any
-one noun. A template is never read with an empty slot: "a photo of a ." is no sentence that a model was trained on.
+32 per kind, common and dissimilar, so that averaging over them keeps the template's meaning and little of any single
+noun. A template is never encoded with an empty slot: models are not trained on sentences such as "a photo of a .".
 """
 
 from __future__ import annotations

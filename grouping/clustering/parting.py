@@ -1,6 +1,6 @@
-"""One group parted into several by what its templates mean, as `cluster` does with a whole pool.
+"""Splitting one group into several by the meaning of its templates, as `cluster` does with a whole pool.
 
-The space is the group's own: without what all its templates share. The parts do not depend on the templates' order.
+The space is centred on the group itself. The parts do not depend on the order of the templates.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 
 def parts_by_meaning(texts: Sequence[str], count: int, choice: EmbedderChoice | None = None) -> list[list[str]]:
-    """The texts in `count` parts, in the order they came in, the part of the first text first.
+    """Split the texts into `count` parts, keeping their order, the part of the first text first.
 
-    Raises UsageError for more parts than texts that differ, and where no way to compare meanings is at hand.
+    Raises UsageError for more parts than distinct texts, and if no embedder is available.
     """
     from mocoop.grouping.clustering.embed import embed
     from mocoop.grouping.clustering.partition import partition

@@ -1,12 +1,12 @@
-"""Vectors parted into groups: k-means or agglomerative, how stable a number of groups is, and which number to take.
+"""Clustering vectors: k-means or agglomerative, how stable a number of groups is, and which number to take.
 
-Everything is a function of the vectors, the number and the seed. Rows come in an order that does not depend on the
-pool's (`cluster.py` sorts), so the same templates give the same groups. T templates, N groups, D dimensions.
+Everything is a function of the vectors, the number and the seed. The order of the rows does not depend on that of the
+pool (`cluster.py` sorts), so the same templates give the same groups. T templates, N groups, D dimensions.
 
-Groups are looked for in the leading principal directions of the space: what tells N groups apart lies there, and what
-is particular to one sentence lies in the others. K-means is run many times in 2 N of them, where each run ends
-elsewhere, and the groups are what the runs agree on: templates are as near as the share of runs that put them together
-(evidence accumulation; Fred and Jain 2005), and k-means groups them in the N leading directions of that. Chosen by
+Clustering uses the leading principal directions of the space, which separate the N groups; the others hold what is
+specific to single sentences. K-means is run many times in 2 N directions, where each run ends elsewhere, and the
+groups are the consensus of the runs: the similarity of two templates is the share of runs that put them together
+(evidence accumulation; Fred and Jain 2005), and k-means clusters the N leading directions of that matrix. Chosen by
 measurement; see benchmarks/grouping.py.
 """
 
@@ -30,29 +30,29 @@ if TYPE_CHECKING:
 
 METHODS = ("kmeans", "agglomerative")
 ALGORITHMS = {"kmeans": "k-means, agreement of runs", "agglomerative": "agglomerative, average linkage"}
-SAMPLE = 0.8  # of the templates, in each of the runs that are compared
-STABLE_STARTS = 3  # of k-means in each of them
-RUNS = 400  # of k-means, that groups are what they agree on
+SAMPLE = 0.8  # share of the templates in each run that stability compares
+STABLE_STARTS = 3  # k-means starts in each of these runs
+RUNS = 400  # k-means runs that form the consensus
 FEWEST, MOST = 4, 12  # groups that auto tries: the paper's own files have 4 to 6, and few data sets gain beyond 8
-LARGE, SMALL = 15, 9  # templates a group, of large pools: no fewer groups than one in 15, as many as one in 9
-RESTARTS = 20  # of k-means, unless a person says otherwise
-NUMBERS = 9  # of groups that auto tries
+LARGE, SMALL = 15, 9  # templates per group in large pools: at least one group per 15 templates, up to one per 9
+RESTARTS = 20  # default number of k-means restarts
+NUMBERS = 9  # how many numbers of groups auto tries
 
 
 @dataclass(frozen=True)
 class Tried:
-    """What is known of one number of groups, locked ones included."""
+    """The figures for one number of groups, locked ones included."""
 
     groups: int
-    silhouette: float | None  # None where there is one group
-    stability: float | None  # mean agreement of repeated runs (adjusted Rand index); None where nothing was grouped
+    silhouette: float | None  # None if there is one group
+    stability: float | None  # mean agreement of repeated runs (adjusted Rand index); None if nothing was grouped
     error: float  # standard error of the stability
     smallest: int
     largest: int
 
 
 def partition(space: Array, count: int, method: str, *, seed: int = 0, restarts: int = RESTARTS) -> Labels:
-    """Labels 0 .. N-1 of the rows, at most `count` of them: rows that are equal are never parted."""
+    """Labels 0 .. N-1 of the rows, with N at most `count`: identical rows are never separated."""
     import numpy as np
 
     rows = _looked_at(space, count, method)
@@ -70,7 +70,7 @@ def _looked_at(space: Array, count: int, method: str) -> Array:
 
 
 def leading(space: Array, count: int) -> Array:
-    """The rows in their `count` leading principal directions, of length 1 again."""
+    """The rows projected on the `count` leading principal directions, normalised to length 1."""
     import numpy as np
 
     if count >= min(space.shape):
@@ -96,7 +96,7 @@ def distinct(space: Array) -> int:
 
 
 def numbered(labels: Labels) -> Labels:
-    """The same groups, numbered from 0 in the order of their first row, none left out."""
+    """The same groups, numbered consecutively from 0 in the order of their first row."""
     import numpy as np
 
     _, first, places = np.unique(labels, return_index=True, return_inverse=True)
@@ -105,10 +105,10 @@ def numbered(labels: Labels) -> Labels:
 
 
 def stability(space: Array, count: int, method: str, *, seed: int = 0, runs: int = 20) -> tuple[float, float]:
-    """How much repeated runs agree, and the standard error: mean adjusted Rand index over pairs of runs.
+    """The agreement of repeated runs (mean adjusted Rand index over pairs of runs), and its standard error.
 
-    Each run groups a sample of 80 % of the rows from a start of its own, and places the others with their nearest
-    group. 1 means that the same groups come out each time.
+    Each run clusters a sample of 80 % of the rows from its own start, and assigns every row to the nearest group. 1
+    means that every run gives the same groups.
     """
     import numpy as np
 
@@ -126,9 +126,9 @@ def stability(space: Array, count: int, method: str, *, seed: int = 0, runs: int
 def choose(tried: Sequence[Tried]) -> int:
     """The number of groups that auto takes: the most stable one.
 
-    Of numbers that are as stable as the best, within its standard error, the largest: an expert too many costs little,
-    and two aspects in one group cannot be parted by training. The silhouette is shown and does not decide, as it
-    mostly grows with the number.
+    Among numbers within one standard error of the best, the largest is taken: a superfluous expert costs little, and
+    training cannot separate two aspects that share a group. The silhouette is reported but not used, as it mostly
+    grows with the number of groups.
     """
     best = max(tried, key=lambda one: (one.stability or 0.0, one.groups))
     least = (best.stability or 0.0) - best.error
@@ -136,10 +136,10 @@ def choose(tried: Sequence[Tried]) -> int:
 
 
 def numbers_to_try(templates: int, asked: int | None) -> list[int]:
-    """Numbers of groups for the table: for auto 4 to 12 and more of large pools, else the one asked for and those near.
+    """Numbers of groups for the table: for auto 4 to 12, more for large pools; else the requested number and those near.
 
-    A large pool holds more aspects than a small one, and the fewest groups are mostly the most stable: so the range
-    moves with the size, from 61 templates on.
+    A large pool holds more aspects than a small one, and the fewest groups are mostly the most stable, so the range
+    grows with the pool from 61 templates on.
     """
     if asked is not None:
         return [count for count in range(asked - 2, asked + 3) if 2 <= count <= templates or count == asked]
@@ -149,7 +149,7 @@ def numbers_to_try(templates: int, asked: int | None) -> list[int]:
 
 
 def merged_small(space: Array, labels: Labels, least: int) -> Labels:
-    """The same groups, those of fewer than `least` rows dissolved: each row goes to the nearest of the others."""
+    """Dissolve groups with fewer than `least` rows: each of their rows goes to the nearest other group."""
     import numpy as np
 
     labels = numbered(labels)
@@ -180,7 +180,7 @@ def _parted(rows: Array, count: int, method: str, starts: int, random: np.random
 
 
 def _sampled(rows: Array, count: int, method: str, random: np.random.Generator) -> Labels:
-    """Labels of all rows from groups of a sample of them."""
+    """Labels of all rows, from clustering a sample of them."""
     import numpy as np
 
     size = min(len(rows), max(count, round(SAMPLE * len(rows))))

@@ -1,9 +1,9 @@
-"""The space in which a sentence model's templates are grouped: four readings each, what says nothing toned down.
+"""The space in which a sentence model's templates are grouped: four readings each, uninformative directions scaled down.
 
-A sentence model mostly hears the subject and the boilerplate of a template. So each is read in four ways that have no
-subject. And the model is shown what does not part aspects: directions in which templates of one hand-made aspect
-differ among themselves count less, learned from the bank by the first reading. The bank's aspects that
-benchmarks/grouping.py measures on are not learned from. Both were chosen by measurement; the benchmark has the
+A sentence model mostly encodes the subject and the boilerplate of a template, so each template is encoded in four
+readings without a subject. Directions in which templates of the same hand-written aspect differ do not distinguish
+aspects and are scaled down; they are learned from the bank, with the first reading. The bank's aspects that
+benchmarks/grouping.py measures on are excluded from learning. Both were chosen by measurement; the benchmark has the
 figures. T templates, D dimensions.
 """
 
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
 
     Array = NDArray[np.float64]
 
-SHRINKAGE = 10.0  # how many times the mean variance is added to that of each direction
+SHRINKAGE = 10.0  # multiple of the mean variance that is added to the variance of each direction
 _SLOT_WITH_ARTICLE = re.compile(r"\b(?:a|an|the)\b ?\{\}|\{\}")
 
 
 def sentence_space(encode: Encode, texts: Sequence[str], tone: Array) -> Array:
-    """Centred rows of length 1 (T, 4 D) of templates; `tone` as `learned_tone` makes it."""
+    """Centred rows of length 1 (T, 4 D) of templates; `tone` is the matrix from `learned_tone`."""
     import numpy as np
 
     views = zip(*map(readings, texts), strict=True)
@@ -39,10 +39,10 @@ def sentence_space(encode: Encode, texts: Sequence[str], tone: Array) -> Array:
 
 
 def learned_tone(encode: Encode, aspects: Sequence[Sequence[str]]) -> Array:
-    """A matrix (D, D) that makes directions shorter in which templates of one aspect differ.
+    """A matrix (D, D) that scales down directions in which templates of the same aspect differ.
 
-    The inverse root of the covariance within aspects, with ten times its mean variance added to each direction, as
-    some hundred templates do not tell 384 of them apart.
+    The inverse root of the within-aspect covariance, with ten times its mean variance added to each direction, since a
+    few hundred templates cannot determine 384 of them.
     """
     import numpy as np
 
@@ -57,7 +57,7 @@ def learned_tone(encode: Encode, aspects: Sequence[Sequence[str]]) -> Array:
 
 
 def reference_aspects() -> list[tuple[str, ...]]:
-    """The templates of the bank's aspects that are learned from."""
+    """The templates of the bank's aspects used for learning."""
     apart = {aspect.name for aspect in measured_aspects()}
     return [aspect.templates for aspect in load_bank().aspects if aspect.name not in apart]
 
@@ -69,10 +69,10 @@ def measured_aspects() -> tuple[Aspect, ...]:
 
 
 def readings(text: str) -> tuple[str, str, str, str]:
-    """A template in four sentences about the picture rather than about what is in the slot.
+    """Four versions of a template that describe the picture rather than what is in the slot.
 
-    The last two say outright that the rest is about how a picture looks. The cosines of the four, averaged, tell
-    aspects apart better than those of any one.
+    The last two state that the rest is about how a picture looks. The average of the four cosines distinguishes
+    aspects better than any one of them.
     """
     rest = " ".join(_SLOT_WITH_ARTICLE.sub("", text).split()).rstrip(".")
     return (

@@ -1,4 +1,4 @@
-"""Rows of vectors as the clustering takes them: of length 1, and without their mean. T texts, D dimensions."""
+"""Normalising and centring rows of vectors for clustering. T texts, D dimensions."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def centred(vectors: Array) -> Array:
-    """Vectors without their mean, each of length 1 again; one that is the mean itself stays zero."""
+    """Vectors minus their mean, each rescaled to length 1; one equal to the mean stays zero."""
     return unit(vectors - vectors.mean(axis=0))
 
 
 def unit(vectors: Array) -> Array:
-    """Rows of length 1; what is zero but for rounding stays zero."""
+    """Rows scaled to length 1; rows that are zero up to rounding become zero."""
     import numpy as np
 
     lengths = np.linalg.norm(vectors, axis=1, keepdims=True)

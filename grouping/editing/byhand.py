@@ -1,7 +1,7 @@
-"""What a text that a person edited makes of a group file: the bytes to write, and one line that tells the change.
+"""Applying a text from the user's editor to a group file: the bytes to write, and a one-line summary.
 
-Templates that a person took out in the editor are excluded, as with `remove`, unless they were only reworded. An edit
-of the whole file may change locked things: the locks stand before the person's eyes there.
+Templates deleted in the editor are excluded, as with `remove`, unless they were only reworded. Editing the whole file
+may change locked groups and templates, since the locks are visible there.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from mocoop.grouping.provenance import with_step
 
 Document = dict[str, Any]
 
-MOST_NOTED = 300  # characters of a change that the provenance keeps
+MOST_NOTED = 300  # maximum length of a change's summary in the provenance, in characters
 
 
 def edited_file(before: bytes, after: bytes, source: str, at: str) -> tuple[bytes | None, str]:
-    """An edited file; where only its layout changed, as it was typed. Raises GroupFileError with its problems."""
+    """Apply an edit of the whole file; a change of layout only is kept as typed. Raises GroupFileError."""
     document = parse_groups(after, source=source).document
     try:
         old = parse_groups(before, source=source).document
@@ -36,21 +36,21 @@ def edited_file(before: bytes, after: bytes, source: str, at: str) -> tuple[byte
 
 
 def edited_group(document: Document, group_id: str, after: bytes, at: str) -> tuple[bytes | None, str]:
-    """A document with one group as the lines have it; None where that changes nothing.
+    """Apply an edit of one group's lines to the document; None if nothing changed.
 
-    Raises GroupFileError with the lines that are wrong, UsageError for what is locked.
+    Raises GroupFileError with the invalid lines, UsageError for locks.
     """
     return noted(document, with_lines(document, group_id, after, group_id), at)
 
 
 def noted(old: Document, new: Document, at: str) -> tuple[bytes | None, str]:
-    """An edited document as bytes with its step, and the change on one line; None where nothing changed."""
+    """The edited document as bytes, with a provenance step, and a one-line summary; None if nothing changed."""
     changes = differences(old, new)
     told = one_line(changes)
     return dump_groups(stamped(new, "edit", told, at)) if changes else None, told
 
 
 def stamped(document: Document, step: str, told: str, at: str) -> Document:
-    """A document with the step of a person's change at the end of its provenance."""
+    """The document with a step for the user's change at the end of its provenance."""
     short = told if len(told) <= MOST_NOTED else told[: MOST_NOTED - 3] + "..."
     return with_step(document, step, at=at, change=short)

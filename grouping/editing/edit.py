@@ -1,8 +1,8 @@
-"""Changes of a group file, each a pure function from a document to a document.
+"""Edits to a group file, each a pure function from a document to a document.
 
-The given document is never changed; what an edit does not touch stays as it was, key order, `x-` notes and the form
-of each template (text or object) included. Locked groups and templates refuse. Nothing is read or written here, and
-nothing is told: `mocoop.grouping.editing.diff` says what differs between two documents.
+The given document is never modified; an edit preserves everything it does not touch, including key order, `x-` notes
+and the form of each template (text or object). Editing locked groups and templates raises an error. Nothing is read,
+written or reported here: `mocoop.grouping.editing.diff` describes what differs between two documents.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
 def add(document: Document, texts: Sequence[str], to: str) -> Document:
-    """New templates at the end of a group; their exclusion, where there is one, is lifted.
+    """Append new templates to a group; they are no longer excluded, if they were.
 
-    Raises UsageError for a text that is no template or stands in the file already, and for a locked group.
+    Raises UsageError for a text that is not a template or is already in the file, and for a locked group.
     """
     _check_new(document, texts)
     group = open_group(document, to)
@@ -45,15 +45,15 @@ def add(document: Document, texts: Sequence[str], to: str) -> Document:
 
 
 def add_group(document: Document, texts: Sequence[str], new: str, title: str | None = None) -> Document:
-    """New templates in a group of their own, the last one. Raises UsageError as `add`, and for a bad or taken id."""
+    """Add new templates as a new last group. Raises UsageError as `add`, and for a bad or taken id."""
     _check_new(document, texts)
     return _readmitted(_with_group(document, _new_group(document, new, title, list(texts))), texts)
 
 
 def remove(document: Document, words: Sequence[str], reason: str | None = None) -> Document:
-    """Templates taken out and put on the list of those that do not come back.
+    """Remove templates and list them as excluded, so that they do not come back.
 
-    Raises UsageError for what is not there, is locked, or would leave a group empty.
+    Raises UsageError for templates that do not exist, are locked, or whose removal would leave a group empty.
     """
     taken = find_all(document, words)
     left = {id_: _without(document, id_, texts) for id_, texts in _by_group(document, taken).items()}
@@ -65,7 +65,7 @@ def remove(document: Document, words: Sequence[str], reason: str | None = None) 
 
 
 def remove_group(document: Document, group_id: str, reason: str | None = None) -> Document:
-    """A whole group taken out, its templates excluded. Raises UsageError for the only group, and what is locked."""
+    """Remove a whole group and exclude its templates. Raises UsageError for the only group and for locks."""
     group = open_group(document, group_id)
     _check_unlocked(group, texts_of(group))
     if len(document["groups"]) == 1:
@@ -81,9 +81,9 @@ def rename(
     title: str | None = None,
     description: str | None = None,
 ) -> Document:
-    """Another id, title or description of a group; an empty title or description is taken away.
+    """Change a group's id, title or description; an empty title or description is removed.
 
-    Metrics that name the group as a neighbour follow. Raises UsageError for a bad or taken id, or a locked group.
+    Metrics that name the group as a neighbour are updated. Raises UsageError for a bad or taken id, or a locked group.
     """
     group = open_group(document, group_id)
     for key, value in (("title", title), ("description", description)):
@@ -97,7 +97,7 @@ def rename(
 
 
 def move(document: Document, words: Sequence[str], to: str) -> Document:
-    """Templates taken to the end of another group. Raises UsageError for what is locked or would be left empty."""
+    """Move templates to the end of another group. Raises UsageError for locks and for a group left empty."""
     target = open_group(document, to)
     moved = [text for text in find_all(document, words) if text not in texts_of(target)]
     left = _left_behind(document, moved)
@@ -106,17 +106,17 @@ def move(document: Document, words: Sequence[str], to: str) -> Document:
 
 
 def move_to_new(document: Document, words: Sequence[str], new: str, title: str | None = None) -> Document:
-    """Templates taken to a group of their own, the last one. Raises UsageError as `move`, and for a bad id."""
+    """Move templates to a new last group. Raises UsageError as `move`, and for a bad id."""
     moved = find_all(document, words)
     group = _new_group(document, new, title, [_item(document, text) for text in moved])
     return _with_group(replaced(document, _left_behind(document, moved)), group)
 
 
 def merge(document: Document, group_ids: Sequence[str], into: str, title: str | None = None) -> Document:
-    """All templates of several groups in one: `into`, one of them, another group, or a new id.
+    """Merge several groups into one: `into` is one of them, another group, or a new id.
 
-    A new id takes the place of the first. Notes (`x-`) of the groups that go are kept, under another key where two
-    meet. Raises UsageError for fewer than two groups and for what is locked.
+    A group with a new id takes the position of the first. Notes (`x-`) of the merged groups are kept, under another
+    key if they collide. Raises UsageError for fewer than two groups and for locks.
     """
     ids = list(dict.fromkeys(group_ids))
     known = into in group_ids_of(document)
@@ -137,7 +137,7 @@ def merge(document: Document, group_ids: Sequence[str], into: str, title: str | 
 
 
 def split_off(document: Document, group_id: str, words: Sequence[str], new: str, title: str | None = None) -> Document:
-    """Some templates of a group as a new group right after it. Raises UsageError as `move_to_new`."""
+    """Split some templates off as a new group right after the old one. Raises UsageError as `move_to_new`."""
     group = open_group(document, group_id)
     taken = [find(document, word, group_id) for word in words]
     items = [item for item in group["templates"] if text_of(item) in taken]
@@ -146,9 +146,9 @@ def split_off(document: Document, group_id: str, words: Sequence[str], new: str,
 
 
 def split_into(document: Document, group_id: str, parts: Sequence[Sequence[str]]) -> Document:
-    """A group as several; the part with its init keeps the id, the others are called ID-2, ID-3, ... after it.
+    """Split a group into several; the part with the init keeps the id, the others follow it as ID-2, ID-3, ...
 
-    `parts` hold each template of the group once. Raises UsageError for what is locked.
+    `parts` hold each template of the group once. Raises UsageError for locks.
     """
     group = open_group(document, group_id)
     init = init_of(group)
@@ -164,13 +164,13 @@ def split_into(document: Document, group_id: str, parts: Sequence[Sequence[str]]
 
 
 def set_init(document: Document, group_id: str, words: str) -> Document:
-    """The template whose words start the group's expert. Raises UsageError."""
+    """Set the template whose words start the group's expert. Raises UsageError."""
     group = open_group(document, group_id)
     return replaced(document, {group_id: with_key(group, "init", find(document, words, group_id))})
 
 
 def lock(document: Document, target: str, on: bool = True) -> Document:
-    """Lock or unlock a group (by its id) or a template. Raises UsageError for what is not there."""
+    """Lock or unlock a group (by its id) or a template. Raises UsageError if there is no such target."""
     if target in group_ids_of(document):
         return replaced(document, {target: with_key(group_of(document, target), "locked", on or None)})
     try:
@@ -181,9 +181,9 @@ def lock(document: Document, target: str, on: bool = True) -> Document:
 
 
 def reword(document: Document, words: str, new_text: str) -> Document:
-    """Another wording of a template in its place, with its notes; it stays init if it was.
+    """Reword a template in place, keeping its notes; it stays the init if it was.
 
-    Raises UsageError for what is locked, and for a text that is no template or stands in the file already.
+    Raises UsageError for locks, and for a text that is not a template or is already in the file.
     """
     text = find(document, words)
     if text == new_text:
@@ -198,15 +198,15 @@ def reword(document: Document, words: str, new_text: str) -> Document:
 
 
 def annotate(document: Document, words: str, note: str | None) -> Document:
-    """A person's note on a template; None or an empty one takes it away. Locks do not mind."""
+    """Set the user's note on a template; None or an empty one removes it. Locks do not prevent this."""
     text = find(document, words)
     return _with_item(document, text, _noted(_item(document, text), "note", note or None))
 
 
 def replace_members(document: Document, group_id: str, items: Sequence[Any], init: str | None) -> Document:
-    """A group with another list of templates, as a person wrote it; what left it is excluded.
+    """Replace a group's list of templates by one that the user wrote; the caller excludes those that left it.
 
-    `init` None keeps the group's, where it is still there. Raises UsageError for locks, bad texts and an empty list.
+    `init` None keeps the group's init if it is still there. Raises UsageError for locks, bad texts and an empty list.
     """
     group = open_group(document, group_id)
     texts = [text_of(item) for item in items]
@@ -223,7 +223,7 @@ def replace_members(document: Document, group_id: str, items: Sequence[Any], ini
 
 
 def exclude(document: Document, texts: Iterable[str], reason: str | None = None) -> Document:
-    """Texts put on the list of those that do not come back; the groups stay as they are."""
+    """List texts as excluded, so that they do not come back; the groups are not changed."""
     why = {"reason": reason} if reason else {}
     gone = {text: {"text": text, **why, "by": "person"} for text in texts}
     kept = [entry for entry in document.get("excluded", []) if entry["text"] not in gone]
@@ -256,7 +256,7 @@ def _check_free(document: Document, new: str) -> None:
 
 
 def open_group(document: Document, group_id: str) -> Group:
-    """A group that may be changed. Raises UsageError where it is locked."""
+    """The group with the given id, for editing. Raises UsageError if it is locked."""
     group = group_of(document, group_id)
     if group.get("locked"):
         raise UsageError(
@@ -288,7 +288,7 @@ def _without(document: Document, group_id: str, texts: Sequence[str]) -> Group:
 
 
 def _left_behind(document: Document, moved: Sequence[str]) -> dict[str, Group]:
-    """The groups that templates leave, without them. Raises UsageError where nothing would be left."""
+    """The source groups without the moved templates. Raises UsageError if one would be left empty."""
     left = {id_: _without(document, id_, texts) for id_, texts in _by_group(document, moved).items()}
     for id_, group in left.items():
         if not group["templates"]:
@@ -308,14 +308,14 @@ def _with_item(document: Document, text: str, item: Any) -> Document:
 
 
 def _noted(item: Any, key: str, value: Any) -> Any:
-    """A template with a key set or taken away; one that says nothing but its text is that text."""
+    """A template with a key set or removed; if only `text` remains, it is stored as a plain string."""
     noted = {**(item if isinstance(item, dict) else {"text": item}), key: value}
     kept = {name: fact for name, fact in noted.items() if fact is not None}
     return kept["text"] if list(kept) == ["text"] else kept
 
 
 def worded(item: Any, text: str) -> Any:
-    """A template, as it stands in the document, with another text and the same notes."""
+    """A template, as stored in the document, with another text and the same notes."""
     return {**item, "text": text} if isinstance(item, dict) else text
 
 
@@ -340,7 +340,7 @@ def _placed_after(document: Document, group_id: str, after: str) -> Document:
 
 
 def _nameless(document: Document, group: Group, new: str) -> Group:
-    """What a merged group of a new id takes from the first: its notes and templates, not what it was called."""
+    """The base of a group merged under a new id: the first group's notes and templates, without title and the like."""
     _check_free(document, new)
     dropped = ("title", "description", "rationale", "metrics")
     return {**{key: value for key, value in group.items() if key not in dropped}, "id": new}

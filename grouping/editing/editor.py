@@ -1,8 +1,8 @@
-"""A person's editor around a text: which one, at which line, and until the text is right.
+"""Editing a text in the user's editor: which editor, at which line, repeated until the text is valid.
 
-`edit_text` gives the text to the editor in a private folder and takes it back; what is wrong with it is shown and the
-editor reopened at the line, as often as the person wants. What the text means is the caller's; it is never lost:
-whoever gives up gets it back in `Abandoned`.
+`edit_text` opens the text in a private folder and reads it back; errors are shown and the editor is reopened at the
+line, as often as the user wants. The caller interprets the text. An edit is never lost: if the user gives up, it is
+returned in `Abandoned`.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ Made = TypeVar("Made")
 _PLUS_LINE = {"vi", "vim", "nvim", "view", "gvim", "nano", "pico", "emacs", "emacsclient", "kak", "micro", "joe", "mg"}
 _GOTO = {"code", "code-insiders", "codium", "cursor"}
 _COLON_LINE = {"subl", "hx", "helix", "zed"}
-_MUST_WAIT = {*_GOTO, "subl", "zed", "gvim"}  # they return at once unless told to wait
+_MUST_WAIT = {*_GOTO, "subl", "zed", "gvim"}  # these return at once unless given a wait option
 _FALLBACKS = ("nano", "vi", "vim")
 
 
 class Abandoned(Exception):
-    """A text that a person changed and gave up on, and why: an error, or Ctrl-C."""
+    """An edited text that the user gave up on, and the reason: an error, or Ctrl-C."""
 
     def __init__(self, text: bytes, reason: MoCoOpError | KeyboardInterrupt) -> None:
         super().__init__()
@@ -40,9 +40,9 @@ class Abandoned(Exception):
 
 
 def find_editor(*, terminal: bool) -> list[str]:
-    """$VISUAL, $EDITOR, or an editor that is installed, as a command. Raises UsageError where there is none.
+    """The command of $VISUAL, $EDITOR, or an installed editor. Raises UsageError if there is none.
 
-    Without a terminal only a named one will do: it may need no screen.
+    Without a terminal only $VISUAL and $EDITOR are considered, as they may not need a screen.
     """
     for name in ("VISUAL", "EDITOR"):
         value = os.environ.get(name, "").strip()
@@ -59,7 +59,7 @@ def find_editor(*, terminal: bool) -> list[str]:
 
 
 def at_line(editor: Sequence[str], path: str, line: int) -> list[str]:
-    """The command that opens a file at a line, where the editor is one whose way is known; else just opens it."""
+    """The command that opens a file at a line; without the line if the editor's syntax for it is not known."""
     name = Path(editor[0]).name.removesuffix(".exe")
     waiting = {"gvim": "--nofork"}.get(name, "--wait")
     given = {"-w", "-f", waiting} & set(editor)
@@ -83,18 +83,18 @@ def edit_text(
     line: int = 1,
     terminal: bool = True,
 ) -> Made | None:
-    """Let a person edit a text until `make` takes it; None where it is as it was.
+    """Let the user edit a text until `make` accepts it; None if it is unchanged.
 
     Arguments:
-        text: what the editor shows first.
-        name: of the temporary file, which editors show and choose their colours by.
-        make: does what the text means, or raises a MoCoOpError.
-        ask: shows a GroupFileError or UsageError of `make` and says whether to open the editor again.
-        before: the text that counts as unchanged, where it is not `text`.
-        line: where the editor opens.
-        terminal: whether the editor has one.
+        text: the text to open.
+        name: name of the temporary file, which editors show and use for syntax highlighting.
+        make: processes the edited text, or raises a MoCoOpError.
+        ask: shows a GroupFileError or UsageError of `make` and returns whether to reopen the editor.
+        before: the text that counts as unchanged, if not `text`.
+        line: the line to open at.
+        terminal: whether a terminal is available.
 
-    Raises Abandoned where a changed text was given up, and UsageError for an editor that cannot be started.
+    Raises Abandoned if the user gives up a changed text, and UsageError for an editor that cannot be started.
     """
     editor, before = find_editor(terminal=terminal), text if before is None else before
     with tempfile.TemporaryDirectory(prefix="mocoop-edit-") as folder:
@@ -131,13 +131,13 @@ def _until_right(
 
 
 def line_of(error: MoCoOpError) -> int:
-    """The line of the first error among a refusal's findings."""
+    """The line of the first error among the findings of an exception."""
     findings = error.findings if isinstance(error, GroupFileError) else ()
     return next((finding.line for finding in findings if finding.severity == "error"), 1)
 
 
 def _run(command: list[str]) -> None:
-    """Wait for the editor; Ctrl-C is the editor's until it ends. Raises UsageError."""
+    """Run the editor and wait for it; Ctrl-C goes to the editor until it exits. Raises UsageError."""
     try:
         with _interrupts_are_the_editors():
             code = subprocess.run(command, check=False).returncode
@@ -152,7 +152,7 @@ def _run(command: list[str]) -> None:
 def _interrupts_are_the_editors() -> Iterator[None]:
     try:
         earlier = signal.signal(signal.SIGINT, lambda *_: None)  # unlike SIG_IGN, the editor does not inherit it
-    except ValueError:  # not the main thread: there is no Ctrl-C here
+    except ValueError:  # not the main thread, which alone receives Ctrl-C
         yield
         return
     try:

@@ -1,7 +1,7 @@
-"""One group as plain lines for a person's editor: a template a line, `*` before the one that starts the expert.
+"""One group as plain lines for a text editor: one template per line, `*` before the one that starts the expert.
 
-`lines_of` writes them and `with_lines` reads them back into the document: a line that is new adds a template, one
-that is gone takes it out, and one that was changed a little rewords it and keeps its notes.
+`lines_of` writes them and `with_lines` reads them back into the document: a new line adds a template, a deleted line
+removes it, and a slightly changed line rewords it and keeps its notes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _HELP = """\
 
 
 class Line(NamedTuple):
-    """A template as a person wrote it, where, and whether it is marked as init."""
+    """A template as typed, its line number, and whether it is marked as init."""
 
     number: int
     text: str
@@ -34,7 +34,7 @@ class Line(NamedTuple):
 
 
 def lines_of(group: Group) -> bytes:
-    """The group as text. What is locked is said beside it."""
+    """The group as text, with locked templates listed in comments."""
     title = f": {group['title']}" if group.get("title") else ""
     shown = [_HELP.format(heading=f"Group {group['id']}{title}")]
     locked = [text_of(item) for item in group["templates"] if is_locked(item)]
@@ -45,9 +45,9 @@ def lines_of(group: Group) -> bytes:
 
 
 def with_lines(document: Document, group_id: str, data: bytes, source: str) -> Document:
-    """The document with the group as the lines have it.
+    """The document with the group replaced by the lines.
 
-    Raises GroupFileError with every line that is wrong, UsageError for what is locked.
+    Raises GroupFileError with every invalid line, UsageError for locks.
     """
     group = group_of(document, group_id)
     lines = _read(data, set(texts_of(group)), source)
@@ -84,7 +84,7 @@ def _line(number: int, row: str, known: set[str]) -> Line:
 
 
 def _check(lines: list[Line], document: Document, group_id: str, source: str) -> None:
-    """Refuse all lines that cannot stand, at once."""
+    """Raise one GroupFileError for all invalid lines."""
     homes = {text: g["id"] for g in document["groups"] for text in texts_of(g) if g["id"] != group_id}
     findings: list[Finding] = []
     first: dict[str, int] = {}

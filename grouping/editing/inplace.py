@@ -1,8 +1,8 @@
-"""A group file that is read, changed and written back where it stands.
+"""Reading a group file, changing it and writing it back in place.
 
-What another process wrote in the meantime is never overwritten: the bytes that were read are compared with those on
-disk right before the write, while the folder is locked against others that write through this module. What a change
-is made of stands in `mocoop.grouping.editing.edit`; what a valid file is, in `mocoop.groupfile.groups`.
+Concurrent changes by another process are never overwritten: the bytes that were read are compared with those on disk
+right before the write, while the folder is locked against other writers that use this module. Edits are defined in
+`mocoop.grouping.editing.edit`, valid files in `mocoop.groupfile.groups`.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mocoop.groupfile.groups import MAX_BYTES, GroupFile, dump_groups, parse_gro
 
 @dataclass(frozen=True)
 class Opened:
-    """A group file as it stood when it was read."""
+    """A group file as it was when read."""
 
     path: str
     data: bytes
@@ -28,7 +28,7 @@ class Opened:
 
     @property
     def document(self) -> dict[str, Any]:
-        """The JSON as read; never to be changed in place."""
+        """The JSON as read; do not modify it."""
         return self.file.document
 
 
@@ -38,21 +38,21 @@ def read_raw(path: str | os.PathLike[str]) -> bytes:
 
 
 def open_groups(path: str | os.PathLike[str]) -> Opened:
-    """Read a group file that is to be changed. Raises GroupFileError with all its problems."""
+    """Read a group file for editing. Raises GroupFileError with all its problems."""
     data = read_raw(path)
     return Opened(os.fspath(path), data, parse_groups(data, source=os.fspath(path)))
 
 
 def write_document(opened: Opened, document: dict[str, Any]) -> Opened:
-    """Check a document and write it over the file that was opened.
+    """Check a document and overwrite the opened file with it.
 
-    Raises GroupFileError with all problems of the document, StorageError where the file changed since it was read.
+    Raises GroupFileError with all problems of the document, StorageError if the file changed since it was read.
     """
     return write_bytes(opened.path, dump_groups(document), before=opened.data)
 
 
 def write_bytes(path: str, data: bytes, *, before: bytes) -> Opened:
-    """The same for bytes as they are, so that an undo gives back the very file; `before` is what must stand there."""
+    """Like `write_document`, for exact bytes, so that undo restores the file; it must still contain `before`."""
     saved = Opened(path, data, parse_groups(data, source=path))
     folder = os.path.dirname(os.path.realpath(path))
     files.sweep_stale(folder)
@@ -67,18 +67,18 @@ def write_bytes(path: str, data: bytes, *, before: bytes) -> Opened:
 def _on_disk(path: str) -> bytes | None:
     try:
         return read_raw(path)
-    except GroupFileError:  # gone, or no longer readable: not what was read
+    except GroupFileError:  # deleted or no longer readable, so not what was read
         return None
 
 
 @contextmanager
 def _folder_locked(folder: str) -> Iterator[None]:
-    """Keep other writers of this module out; where folders cannot be locked, the comparison alone must do."""
+    """Lock out other writers that use this module; if folders cannot be locked, only the comparison protects."""
     try:
         import fcntl
 
         handle = os.open(folder, os.O_RDONLY)
-    except (ImportError, OSError):  # Windows, or a folder that may be written and not read
+    except (ImportError, OSError):  # Windows, or a folder that is writable but not readable
         yield
         return
     try:

@@ -1,1 +1,1 @@
-"""What vectors say of a group file: `audit` warns, `stats` and `compare` count, `plot` draws."""
+"""Figures of a group file from vectors: `audit` warns, `stats` and `compare` measure, `plot` draws."""

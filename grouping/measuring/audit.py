@@ -1,7 +1,7 @@
-"""What vectors say against a grouping: twins, templates in the wrong group, groups alike (G107 to G109).
+"""Problems of a grouping that vectors show: twins, templates in the wrong group, similar groups (G107 to G109).
 
-Everything here is worth a look and nothing is an error: a model's likeness is not a person's. So nothing is mended
-either. The figures are `measures`' and the vectors `embed`'s.
+All findings are warnings, never errors, and nothing is fixed automatically: a model's similarity is not a person's.
+The figures come from `measures` and the vectors from `embed`.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
     from mocoop.grouping.measuring.measures import Array, Labels, Twin
     from mocoop.strictjson import Path
 
-TWINS = {"backbone": 0.97, "sentence": 0.92, "tfidf": 0.95, "vectors": 0.97}  # cosine from which two say the same
-SAME_LETTERS = 0.90  # of the letter pairs; slips of the keyboard lie above, "at sunset" and "at sunrise" below
-NEARER = 0.15  # by how much another group must be nearer than the own: closer calls are as often wrong as right
+TWINS = {"backbone": 0.97, "sentence": 0.92, "tfidf": 0.95, "vectors": 0.97}  # cosine from which two count as twins
+SAME_LETTERS = 0.90  # share of letter pairs; typos are above, "at sunset" and "at sunrise" below
+NEARER = 0.15  # margin by which another group must be nearer: smaller margins are wrong as often as right
 MOST = (
-    0.5  # the share of templates with a twin above which a model tells too little apart to be asked about single ones
+    0.5  # share of templates with a twin above which a model distinguishes too little to judge individual templates
 )
 SAME_MEANS = 0.98
 
 
 def embedding_problems(file: GroupFile, embedding: Embedding, means: Array | None = None) -> list[Problem]:
-    """G107 to G109 of a file. `embedding` holds its templates in order, as `template_texts` lists them.
+    """The findings G107 to G109 of a file. `embedding` holds its templates in the order of `template_texts`.
 
-    `means` (G, D) are the groups' means as the router has them, where a backbone gave the vectors; else they are
-    those of the vectors.
+    `means` (G, D) are the groups' means as used by the router, if a backbone computed the vectors; None takes the means
+    of the vectors.
     """
     labels = group_labels(file)
     if means is None:
@@ -49,13 +49,13 @@ def embedding_problems(file: GroupFile, embedding: Embedding, means: Array | Non
 
 
 def meaning_twins(embedding: Embedding, texts: Sequence[str]) -> list[Twin] | None:
-    """Templates that a model takes for nearly the same; None where it takes most of them so, and tells nothing."""
+    """Templates that a model considers near-duplicates; None if most are, since the model is then uninformative."""
     found = measures.twins(embedding.vectors, texts, TWINS[embedding.kind])
     return None if len(found) > MOST * len(texts) else found
 
 
 def as_many_words(one: str, other: str) -> bool:
-    """Whether two texts with the same letters may say the same: a word more ("hazy") does not look like a slip."""
+    """Whether two texts have equally many words: an additional word ("hazy") is not a typo."""
     return len(folded(one).split()) == len(folded(other).split())
 
 
@@ -72,7 +72,7 @@ def group_labels(file: GroupFile) -> Labels:
 
 
 def template_paths(file: GroupFile) -> list[Path]:
-    """Where each template's text stands in the document."""
+    """The path of each template's text in the document."""
     return [
         ("groups", index, "templates", number, *(("text",) if isinstance(item, dict) else ()))
         for index, group in enumerate(file.document["groups"])
@@ -81,7 +81,7 @@ def template_paths(file: GroupFile) -> list[Path]:
 
 
 def _blurred(file: GroupFile, embedding: Embedding) -> Problem:
-    """One finding for the file where single ones would name most of its templates."""
+    """One finding for the whole file, if individual ones would name most of its templates."""
     texts = template_texts(file)
     count = len(measures.twins(embedding.vectors, texts, TWINS[embedding.kind]))
     message = (
@@ -92,7 +92,7 @@ def _blurred(file: GroupFile, embedding: Embedding) -> Problem:
 
 
 def _twins(file: GroupFile, embedding: Embedding, by_meaning: Sequence[Twin]) -> Iterator[Problem]:
-    """By meaning, and by letters where the meaning was not enough: a slip of the keyboard looks like another word."""
+    """Twins by meaning, and by letters for typos, which a model sees as another word."""
     texts, paths, homes = template_texts(file), template_paths(file), _homes(file)
     seen = {twin.later for twin in by_meaning}
     by_letters = [
@@ -111,14 +111,14 @@ def _twins(file: GroupFile, embedding: Embedding, by_meaning: Sequence[Twin]) ->
 
 
 def _misfits(file: GroupFile, embedding: Embedding, labels: Labels) -> Iterator[Problem]:
-    """Locked templates and groups are left alone: a person has said where they belong."""
+    """Templates nearer to another group. Locked templates and groups are skipped: the user has placed them."""
     texts, paths, homes = template_texts(file), template_paths(file), _homes(file)
     locked = [group.locked or template.locked for group in file.groups for template in group.templates]
     own, others = measures.fit(embedding.space, labels)
     for place, text in enumerate(texts):
         nearest = int(others[place].argmax())
         value = others[place, nearest]
-        if value > own[place] + NEARER and not locked[place]:  # never true in a group of one, whose own is NaN
+        if value > own[place] + NEARER and not locked[place]:  # never true in a group of one, where `own` is NaN
             message = (
                 f"{quote(text)} is nearer to group {quote(file.groups[nearest].id)} ({value:.2f}) than to the rest of "
                 f"its own, {quote(homes[place].id)} ({own[place]:.2f})"
@@ -127,7 +127,7 @@ def _misfits(file: GroupFile, embedding: Embedding, labels: Labels) -> Iterator[
 
 
 def _alike(file: GroupFile, embedding: Embedding, means: Array) -> Iterator[Problem]:
-    """Each group with the earlier one most alike."""
+    """Groups that are too similar to an earlier one, each with the most similar one."""
     cosines = means @ means.T
     for later in range(1, len(means)):
         earlier = int(cosines[later, :later].argmax())

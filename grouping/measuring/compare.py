@@ -1,8 +1,7 @@
-"""How far two group files put the same templates together, whoever made them and whatever the groups are called.
+"""The agreement of two group files on which templates belong together, whatever the groups are called.
 
-The indices rest on the templates that both files hold, which `Comparison` counts: by text, and those left over by
-what stays when case, spaces, article and full stop do not count. What changed from one file to the next, change by
-change, is in `diff`.
+The indices are computed on the templates in both files, whose number `Comparison` gives: matched by text, and the rest
+ignoring case, spaces, article and full stop. Individual changes from one file to the other are in `diff`.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Match:
-    """A group of each file that belong together, or one that has no counterpart (the other is None)."""
+    """A matched pair of groups, or a group without a counterpart (the other is None)."""
 
     first: str | None
     second: str | None
@@ -35,14 +34,14 @@ class Match:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two files. The indices are None where fewer than two templates are shared."""
+    """The comparison of two files. The indices are None if fewer than two templates are shared."""
 
     shared: int
-    respelt: int  # of the shared, those that the files spell differently
+    respelt: int  # shared templates that the files spell differently
     only_first: int
     only_second: int
-    ari: float | None  # adjusted Rand index: 1 the same grouping, about 0 what chance gives
-    nmi: float | None  # normalised mutual information: 1 the same, 0 nothing in common
+    ari: float | None  # adjusted Rand index: 1 for the same grouping, about 0 by chance
+    nmi: float | None  # normalised mutual information: 1 for the same grouping, 0 for nothing in common
     matches: tuple[Match, ...]
 
     def as_dict(self) -> dict[str, Any]:
@@ -69,7 +68,7 @@ def compare(first: GroupFile, second: GroupFile) -> Comparison:
 
 
 def silhouettes_in_one_space(files: Sequence[GroupFile], choice: EmbedderChoice) -> list[float | None]:
-    """The mean silhouette of each file, all in the space centred on the templates of all; None for a single group.
+    """The mean silhouette of each file, in one space centred on the templates of all files; None for a single group.
 
     Raises as `embed` does.
     """
@@ -90,7 +89,7 @@ def silhouettes_in_one_space(files: Sequence[GroupFile], choice: EmbedderChoice)
 
 
 def adjusted_rand(labels: Sequence[Hashable], others: Sequence[Hashable]) -> float:
-    """The adjusted Rand index of two labellings: agreement on pairs, less what chance gives (Hubert and Arabie)."""
+    """The adjusted Rand index of two labellings: agreement on pairs, corrected for chance (Hubert and Arabie)."""
     together = _pairs(Counter(zip(labels, others, strict=True)).values())
     in_first, in_second = _pairs(Counter(labels).values()), _pairs(Counter(others).values())
     expected = in_first * in_second / max(_pairs([len(labels)]), 1)
@@ -99,7 +98,7 @@ def adjusted_rand(labels: Sequence[Hashable], others: Sequence[Hashable]) -> flo
 
 
 def mutual_information(labels: Sequence[Hashable], others: Sequence[Hashable]) -> float:
-    """Mutual information over the mean of both entropies; 1 where neither labelling tells anything apart."""
+    """Mutual information over the mean of both entropies; 1 if both labellings have a single group."""
     one, other = _entropy(Counter(labels).values()), _entropy(Counter(others).values())
     both = _entropy(Counter(zip(labels, others, strict=True)).values())
     mean = (one + other) / 2
@@ -121,7 +120,7 @@ def _homes(file: GroupFile) -> dict[str, str]:
 
 
 def _twins(texts: Sequence[str], others: Sequence[str]) -> dict[str, str]:
-    """Which text of the second file each of the first is: itself, else the only one left that folds alike."""
+    """Map texts of the first file to the second: the same text, else the only remaining one that folds alike."""
     exact = set(texts) & set(others)
     left, right = _by_fold(texts, exact), _by_fold(others, exact)
     alone = {forms[0]: right[name][0] for name, forms in left.items() if len(forms) == len(right.get(name, ())) == 1}
@@ -137,7 +136,7 @@ def _by_fold(texts: Sequence[str], without: set[str]) -> dict[str, list[str]]:
 
 
 def _matches(first: GroupFile, second: GroupFile, twins: dict[str, str]) -> Iterable[Match]:
-    """Groups paired so that the overlaps sum to most, in the first file's order; then those of the second left."""
+    """Groups paired to maximise the total overlap, in the first file's order; then unmatched ones of the second."""
     others = [set(group.texts) for group in second.groups]
     renamed = [{twins.get(text, text) for text in group.texts} for group in first.groups]
     overlaps = [[len(one & other) / len(one | other) for other in others] for one in renamed]

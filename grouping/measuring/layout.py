@@ -1,6 +1,6 @@
-"""Where things stand in a picture of a grouping: points of a map, rows of a heat map, the tree of a dendrogram.
+"""Layout of the pictures of a grouping: points of a map, rows of a heat map, the tree of a dendrogram.
 
-Numbers in, numbers out, the same ones on each call. They are drawn in `plot` and `plot_page`. T templates, G groups.
+Numbers in, numbers out, deterministic. They are drawn in `plot` and `plot_page`. T templates, G groups.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 
     from mocoop.grouping.measuring.measures import Array, Labels
 
-MOST_CELLS = 800  # rows of a heat map; more templates share rows, a group never with another
-_EXACT = 1000  # up to this size the whole decomposition is as quick as the part that is needed
+MOST_CELLS = 800  # rows of a heat map; with more templates, those of one group share rows
+_EXACT = 1000  # up to this size the full decomposition is as fast as a partial one
 
 
 def plane(space: Array) -> tuple[Array, tuple[float, float]]:
-    """Each template's place on the two main axes (T, 2), and the share of the variance that each axis shows.
+    """Each template's position on the first two principal axes (T, 2), and each axis' share of the variance.
 
-    An axis has two directions; taken is that in which the farthest template lies at the positive end.
+    The sign of an axis is chosen so that the farthest template is at the positive end.
     """
     import numpy as np
 
@@ -34,7 +34,7 @@ def plane(space: Array) -> tuple[Array, tuple[float, float]]:
     left, values = _main_axes(moved)
     places = np.zeros((len(space), 2))
     places[:, : len(values)] = left * values
-    farthest = np.abs(np.round(places, 9)).argmax(axis=0)  # rounded: a tie must not hang on the last digit
+    farthest = np.abs(np.round(places, 9)).argmax(axis=0)  # rounded: a tie must not depend on the last digit
     places *= np.where(places[farthest, [0, 1]] < 0, -1.0, 1.0)
     shares = np.zeros(2)
     shares[: len(values)] = values**2 / total
@@ -59,12 +59,12 @@ class Heat:
     """A heat map: mean cosines between rows (R, R), each the mean of up to `per_row` templates of one group."""
 
     cosines: Array
-    edges: tuple[int, ...]  # where groups begin, and the end: G + 1 numbers from 0 to R
+    edges: tuple[int, ...]  # the first row of each group, and the end: G + 1 numbers from 0 to R
     per_row: int
 
 
 def heat(space: Array, labels: Labels) -> Heat:
-    """The heat map of templates in their groups' order; labels do not fall."""
+    """The heat map of templates in group order; labels must be non-decreasing."""
     import numpy as np
 
     sizes = np.bincount(labels)

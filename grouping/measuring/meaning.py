@@ -1,6 +1,6 @@
-"""A group file's templates as vectors, and its groups' means as the router has them.
+"""A group file's templates as vectors, and its groups' means as used by the router.
 
-What is read from them is in `audit`, `stats`, `compare` and `plot`.
+They are used in `audit`, `stats`, `compare` and `plot`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Meaning:
-    """The templates' vectors in the file's order; where a backbone made them, each group's mean of each class too."""
+    """The templates' vectors in file order and, for a backbone, each group's mean for each class."""
 
     embedding: Embedding
     by_class: Array | None = None  # (G, C, D)
@@ -31,7 +31,7 @@ class Meaning:
 
 
 def vectors_of(file: GroupFile, choice: EmbedderChoice) -> Meaning:
-    """Compute them. Raises UsageError, BackboneError or DataError as `embed` does."""
+    """Compute the vectors and means. Raises UsageError, BackboneError or DataError as `embed` does."""
     embedding = embed(template_texts(file), choice)
     if embedding.kind != "backbone":
         return Meaning(embedding)

@@ -1,7 +1,7 @@
-"""Figures of a grouping, from vectors alone: silhouettes, cohesion, means, twins.
+"""Figures of a grouping, from vectors alone: silhouettes, cohesion, means, twins (near-duplicates).
 
-Exact and without a T x T table: rows have length 1, so sums over groups give every mean distance. What the figures
-say to a person is in `audit` and `stats`; where vectors come from, in `embed`. T templates, G groups, D dimensions.
+Exact and without a T x T table: rows have length 1, so sums over groups give every mean distance. The figures are
+interpreted in `audit` and `stats`; vectors come from `embed`. T templates, G groups, D dimensions.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
     Array = NDArray[np.float64]
     Labels = NDArray[np.int64]
 
-_ROWS = 512  # of the T x T table that are there at a time
+_ROWS = 512  # rows of the T x T table held in memory at a time
 
 
 class Twin(NamedTuple):
-    """A template and the earlier one it is most alike to."""
+    """A template and the earlier one most similar to it."""
 
     later: int
     earlier: int
@@ -33,7 +33,7 @@ class Twin(NamedTuple):
 
 
 def group_sums(vectors: Array, labels: Labels) -> Array:
-    """The sum of each group's rows (G, D); labels run from 0 up, none missing."""
+    """The sum of each group's rows (G, D); labels are consecutive from 0."""
     import numpy as np
 
     sums = np.zeros((int(labels.max()) + 1, vectors.shape[1]))
@@ -42,7 +42,7 @@ def group_sums(vectors: Array, labels: Labels) -> Array:
 
 
 def silhouettes(space: Array, labels: Labels) -> Array:
-    """Each template's silhouette in cosine distance (T,); 0 in a group of one, and NaN where there is one group."""
+    """Each template's silhouette in cosine distance (T,); 0 in a group of one, NaN if there is only one group."""
     import numpy as np
 
     sizes = np.bincount(labels)
@@ -51,7 +51,7 @@ def silhouettes(space: Array, labels: Labels) -> Array:
     products = space @ group_sums(space, labels).T  # (T, G)
     rows = np.arange(len(labels))
     own_size = sizes[labels]
-    # to itself a template has distance 0, which 1 minus its product with itself need not be (a zero row)
+    # a template's distance to itself is 0, even for a zero row, where 1 minus its product with itself is not 0
     own = (own_size - 1 - (products[rows, labels] - (space * space).sum(axis=1))) / np.maximum(own_size - 1, 1)
     others = 1 - products / sizes
     others[rows, labels] = np.inf
@@ -62,7 +62,7 @@ def silhouettes(space: Array, labels: Labels) -> Array:
 
 
 def cohesion(space: Array, labels: Labels) -> Array:
-    """The mean cosine of each group's templates to the group's mean (G,)."""
+    """The mean cosine between each group's templates and the group's mean (G,)."""
     import numpy as np
 
     means = unit(group_sums(space, labels))
@@ -78,9 +78,9 @@ def mean_cosines(vectors: Array, labels: Labels) -> Array:
 
 
 def fit(space: Array, labels: Labels) -> tuple[Array, Array]:
-    """How near each template is to the rest of its group (T,), and to every group's mean (T, G).
+    """The cosine of each template to the rest of its group (T,), and to every group's mean (T, G).
 
-    The first is NaN in a group of one, which has no rest; the second holds -inf for the own group.
+    The first is NaN in a group of one, which has no other members; the second is -inf for the template's own group.
     """
     import numpy as np
 
@@ -93,9 +93,9 @@ def fit(space: Array, labels: Labels) -> tuple[Array, Array]:
 
 
 def twins(rows: Array, texts: Sequence[str], least: float) -> list[Twin]:
-    """Templates with an earlier one at least so alike (the product of their rows), the most alike one each.
+    """Templates whose similarity (product of rows) to an earlier one is at least `least`, with the most similar one.
 
-    What differs in case, spaces, article or full stop only is not counted: that needs no vectors to be seen.
+    Pairs that differ only in case, spaces, article or full stop are not counted: they are found without vectors.
     """
     import numpy as np
 
@@ -114,10 +114,10 @@ def twins(rows: Array, texts: Sequence[str], least: float) -> list[Twin]:
 
 
 def letter_rows(texts: Sequence[str]) -> Array:
-    """Rows whose product is the share of letter pairs that two texts have in common, up to the texts' lengths.
+    """Rows whose product is the share of letter pairs that two texts have in common, normalised by length.
 
-    A pair that stands twice in a text is two columns, so that the product counts what both hold; every row is divided
-    by the root of its count, and so the product is the shared number over the geometric mean of both.
+    A pair that occurs twice in a text takes two columns, so that the product counts repeats; each row is divided by
+    the square root of its count, so the product is the number of shared pairs over the geometric mean of both counts.
     """
     import numpy as np
 
@@ -135,7 +135,7 @@ def letter_rows(texts: Sequence[str]) -> Array:
 
 
 def flatness(cosines: Array, tau: float = 1.0) -> float:
-    """How flat softmax(cosines / tau) is, averaged over the rows: its entropy over that of equal shares, 0 to 1."""
+    """The normalised entropy of softmax(cosines / tau), averaged over the rows: 1 for equal shares, 0 for one-hot."""
     import numpy as np
 
     logits = cosines / tau

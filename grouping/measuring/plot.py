@@ -1,7 +1,7 @@
 """Pictures of a grouping as SVG, PNG or PDF: a map, a heat map, a dendrogram.
 
-A colour and a marker stand for a group, never a colour alone. The same call gives the same bytes. Where things stand
-is worked out in `layout`; pages to open in a browser are made in `plot_page`.
+A group is shown by a colour and a marker, never by colour alone. The same call gives the same bytes. Positions are
+computed in `layout`; HTML pages are made in `plot_page`.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ if TYPE_CHECKING:
 
 KINDS = ("map", "heatmap", "dendrogram")
 COLOURS = (BLUE, ORANGE, GREEN, RED, PURPLE, BLACK, "#56B4E9")  # Okabe and Ito's
-MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">")  # 7 and 10 share no factor: 70 looks
-_NAMED = 20  # groups; more are named in the legend only
-_SHIFTS = [sign * step for step in range(0, 60, 6) for sign in (1, -1)]  # of an id from its group's middle, in points
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "p", "<", ">")  # 7 and 10 are coprime: 70 combinations
+_NAMED = 20  # groups that are labelled in the map; more are named in the legend only
+_SHIFTS = [sign * step for step in range(0, 60, 6) for sign in (1, -1)]  # of a label from its group's mean, in points
 
 
 @dataclass(frozen=True)
@@ -47,17 +47,17 @@ class Picture:
 
     @property
     def names(self) -> list[str]:
-        """The groups' ids as they fit in a picture."""
+        """The groups' ids, shortened to fit."""
         return [shortened(group.id) for group in self.file.groups]
 
     @property
     def title(self) -> str:
-        """What the picture shows."""
+        """The picture's title."""
         return f"{shortened(self.file.domain)}, by {shortened(self.embedding.name)}"
 
 
 def look(index: int) -> tuple[str, str]:
-    """The colour and the marker of a group; no two of 64 have the same."""
+    """The colour and the marker of a group; distinct for up to 64 groups."""
     return COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
 
 
@@ -67,7 +67,7 @@ def draw(picture: Picture, kind: str, path: Path) -> None:
 
 
 def refuse_single(file: GroupFile) -> None:
-    """Raises UsageError where there are no two groups for a tree."""
+    """Raises UsageError if there are fewer than two groups, which a tree needs."""
     if len(file.groups) < 2:
         raise UsageError("a dendrogram shows how groups would merge, and there is one only", "draw a map")
 
@@ -103,10 +103,10 @@ def _group_points(axes: Axes, picture: Picture, places: Array, index: int, size:
 
 
 def _name_groups(axes: Axes, figure: Figure, picture: Picture, places: Array) -> None:
-    """Each group's id near its middle, where neither points nor ids stand; one without room is in the legend only."""
+    """Label each group near its mean, clear of points and other labels; without room, it is in the legend only."""
     from matplotlib.patheffects import withStroke
 
-    figure.draw_without_rendering()  # fixes the scale, so that places on the paper are known
+    figure.draw_without_rendering()  # fixes the scale, so that positions in pixels are known
     point = figure.dpi / 72
     dots = axes.transData.transform(places)
     taken: list[tuple[float, ...]] = [(x - 4 * point, y - 4 * point, x + 4 * point, y + 4 * point) for x, y in dots]

@@ -1,8 +1,8 @@
 """Pictures of a grouping as one HTML file: a map, heat map or dendrogram with hover text, and a table below.
 
-The page holds no script and asks for nothing (its own policy forbids both). What users wrote is escaped, all of it by
-`_text`. Every point is a link to its row of the table, so that the keyboard reaches it, and shows its words when it
-is pointed at or focused.
+The page has no scripts and loads nothing (its own policy forbids both). All user-written text is escaped by `_text`.
+Every point links to its row of the table, so that it can be reached by keyboard, and shows its text when hovered or
+focused.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ _ABOUT = {
 
 
 def page(picture: Picture, kind: str) -> str:
-    """The whole page. Raises UsageError for a dendrogram of one group."""
+    """The complete HTML page. Raises UsageError for a dendrogram of one group."""
     drawn = {"map": _map, "heatmap": _heatmap, "dendrogram": _dendrogram}[kind](picture)
     notices = "".join(f'<p class="sub">{_text(notice)}</p>' for notice in picture.embedding.notices)
     title = f"{_HEADING[kind]}: {picture.title}"
@@ -101,7 +101,7 @@ def page(picture: Picture, kind: str) -> str:
 
 
 def _text(value: object) -> str:
-    """Anything that users may have written, as it may stand in text and in quoted attributes."""
+    """Escape anything that users may have written, for use in text and in quoted attributes."""
     return html.escape(printable(value), quote=True)
 
 
@@ -157,7 +157,7 @@ def _heatmap(picture: Picture) -> Iterator[str]:
 
 
 def _strips(picture: Picture, found: layout.Heat) -> Iterator[str]:
-    """A piece for each row, in its group's colour, with the words of its templates."""
+    """A strip segment for each row, in its group's colour, with the text of its templates."""
     rows, row, number = found.edges[-1], 0, 0
     for index, group in enumerate(picture.file.groups):
         for start in range(0, len(group.texts), found.per_row):
@@ -171,7 +171,7 @@ def _strips(picture: Picture, found: layout.Heat) -> Iterator[str]:
 
 
 def _png(cosines: Array) -> str:
-    """The cosines as a picture of one pixel each."""
+    """The cosines as a PNG data URL, one pixel each."""
     from matplotlib.image import imsave
 
     buffer = io.BytesIO()
@@ -208,7 +208,7 @@ def _key(picture: Picture) -> str:
 
 
 def _table(picture: Picture) -> Iterator[str]:
-    """Each template with its figures; the first row of each group is where links to the group lead."""
+    """Each template with its figures; links to a group lead to its first row."""
     import numpy as np
 
     labels, space = picture.labels, picture.embedding.space

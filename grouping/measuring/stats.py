@@ -1,14 +1,14 @@
-"""The figures of one group file: sizes, token lengths, and where there are vectors, how well its groups part.
+"""The figures of one group file: sizes, token lengths and, given vectors, how well its groups are separated.
 
-`statistics` makes plain values, which a command shows, prints as JSON, or stores through `with_metrics`. Files are
-compared in `compare`. All cosines but those of the router are in the centred space, where what all templates share
-does not count.
+`statistics` computes plain values, which a command shows, prints as JSON, or stores through `with_metrics`. Files are
+compared in `compare`. All cosines except those of the router are in the centred space, where what all templates share
+has no effect.
 
 The router's figures: `separation_class_averaged` is 1 minus the mean cosine between the groups' means (Eq. 5);
-`separation_class_conditional` the same for one class at a time, averaged, as the released code has it. Ambiguity is
-how flat Eq. 6 is for an image whose feature is exactly a group's mean: the entropy of the softmax over the cosines of
-group means, divided by the temperature, as a share of the entropy of equal weights. 1 says that all experts are
-weighted alike, 0 that one takes all. Real images lie farther from all means, so theirs is rather higher.
+`separation_class_conditional` is the same per class, averaged, as in the released code. Ambiguity is how flat Eq. 6 is
+for an image whose feature equals a group's mean: the entropy of the softmax over the cosines of group means, divided
+by the temperature, as a share of the entropy of equal weights. 1 means that all experts have equal weight, 0 that one
+has all of it. Real images are farther from all means, so their ambiguity tends to be higher.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ if TYPE_CHECKING:
     from mocoop.grouping.measuring.meaning import Meaning
     from mocoop.grouping.measuring.measures import Array, Labels
 
-DIGITS = 6  # of what is stored and printed as JSON: more would differ between machines
-TAUS = (1.0, 0.01)  # the paper's temperature, and that of most backbones, which the recommended preset takes
+DIGITS = 6  # decimals of stored figures and of JSON output: more would differ between machines
+TAUS = (1.0, 0.01)  # the paper's temperature, and that of most backbones, which the recommended preset uses
 
 
 @dataclass(frozen=True)
 class GroupStats:
-    """One group. Figures of meaning are None without vectors, and where a group of one has none."""
+    """Figures of one group. Those of meaning are None without vectors, and if undefined for a group of one."""
 
     id: str
     templates: int
@@ -49,7 +49,7 @@ class GroupStats:
 
 @dataclass(frozen=True)
 class FileStats:
-    """A file, and its groups."""
+    """Figures of a file and of its groups."""
 
     groups: tuple[GroupStats, ...]
     templates: int
@@ -60,8 +60,8 @@ class FileStats:
     closest_groups: tuple[str, str, float] | None = None  # by the cosine of the means that the router sees
     ambiguity: float | None = None
     ambiguity_sharp: float | None = None  # at the temperature 0.01
-    stored: dict[str, Any] | None = None  # the metrics in the file
-    stale: bool = False  # those were measured on other templates
+    stored: dict[str, Any] | None = None  # the metrics stored in the file
+    stale: bool = False  # whether the stored metrics were measured on other templates
 
     def as_dict(self) -> dict[str, Any]:
         """Plain JSON."""
@@ -71,7 +71,7 @@ class FileStats:
 def statistics(
     file: GroupFile, meaning: Meaning | None = None, count_tokens: Callable[[str], int] | None = None
 ) -> FileStats:
-    """The figures of a file; those of meaning only with vectors, those of length only where tokens can be counted."""
+    """Compute a file's figures: those of meaning only with vectors, those of length only if tokens can be counted."""
     stored = file.document.get("metrics")
     measured_on = stored.get("templates_sha256") if stored else None
     return FileStats(
@@ -84,9 +84,9 @@ def statistics(
 
 
 def with_metrics(document: dict[str, Any], stats: FileStats, templates_sha256: str) -> dict[str, Any]:
-    """The document with the figures in its metrics, and a step in its provenance; the one given is not changed.
+    """A copy of the document with the figures in its metrics and a step in its provenance.
 
-    Other figures of the file stay only if they were measured with the same templates and embedder, notes always.
+    Other metrics of the file are kept only if they were measured with the same templates and embedder; notes always.
     """
     from mocoop.grouping.provenance import with_step
 
@@ -124,7 +124,7 @@ def _group_stats(
 
 
 def _lengths(group: Group, count_tokens: Callable[[str], int]) -> dict[str, Any]:
-    """Tokens of the templates without class name, start and end, as the trainer counts a prompt's own words."""
+    """Token counts of the templates without class name, start and end, as the trainer counts a prompt's own words."""
     counts = [sum(map(count_tokens, text.split("{}"))) for text in group.texts]
     return {"tokens_min": min(counts), "tokens_median": float(median(counts)), "tokens_max": max(counts)}
 
@@ -184,7 +184,7 @@ def _file_figures(file: GroupFile, meaning: Meaning) -> dict[str, Any]:
 
 
 def separation(cosines: Array) -> float:
-    """1 minus the mean cosine between two unlike groups, from the table of all (G, G)."""
+    """1 minus the mean cosine between two different groups, from the table of all cosines (G, G)."""
     count = len(cosines)
     return float(1 - (cosines.sum() - cosines.trace()) / (count * (count - 1)))
 
@@ -206,5 +206,5 @@ def _closest(file: GroupFile, cosines: Array) -> tuple[str, str, float] | None:
 
 
 def rounded(value: float) -> float:
-    """A figure as it is stored; -0.0 is 0.0."""
+    """A figure rounded for storage; -0.0 becomes 0.0."""
     return round(float(value), DIGITS) + 0.0

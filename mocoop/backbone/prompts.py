@@ -144,7 +144,7 @@ class PromptTokenizer:
         return TokenRows(rows.ids, rows.lengths, learned)
 
     def _read(self, template: str, classnames: Sequence[str]) -> list[list[int]]:
-        """The rows of one template, without padding. (SigLIP pads with its end token; one of them is kept as such.)"""
+        """The rows of one template, without padding. (SigLIP pads with its end token, which then counts as padding.)"""
         rows = self._tokenize([fill(template, name) for name in classnames], self._reading_length).tolist()
         for row in rows:
             while row and row[-1] == self._padding:

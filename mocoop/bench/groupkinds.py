@@ -10,7 +10,7 @@ from mocoop.groupfile.groups import Group, GroupFile, dump_groups, parse_groups
 from mocoop.groupfile.templatetext import SLOT
 
 OWN, RANDOM, FIRST = "own", "random", "first-"  # "first-3": the first three
-EARLY, LATE = "class-early", "class-late"  # the init of each group is the template with the class name nearest its front, or its end
+EARLY, LATE = "class-early", "class-late"  # init: the template with its class name first, or last
 _TRIES = 1000
 
 

@@ -90,7 +90,7 @@ def new_row(
             "sha256": one.groups.sha256,
             "file": groups_file,
             "domain": one.groups.domain,
-            "ids": ids,
+            "ids": list(ids),
             "kind": cell.group_kind,
         },
         "config": config.to_dict(),

@@ -1,7 +1,7 @@
 """The command line `mocoop`: train, evaluate, predict, compare, look at what was learned, and a demonstration.
 
-Results go to stdout, everything else to stderr. Torch and its kin are imported inside the commands, so that `--help`
-is quick. Every module here that has `COMMANDS` adds them; a new file is a new command.
+Results go to stdout, everything else to stderr. Torch and other heavy packages are imported inside the commands, so
+that `--help` is quick. Every module here with a `COMMANDS` tuple is picked up; a new file is a new command.
 """
 
 from __future__ import annotations
@@ -40,8 +40,8 @@ for _module in pkgutil.iter_modules(__path__):
 
 def main() -> NoReturn:
     """Entry point of `mocoop`."""
-    # PyTorch's OpenMP threads spin while they wait. On a busy machine that made a training fifteen times slower; this
-    # short spin costs an idle one a few percent. It must be set before torch is loaded, and a user's choice wins.
+    # PyTorch's OpenMP threads spin while they wait. On a busy machine that made training fifteen times slower; this
+    # short spin costs a few percent on an idle one. It must be set before torch is loaded; a user's value is kept.
     if "OMP_WAIT_POLICY" not in os.environ:
         os.environ.setdefault("GOMP_SPINCOUNT", "5000")
     cli.run(mocoop, "mocoop")

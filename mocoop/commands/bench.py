@@ -1,4 +1,4 @@
-"""The command `mocoop bench`: protocols and ablations on data sets, a row a cell in one file."""
+"""The command `mocoop bench`: protocols and ablations on data sets, one row per cell in one file."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
         cli.say("the same command again goes on where this one stopped")
         raise
     cli.say(f"{done.cells} cells, {done.found} of them there before")
-    if out.is_file():  # there is a row, of now or of before
+    if out.is_file():  # there is at least one row, new or old
         cli.say(f"next: mocoop report {cli.command_path(out)} -o report.html")
         click.echo(out)
     if done.failures:
@@ -89,7 +89,7 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
 
 
 def _tuned(searches: tuple[Path, ...], preset: str) -> dict[str, dict[str, Any]]:
-    """What the searches chose, by method. Raises UsageError where they hold nothing of the preset."""
+    """The settings that the searches chose, by method. Raises UsageError if they have nothing for the preset."""
     from mocoop.bench.rows import read_rows
     from mocoop.bench.tuning import chosen, told
 
@@ -105,7 +105,7 @@ def _tuned(searches: tuple[Path, ...], preset: str) -> dict[str, dict[str, Any]]
 
 
 def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
-    """The options as a plan. Raises UsageError, DataError."""
+    """Build the plan from the options. Raises UsageError, DataError."""
     from mocoop.bench.data import find_data
     from mocoop.bench.protocols import ABLATIONS, INFERENCE, Comparison, ablation_cells, cells_of, trainable
     from mocoop.bench.runner import BenchPlan, group_files

@@ -1,4 +1,4 @@
-"""The command `mocoop report`: a page of what was measured, from the rows that `mocoop bench` wrote."""
+"""The command `mocoop report`: a page of results, from the rows that `mocoop bench` wrote."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def report(
 
 
 def _forms(out: Path, also: tuple[str, ...]) -> list[Path]:
-    """The files to write, each form once. Raises UsageError for a suffix that is none of them."""
+    """The files to write, one per format. Raises UsageError for an unknown suffix."""
     suffix = out.suffix.lower().removeprefix(".")
     if suffix not in _FORMS:
         raise UsageError(f"{out} cannot be written", f"end the name with one of {', '.join(f'.{f}' for f in _FORMS)}")

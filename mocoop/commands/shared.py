@@ -1,4 +1,4 @@
-"""Options that several commands share, and what they do with them."""
+"""Options that several commands share, and how they are handled."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SEED = click.IntRange(0, 2**31 - 1)
 
 
 def together(*options: Decorator) -> Decorator:
-    """Several options as one decorator, in the order given."""
+    """Combine several options into one decorator, in the order given."""
 
     def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
         for option in reversed(options):
@@ -69,7 +69,7 @@ def group_file(given: Path, data: Path) -> Path:
 
 
 def use_threads(threads: int | None) -> None:
-    """So many CPU threads from now on; None leaves them as they are."""
+    """Set the number of CPU threads; None leaves it unchanged."""
     if threads is not None:
         import torch
 
@@ -77,7 +77,7 @@ def use_threads(threads: int | None) -> None:
 
 
 def backbone_of(run: Run, options: dict[str, Any]) -> Backbone:
-    """The backbone of a run, from where the options say it is."""
+    """The backbone of a run, loaded from where the options say."""
     return run.load_backbone(
         options["device"],
         precision=options["precision"] or "auto",
@@ -87,17 +87,17 @@ def backbone_of(run: Run, options: dict[str, Any]) -> Backbone:
 
 
 def print_json(value: Any) -> None:
-    """A value on stdout as JSON for people and programs."""
+    """Print a value to stdout as indented JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
 
 
 def words_of(text: str | None) -> list[str]:
-    """Words between commas."""
+    """The words of a comma-separated list."""
     return [word.strip() for word in (text or "").split(",") if word.strip()]
 
 
 def numbers_of(option: str, text: str, least: int = 0) -> list[int]:
-    """Whole numbers between commas, each once, none below `least`. Raises UsageError."""
+    """The integers of a comma-separated list, without repeats, none below `least`. Raises UsageError."""
     try:
         numbers = list(dict.fromkeys(int(word) for word in words_of(text)))
     except ValueError as error:

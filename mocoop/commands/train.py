@@ -97,7 +97,7 @@ def train(as_json: bool, **options: Any) -> None:
 
 
 def _training_plan(options: dict[str, Any]) -> TrainingPlan:
-    """The options of `train` as a plan. Raises UsageError for settings that cannot be."""
+    """Build the plan from the options of `train`. Raises UsageError for invalid settings."""
     method = options.pop("method_name")
     named = {name: options.pop(name) for name in _SETTINGS}
     changes = settings_by_name(options.pop("settings"), named)
@@ -115,7 +115,7 @@ def _training_plan(options: dict[str, Any]) -> TrainingPlan:
 
 
 def _group_ids(plan: TrainingPlan) -> tuple[str, ...]:
-    """The experts whose use is shown in training; none where there is one prompt."""
+    """The experts whose use is shown during training; none if there is one prompt."""
     from mocoop.groupfile.groups import load_groups
     from mocoop.methods import method_named
 

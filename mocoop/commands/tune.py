@@ -1,4 +1,4 @@
-"""The command `mocoop tune`: settings, group file and number of experts chosen on validation images alone."""
+"""The command `mocoop tune`: settings, group file and number of experts chosen on validation images only."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> N
     values = values_tried(tried)
     seeds = numbers_of("--seeds", options.pop("seeds"))
     candidates = grid(values, len(options["groups"]))
-    for one in candidates:  # before anything is trained
+    for one in candidates:  # checked before anything is trained
         config_of(options["preset"], options["method"], _settings(one, options)[0])
     found = search(candidates, seeds, trainings, _trainer(out, options))
     files = [path.name for path in options["groups"]]
@@ -97,7 +97,7 @@ def values_tried(tried: tuple[str, ...]) -> dict[str, list[Any]]:
 
 
 def _trainer(out: Path, options: dict[str, Any]) -> Any:
-    """What trains one candidate with one seed and measures it on val; a row that is there is not trained again."""
+    """A function that trains a candidate with a seed and measures it on val; existing rows are not trained again."""
     from mocoop.bench.cells import TUNE, Cell
     from mocoop.bench.data import SCENES
     from mocoop.bench.groupkinds import FIRST, OWN
@@ -158,18 +158,18 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
 
 
 def _counted(options: dict[str, Any]) -> str:
-    """What candidates are ranked by."""
+    """The name of the measure that candidates are ranked by."""
     return "val H" if options["classes"].endswith("halves") else "val accuracy"
 
 
 def _settings(candidate: Candidate, options: dict[str, Any]) -> tuple[dict[str, Any], int | None]:
-    """What a candidate changes of the preset, and how many groups of its file it takes (None: all)."""
+    """The settings a candidate changes, and how many groups of its file it uses (None: all)."""
     changes = {**settings_by_name(options["settings"]), **candidate.changes}
     return changes, changes.pop("experts", None)
 
 
 def _command(best: Scored, out: Path, options: dict[str, Any]) -> str:
-    """The command that trains with the settings chosen; the first few groups of a file become a file of their own."""
+    """The command that trains with the chosen settings; if only the first groups are used, they get their own file."""
     from mocoop.bench.cells import BUDGETS
 
     changes, experts = _settings(best.candidate, options)

@@ -104,7 +104,7 @@ def evaluate(
         print_json(record)
     else:
         print_evaluation(record, per_class)
-    if plots is not None:  # last: a full disk costs no result
+    if plots is not None:  # last: with a full disk no result is lost
         for picture in draw_run(opened, evaluations, plots):
             cli.say(f"picture: {picture}")
 
@@ -148,12 +148,12 @@ def predict(
     opened = Run.open(run)
     if opened.stand_in:
         cli.say(f"note: {STAND_IN_NOTE}")
-    # rows of features for the classes trained on need no tower
+    # rows of features need no backbone for the classes trained on
     pictures = any(not arrays for arrays, _ in parts)
     backbone = backbone_of(opened, options) if pictures or classnames or opened.method.conditional else None
     shared: dict[str, Any] = {"backbone": backbone, "classnames": classnames, "top": top}
     answers: list[Iterator[dict[str, Any]]] = []
-    for arrays, some in parts:  # files of features are checked before the first image is classified
+    for arrays, some in parts:  # feature files are checked before the first image is classified
         if arrays:
             answers += [predict_features(opened, path, **shared) for path in some]
         else:
@@ -210,7 +210,7 @@ def _image_files(given: tuple[Path, ...], *, may_be_missing: bool) -> Iterator[P
 
 
 def _read_class_names(path: Path) -> tuple[str, ...]:
-    """Class names, one a line, under the rules of every class name. Raises DataError."""
+    """Class names, one per line, under the usual rules for class names. Raises DataError."""
     from mocoop.data.classnames import final_names, read_list
 
     names = read_list(path)

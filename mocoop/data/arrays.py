@@ -41,10 +41,10 @@ _KEYS = ("features", "labels", *_STRINGS)
 
 @dataclass(frozen=True)
 class _Raw:
-    """What a file holds, before its meaning is checked."""
+    """The arrays of a file, before they are validated."""
 
     features: NDArray[Any]
-    labels: NDArray[Any] | None  # None where they were not asked for
+    labels: NDArray[Any] | None  # None if not requested
     strings: Mapping[str, list[str]]
     ignored: list[str]
 
@@ -70,9 +70,9 @@ def read_arrays(path: Path) -> Listing:
 
 
 def read_features(path: Path) -> tuple[NDArray[np.float32], list[str]]:
-    """Features (N, D) of a file, and what to call each row: its `paths`, else its number. Raises DataError.
+    """Features (N, D) of a file, and a name for each row: from `paths`, else its number. Raises DataError.
 
-    Labels and class names may be missing: they are not read.
+    Labels and class names are not read and may be missing.
     """
     with _reading(path):
         raw = _read(path, needed=("features",), wanted=("features", "paths"))
@@ -94,7 +94,7 @@ def _reading(path: Path) -> Iterator[None]:
 
 
 def _read(path: Path, needed: Sequence[str], wanted: Sequence[str] = _KEYS) -> _Raw:
-    """What a file holds of `wanted`; those `needed` must be there."""
+    """Read the `wanted` entries of a file; the `needed` ones must be present."""
     read = _read_npz if path.suffix.lower() == ".npz" else _read_safetensors
     return read(path, needed, wanted)
 
@@ -155,7 +155,7 @@ def _checked_labels(labels: NDArray[Any], rows: int, classes: int, path: Path) -
 
 
 def _check_keys(found: list[str], path: Path, needed: Sequence[str]) -> list[str]:
-    """Those that must be there; returns what is not known."""
+    """Check that the `needed` keys are present; returns the unknown ones."""
     unknown = [key for key in found if key not in _KEYS]
     for key in needed:
         if key not in found:
@@ -188,7 +188,7 @@ def _read_safetensors(path: Path, needed: Sequence[str], wanted: Sequence[str]) 
             ignored = _check_keys([*file.keys(), *metadata], path, needed)
             features = file.get_tensor("features")
             labels = file.get_tensor("labels") if "labels" in wanted and "labels" in file.keys() else None  # noqa: SIM118 (no mapping)
-    except (SafetensorError, TypeError, AttributeError) as error:  # numpy has no bfloat16
+    except (SafetensorError, TypeError, AttributeError) as error:  # for example, numpy has no bfloat16
         raise DataError(f"{path}: cannot be read: {error}", "write float32 with safetensors' save_file") from error
     strings = {key: _json_strings(metadata[key], key, path) for key in _STRINGS if key in wanted and key in metadata}
     return _Raw(features, labels, strings, ignored)

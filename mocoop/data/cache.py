@@ -1,12 +1,11 @@
-"""A folder of arrays, each named by the hash of all that its numbers depend on.
+"""A folder of arrays, each named by the hash of everything its values depend on.
 
-An entry is `<key>.npy` with `<key>.json` beside it, which describes it and holds the hashes of both. The array is
-written under a temporary name and renamed, the description comes last, and one process builds a key while others wait
-and then read: what a killed builder leaves is never read. A cut or changed entry is noticed, said aloud and built
-again. A cache that cannot be written (full or read-only disk) costs only its use: the array stays in memory, and a
-notice says so.
+An entry is `<key>.npy` plus `<key>.json`, which describes it and holds the hashes of both. The array is written under
+a temporary name and renamed, the description is written last, and one process builds a key while others wait and then
+read: what a killed builder leaves is never read. A truncated or changed entry is detected, reported and rebuilt. If
+the cache cannot be written (full or read-only disk), the array stays in memory and a notice is given.
 
-What a key is made of and what the numbers mean is not here; see `mocoop.data.features`.
+How keys are made and what the values mean is in `mocoop.data.features`.
 """
 
 from __future__ import annotations
@@ -46,12 +45,12 @@ _NAME = re.compile(r"[0-9a-f]{64}\.(npy|json|lock)")
 _PIECE = 1 << 24  # bytes written and hashed at a time
 
 _log = logging.getLogger(__name__)
-_verified: set[tuple[str, int, int, int]] = set()  # array files whose content this process has hashed and found right
+_verified: set[tuple[str, int, int, int]] = set()  # array files whose hash this process has verified
 
 
 @dataclass(frozen=True)
 class Stored:
-    """An array, read-only, and its description. Memory-mapped where it comes from the cache."""
+    """A read-only array and its description. Memory-mapped if it comes from the cache."""
 
     array: np.ndarray
     about: dict[str, Any]
@@ -59,22 +58,22 @@ class Stored:
 
 @dataclass(frozen=True)
 class CacheEntry:
-    """One entry as a list of the cache shows it; `about` is None where its description is missing or damaged."""
+    """One entry in a listing of the cache; `about` is None if its description is missing or damaged."""
 
     key: str
-    bytes: int  # of all its files
+    bytes: int  # size of all its files
     about: dict[str, Any] | None
 
 
 class FeatureCache:
-    """The cache of one kind of features; `root` is by default $MOCOOP_CACHE, else the platform's folder for mocoop."""
+    """The cache of one kind of features; `root` defaults to $MOCOOP_CACHE, else the platform's cache folder."""
 
     def __init__(self, root: Path | None = None, kind: Literal["image", "text"] = "image") -> None:
         self.root, self.kind = root or cache_root(), kind
 
     @property
     def folder(self) -> Path:
-        """Where the entries of this kind lie."""
+        """The folder with the entries of this kind."""
         return self.root / f"{self.kind}s"
 
     def path(self, key: str) -> Path:
@@ -89,9 +88,9 @@ class FeatureCache:
         usable: Callable[[Stored], bool] | None = None,
         notice: Notice = _log.warning,
     ) -> Stored:
-        """The entry of a key, built where it is absent, damaged or not `usable`.
+        """The entry of a key, built if it is missing, damaged or not `usable`.
 
-        `notice` hears of damage, of waiting and of a cache that cannot be written. What `build` raises is passed on.
+        `notice` is called on damage, on waiting, and if the cache cannot be written. Errors of `build` propagate.
         """
 
         def found(notice: Notice | None = None) -> Stored | None:
@@ -103,7 +102,7 @@ class FeatureCache:
         with self._builder(key, notice) as writable:
             if not writable:
                 return build()
-            if (stored := found(notice)) is not None:  # another builder may have finished while we waited
+            if (stored := found(notice)) is not None:  # another process may have built it while we waited
                 return stored
             stored = build()
             try:
@@ -114,7 +113,7 @@ class FeatureCache:
             return self.read(key, notice) or stored
 
     def read(self, key: str, notice: Notice | None = None) -> Stored | None:
-        """An entry, or None where it is absent or damaged; `notice` hears of damage."""
+        """An entry, or None if it is missing or damaged; `notice` is called on damage."""
         path = self.path(key)
         if not path.with_suffix(".json").exists():
             return None
@@ -130,9 +129,9 @@ class FeatureCache:
         return tuple(self._entry(key, files) for key, files in sorted(self._files().items()) if not _only_lock(files))
 
     def clear(self) -> tuple[CacheEntry, ...]:
-        """Remove all entries but those being built now, and what dead builders left; returns those removed.
+        """Remove what dead builders left and all entries except those being built now; returns the entries removed.
 
-        Only files named as entries are touched. Arrays that a process has open stay readable to it on POSIX.
+        Only files named like entries are touched. On POSIX a process can still read the arrays it has open.
         Raises StorageError.
         """
         removed = []
@@ -143,7 +142,7 @@ class FeatureCache:
                     continue
                 if not _only_lock(files):
                     removed.append(self._entry(key, files))
-                for file in sorted(files):  # json before npy: never a description without its array
+                for file in sorted(files):  # .json before .npy: never a description without its array
                     if file.suffix != ".lock":
                         _unlink(file)
             _unlink(self.folder / f"{key}.lock")
@@ -170,7 +169,7 @@ class FeatureCache:
 
     def _write(self, key: str, stored: Stored) -> None:
         path = self.path(key)
-        _unlink(path.with_suffix(".json"))  # no description may stand beside an array that is not its own
+        _unlink(path.with_suffix(".json"))  # a description must never be paired with another array
         with atomic_path(path) as temporary:
             digest = _write_array(temporary, stored.array)
             size = temporary.stat().st_size
@@ -179,7 +178,7 @@ class FeatureCache:
 
     @contextmanager
     def _builder(self, key: str, notice: Notice) -> Iterator[bool]:
-        """The right to build an entry, waited for; False where the cache cannot be written at all."""
+        """Wait for the lock to build an entry; False if the cache cannot be written at all."""
         try:
             lock = self._lock(key)
             sweep_stale(self.folder)
@@ -197,7 +196,7 @@ class FeatureCache:
 
     @contextmanager
     def _held(self, key: str) -> Iterator[bool]:
-        """The lock of an entry if nobody has it."""
+        """The lock of an entry if it is free."""
         try:
             lock = self._lock(key)
             held = _take(lock)
@@ -209,7 +208,7 @@ class FeatureCache:
             lock.release()
 
     def _lock(self, key: str) -> BaseFileLock:
-        """The lock of an entry's builders; it goes with the process."""
+        """The build lock of an entry; it is released when the process ends."""
         from filelock import FileLock
 
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -227,13 +226,13 @@ def _take(lock: BaseFileLock) -> bool:
 
 
 def _open(path: Path) -> Stored:
-    """A whole entry, memory-mapped. Raises StorageError, OSError or ValueError for anything else."""
+    """A complete entry, memory-mapped. Raises StorageError, OSError or ValueError for anything else."""
     about = _description(path)
     state = path.stat()
     if state.st_size != about["bytes"]:
         raise StorageError(f"{state.st_size:,} bytes instead of {about['bytes']:,}")
     identity = (str(path), state.st_size, state.st_mtime_ns, state.st_ino)
-    if identity not in _verified:  # hashing a large file is slow: once a process
+    if identity not in _verified:  # hashing a large file is slow: once per process
         if sha256_file(path) != about["sha256"]:
             raise StorageError("its content has changed")
         _verified.add(identity)
@@ -241,7 +240,7 @@ def _open(path: Path) -> Stored:
 
 
 def _description(path: Path) -> dict[str, Any]:
-    """The description beside an array file, held against its own hash. Raises StorageError."""
+    """The description of an array file, checked against its own hash. Raises StorageError."""
     document = read_json(path.with_suffix(".json"), what="cache entry")
     if not isinstance(document, dict) or not isinstance(document.get("entry"), dict):
         raise StorageError("its description is not one")
@@ -252,7 +251,7 @@ def _description(path: Path) -> dict[str, Any]:
 
 
 def _write_array(path: Path, array: np.ndarray) -> str:
-    """Write an array in numpy's format; returns the hash of the file as it was meant to be."""
+    """Write an array in numpy's format; returns the hash of the intended content."""
     array = np.ascontiguousarray(array)
     header = io.BytesIO()
     np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
@@ -260,7 +259,7 @@ def _write_array(path: Path, array: np.ndarray) -> str:
     pieces: list[bytes | memoryview[int]] = [header.getvalue()]
     pieces += [data[start : start + _PIECE] for start in range(0, len(data), _PIECE)]
     digest = hashlib.sha256()
-    with path.open("wb") as file:  # piece by piece: numpy's own writer hides why a disk refused
+    with path.open("wb") as file:  # in pieces: numpy's own writer hides the reason of a write error
         for piece in pieces:
             digest.update(piece)
             file.write(piece)

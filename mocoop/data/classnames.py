@@ -1,14 +1,13 @@
 """Class names that a text tower can read.
 
-A class comes with a key: its folder's name, its label in a manifest, its name in a split file. `_` in a key
-becomes a space, nothing else changes. Where that is not enough ("mediumresidential"), a file of readable
-names gives every class its name:
+A class has a key: its folder's name, its label in a manifest, or its name in a split file. `_` in a key becomes a
+space, nothing else changes. If that is not enough ("mediumresidential"), a file gives every class a readable name:
 
 - `.json`: one object, {"mediumresidential": "medium residential area", ...}
-- `.csv` or `.tsv`: two columns, key and name; a first row `folder,name` is a heading
-- anything else: text, one name a line, in the order of the classes
+- `.csv` or `.tsv`: two columns, key and name; a first row `folder,name` is a header
+- anything else: text, one name per line, in the order of the classes
 
-Tokens are not counted here: that is the text tower's affair.
+Tokens are not counted here: that depends on the text tower.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ ClassNames = Mapping[str, str] | str | os.PathLike[str]
 
 
 def readable(key: str) -> str:
-    """The name that a key stands for by itself: `_` is a space."""
+    """The default name of a key: `_` becomes a space."""
     return " ".join(key.replace("_", " ").split())
 
 
@@ -43,10 +42,10 @@ def final_names(
     *,
     twins_allowed: bool = False,
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Class names by label, and notes. `names` come from the source, `given` from the user and win.
+    """Class names by label, and notes. `names` come from the source; `given` come from the user and take precedence.
 
-    Raises DataError for a name that is empty or holds control characters, for two classes that a text tower
-    cannot tell apart (case does not count), and for given names that do not fit the classes.
+    Raises DataError for a name that is empty or has control characters, for two classes that a text tower cannot tell
+    apart (case is ignored), and for given names that do not match the classes.
     """
     if given is None:
         chosen = [readable(name) for name in (names or keys)]
@@ -66,7 +65,7 @@ def final_names(
 
 
 def read_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
-    """Class names of a text file, one a line; blank lines do not count. Raises DataError."""
+    """Class names of a text file, one per line; blank lines are skipped. Raises DataError."""
     if Path(path).suffix.lower() in (".json", ".csv", ".tsv"):
         hint = "write a text file, one class name a line"
         raise DataError(f"{os.fspath(path)}: a table of class names is not read here", hint)
@@ -77,7 +76,7 @@ def read_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
 
 
 def nearest(word: str, known: Sequence[str]) -> str:
-    """' (did you mean "x"?)', or nothing when no known word is near."""
+    """' (did you mean "x"?)', or "" if no known word is close."""
     matches = difflib.get_close_matches(word[:MAX_NAME], known, n=1, cutoff=0.6)
     return f' (did you mean "{matches[0]}"?)' if matches else ""
 
@@ -151,7 +150,7 @@ def _text(path: str | os.PathLike[str]) -> str:
 
 
 def decode(data: bytes, path: str | os.PathLike[str]) -> str:
-    """UTF-8 text, a byte order mark dropped. Raises DataError."""
+    """Decode UTF-8, without a byte order mark. Raises DataError."""
     try:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -169,7 +168,7 @@ def _check_name(key: str, name: str) -> None:
 
 
 def _twins(keys: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Pairs of classes whose names are equal but for case and spaces, which CLIP's tokenizer ignores."""
+    """Pairs of classes whose names differ only in case and spaces, which CLIP's tokenizer ignores."""
     first: dict[str, str] = {}
     twins = []
     for key, name in zip(keys, names, strict=True):

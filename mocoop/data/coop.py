@@ -1,13 +1,13 @@
-"""The data sets in the folders that CoOp laid down, which most users of this field have already.
+"""The data sets in CoOp's folder layout, which most users in this field already have.
 
-Fifteen data sets in three kinds: a split JSON ({"train": [[path, label, name], ...], "val": ..., "test": ...}
-with paths below the image root); FGVC Aircraft's own text files; and the ImageNets, whose folders are scanned
-and named by `classnames.txt` (`<wnid> <name>` a line). The order of the images is CoOp's for the first two
-kinds; a scan is sorted by name, where CoOp took the file system's order. ImageNet's val is its test set, and
-the four ImageNet variants have a test set only.
+Fifteen data sets of three kinds: a split JSON ({"train": [[path, label, name], ...], "val": ..., "test": ...}
+with paths below the image root); FGVC Aircraft's own text files; and ImageNet with its variants, whose folders are
+scanned and named by `classnames.txt` (one `<wnid> <name>` per line). The image order is CoOp's for the first two
+kinds; a scan is sorted by name, whereas CoOp used the file system's order. ImageNet's val is its test set, and the
+four ImageNet variants have only a test set.
 
-CoOp's stored few-shot files (`split_fewshot/*.pkl`) hold Python objects and are never read: drawing the shots
-anew (`mocoop.data.splits`) gives the same images.
+CoOp's stored few-shot files (`split_fewshot/*.pkl`) are Python pickles and are never read: drawing the shots again
+(`mocoop.data.splits`) gives the same images.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _VARIANTS = "variants.txt"
 
 @dataclass(frozen=True)
 class Layout:
-    """Where one data set keeps things: its folder below the data root, images and list below that folder.
+    """The layout of one data set: its folder below the data root, images and list below that folder.
 
-    `marker` is the file or folder whose presence tells the layout; `read` lists the images.
+    `marker` is the file or folder that identifies the layout; `read` lists the images.
     """
 
     name: str
@@ -45,9 +45,9 @@ class Layout:
 
 
 def find_layout(folder: Path) -> Layout | None:
-    """The CoOp layout that a folder has, by the list of images in it or by its name.
+    """The CoOp layout of a folder, found by its list of images or by its name.
 
-    Raises DataError for a folder that is named and filled like a data set but lacks the list of its images.
+    Raises DataError for a folder with the name and content of a data set but without its list of images.
     """
     for layout in LAYOUTS:
         if _fits(layout, folder):
@@ -62,7 +62,7 @@ def find_layout(folder: Path) -> Layout | None:
 
 
 def folder_of(path: Path) -> Path:
-    """ROOT/caltech101 for ROOT/caltech-101: a data set's name where its folder is called otherwise."""
+    """Map ROOT/caltech101 to ROOT/caltech-101, for data sets whose folder has another name."""
     folders = {layout.name: layout.folder for layout in LAYOUTS}
     return path if os.path.exists(path) or path.name not in folders else path.with_name(folders[path.name])
 
@@ -96,7 +96,7 @@ def _read_split_json(layout: Layout, folder: Path, follow_links: bool) -> Listin
 
 
 def _split_item(item: Any, names: dict[int, str], fence: Fence, where: str) -> Example:
-    """One [path, label, class name]; `names` gathers the class names by label."""
+    """Read one [path, label, class name]; `names` collects the class names by label."""
     if not isinstance(item, list) or len(item) != 3:
         raise DataError(f"{where}: not a list of three", 'it should read ["a/1.jpg", 0, "class name"]')
     relative, label, name = item
@@ -111,7 +111,7 @@ def _split_item(item: Any, names: dict[int, str], fence: Fence, where: str) -> E
 
 
 def _without_gaps(names: dict[int, str], path: Path) -> range:
-    """The labels 0 .. n-1, every one of them used."""
+    """The labels 0 .. n-1. Raises DataError unless every one of them is used."""
     for label in range(len(names)):
         if label not in names:
             raise DataError(f"{path}: label {label} has no image, label {max(names)} has", "number without gaps")
@@ -127,7 +127,7 @@ def _read_aircraft(layout: Layout, folder: Path, follow_links: bool) -> Listing:
 
 
 def _aircraft_split(path: Path, labels: dict[str, int], fence: Fence) -> list[Example]:
-    """Lines of `<image> <variant>`; a variant's name may hold spaces."""
+    """Read lines of `<image> <variant>`; a variant's name may contain spaces."""
     examples = []
     for number, line in _lines(path):
         image, _, variant = line.strip().partition(" ")
@@ -138,7 +138,7 @@ def _aircraft_split(path: Path, labels: dict[str, int], fence: Fence) -> list[Ex
 
 
 def _read_imagenet(layout: Layout, folder: Path, follow_links: bool) -> Listing:
-    """images/train and images/val: CoOp tests on val, and so it is val and test here."""
+    """Read images/train and images/val: CoOp tests on val, so it is both val and test here."""
     images = folder / layout.images
     names = _class_names(folder)
     homes = [home for home in (images / "train", images / "val") if home.is_dir()]
@@ -151,7 +151,7 @@ def _read_imagenet(layout: Layout, folder: Path, follow_links: bool) -> Listing:
 
 
 def _read_variant(layout: Layout, folder: Path, follow_links: bool) -> Listing:
-    """An ImageNet variant with folders called by wnid, labelled in sorted order."""
+    """Read an ImageNet variant with folders named by wnid, labelled in sorted order."""
     images = folder / layout.images
     wnids = subfolders(images)
     notes: list[str] = []
@@ -160,7 +160,7 @@ def _read_variant(layout: Layout, folder: Path, follow_links: bool) -> Listing:
 
 
 def _read_v2(layout: Layout, folder: Path, follow_links: bool) -> Listing:
-    """ImageNetV2: folders are called by number, in the order of classnames.txt."""
+    """Read ImageNetV2: folders are named by number, in the order of classnames.txt."""
     images = folder / layout.images
     names = _class_names(folder)
     wnids = list(names)
@@ -189,7 +189,7 @@ def _scanned(
     splits: dict[str, list[Example]],
     notes: list[str],
 ) -> Listing:
-    """CoOp's list of ImageNet's names has twins (two classes "missile"), which is noted and not refused."""
+    """The listing of a scan. CoOp's ImageNet names have duplicates (two classes "missile"): noted, not refused."""
     if unknown := [wnid for wnid in wnids if wnid not in names]:
         raise DataError(f"{folder / _CLASSNAMES}: no name for {named(unknown)}", "use CoOp's classnames.txt")
     return Listing(keys=wnids, names=[names[wnid] for wnid in wnids], splits=splits, notes=notes, twins_allowed=True)
@@ -207,13 +207,13 @@ def _class_names(folder: Path) -> dict[str, str]:
 
 
 def _lines(path: Path) -> list[tuple[int, str]]:
-    """The lines of a text file that are not blank, with their numbers."""
+    """The non-blank lines of a text file with their numbers."""
     text = decode(read_bytes(path, max_bytes=MAX_LIST_BYTES, what=path.name, error=DataError), path)
     return [(number, line) for number, line in enumerate(text.splitlines(), start=1) if line.strip()]
 
 
 def _fits(layout: Layout, folder: Path) -> bool:
-    """A list of its own tells a layout; the ImageNets share a list's name and are told by their folders."""
+    """Whether a folder has this layout: by its own list, or for ImageNet and variants, which share one, by its name."""
     if not (folder / layout.marker).is_file():
         return False
     if layout.marker != _CLASSNAMES:

@@ -1,10 +1,10 @@
-"""What a data set is once it is open: examples with labels in three splits, class names, and notes.
+"""An opened data set: examples with labels in three splits, class names, and notes.
 
 A source (folder, manifest, CoOp layout, array file) gives a `Listing`, which still has its own class keys and
-perhaps no splits; `mocoop.data.sources` turns it into a `Dataset`. `check_examples` holds what must be true
-of every data set, whichever source it came from.
+perhaps no splits; `mocoop.data.sources` turns it into a `Dataset`. `check_examples` has the checks common to all
+data sets, whatever their source.
 
-Reading files is not here, and nothing here is random.
+No files are read here, and nothing here is random.
 """
 
 from __future__ import annotations
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SPLITS = ("train", "val", "test")
-UNSPLIT = "all"  # the one split of a Listing whose source has none
-MAX_NAMED = 5  # examples or classes spelt out in one message
+UNSPLIT = "all"  # the only split of a Listing whose source has no splits
+MAX_NAMED = 5  # examples or classes listed in one message
 _SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 class Example(NamedTuple):
-    """One image: its file, its label, and its row where the data set is an array of features."""
+    """One image: its file, its label, and its row if the data set is an array of features."""
 
     path: Path | None
     label: int
@@ -40,10 +40,10 @@ class Example(NamedTuple):
 
 @dataclass(frozen=True)
 class Dataset:
-    """Class names by label, the examples of each split in a fixed order, and what a reader should know.
+    """Class names by label, the examples of each split in a fixed order, and notes.
 
-    `features` (N, D) float32, not normalised, is there when the source was an array file; an example's `row`
-    points into it. `notes` are sentences for people: what was ignored, missing or decided.
+    `features` (N, D) float32, not normalised, is set if the source was an array file; an example's `row` indexes it.
+    `notes` are sentences for the user: what was ignored, missing or decided.
     """
 
     name: str
@@ -59,17 +59,17 @@ class Dataset:
         return {"train": self.train, "val": self.val, "test": self.test}[name]
 
     def counts(self, name: str) -> tuple[int, ...]:
-        """How many examples of each class a split has, by label."""
+        """The number of examples of each class in a split, by label."""
         found = Counter(example.label for example in self.split(name))
         return tuple(found[label] for label in range(len(self.classnames)))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Listing:
-    """What a source lists: a key for each class (a folder's name, say) and examples by split.
+    """The content of a source: a key for each class (such as a folder's name) and examples by split.
 
-    `splits` has some of train, val and test, or UNSPLIT alone. `names` are class names as the source gives
-    them, where they differ from the keys. `twins_allowed` lets two classes share a name.
+    `splits` has some of train, val and test, or only UNSPLIT. `names` are the source's class names, if they differ
+    from the keys. `twins_allowed` lets two classes share a name.
     """
 
     keys: Sequence[str]
@@ -81,7 +81,7 @@ class Listing:
 
 
 def split_word(word: str) -> str | None:
-    """ "valid" and "validation" are val; None for a word that names no split."""
+    """The split that a word names ("valid" and "validation" are val), or None."""
     return _SPLIT_WORDS.get(word.lower())
 
 
@@ -94,10 +94,10 @@ def named(things: Iterable[object], total: int | None = None) -> str:
 
 
 def check_examples(keys: Sequence[str], splits: Mapping[str, Sequence[Example]]) -> list[str]:
-    """Hold what every data set must keep; what is odd but usable comes back as notes.
+    """Check what must be true of every data set; returns notes on what is odd but usable.
 
-    Errors: no image at all, fewer than two classes, a class without any image, one file with two labels, one
-    file in train and in another split. Raises DataError.
+    Errors: no image at all, fewer than two classes, a class without any image, one file with two labels, one file in
+    train and in another split. Raises DataError.
     """
     everything = [example for examples in splits.values() for example in examples]
     if not everything:
@@ -123,7 +123,7 @@ def _class_notes(keys: Sequence[str], splits: Mapping[str, Sequence[Example]]) -
 
 
 def _file_notes(splits: Mapping[str, Sequence[Example]]) -> list[str]:
-    """One file listed more than once: an error across train and the others or under two labels."""
+    """Notes on files listed more than once. Raises DataError for one in train and another split, or with two labels."""
     homes: dict[Path, tuple[str, int]] = {}
     twice: list[Path] = []
     val_is_test = splits.get("val") is not None and splits.get("val") == splits.get("test")

@@ -1,9 +1,9 @@
 """Image features, computed once: a frozen image tower behind a content-addressed cache.
 
-The key of an entry is made of everything its numbers depend on: the encoder's fingerprint, the preprocessing, the
-views, and the *contents* of the images in order. A file replaced under the same name misses; a renamed one hits.
-Images are decoded and augmented in a few threads ahead of the encoder; two batches of pixels at most are in memory
-beside the features. How entries are kept is `mocoop.data.cache`; which images, `mocoop.data.splits`.
+The key of an entry hashes everything its values depend on: the encoder's fingerprint, the preprocessing, the views,
+and the *contents* of the images in order. A file replaced under the same name misses; a renamed one hits. Images are
+decoded and augmented in a few threads ahead of the encoder; at most two batches of pixels are in memory besides the
+features. Entries are stored by `mocoop.data.cache`; images are chosen in `mocoop.data.splits`.
 
 N images, V views, D joint width, B views in a batch.
 """
@@ -48,22 +48,22 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1  # raised whenever the same key would mean other numbers
-MAX_NAMED = 20  # bad images spelt out in one error
+FORMAT = 1  # increased whenever the same key would give different numbers
+MAX_NAMED = 20  # bad images listed in one error
 
-Progress = Callable[[int, int], None]  # images done, images in all
-_UNREADABLE = "unreadable"  # where a hash would stand
+Progress = Callable[[int, int], None]  # images done, images in total
+_UNREADABLE = "unreadable"  # in place of a hash
 BadImages = Literal["fail", "skip"]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class ImageEncoder(Protocol):
-    """What turns pixels into features; `mocoop.backbone.backbone.Backbone` is one."""
+    """Turns pixels into features; implemented by `mocoop.backbone.backbone.Backbone`."""
 
     @property
     def fingerprint(self) -> str:
-        """Names weights, architecture, activation and number format."""
+        """Identifies weights, architecture, activation and number format."""
 
     @property
     def preprocess(self) -> Preprocess:
@@ -79,9 +79,9 @@ class ImageEncoder(Protocol):
 
 @dataclass(frozen=True)
 class ImageFeatures:
-    """Features (max(V, 1), N, D) float32, read-only, of the images that could be read.
+    """Features (max(V, 1), N, D) float32, read-only, of the readable images.
 
-    `kept` are their places among the examples asked for, `skipped` the paths of the others and why.
+    `kept` are their indices among the examples requested, `skipped` the paths of the others with the reason.
     """
 
     features: np.ndarray
@@ -101,20 +101,20 @@ def image_features(
     progress: Progress | None = None,
     notice: Notice = _log.warning,
 ) -> ImageFeatures:
-    """Features of the images of some examples, from the cache where it has them.
+    """Features of the images of some examples, from the cache if it has them.
 
     Args:
         plan: which views; None is one centre view.
-        batch_size: views a call of the encoder; another one changes features by rounding only.
+        batch_size: views per call of the encoder; it changes features only by rounding.
         on_bad_image: "fail" names every image that cannot be read, "skip" leaves them out.
-        workers: decoding threads; their number changes nothing but the time.
-        notice: hears of a damaged cache entry, of waiting, and of a cache that cannot be written (the features then
-            stay in memory); by default the log.
+        workers: decoding threads; their number affects only the speed.
+        notice: called on a damaged cache entry, on waiting, and if the cache cannot be written (the features then
+            stay in memory); logs by default.
 
     Raises:
-        DataError: images that cannot be read (with "fail", or all of them), that change while they are read, or
-            examples without images.
-        BackboneError: the encoder gives features that are not finite or of another width than it says.
+        DataError: images that cannot be read (with "fail", or if no image can), images that change while they are
+            read, or examples without images.
+        BackboneError: the encoder's features are not finite or not of its stated width.
     """
     paths = [_path(example) for example in examples]
     if not paths:
@@ -131,7 +131,7 @@ def image_features(
 def unreadable_images(
     examples: Sequence[Example], *, on_bad_image: BadImages = "fail", workers: int | None = None
 ) -> dict[Path, str]:
-    """The images that cannot be decoded, and why; with "fail" they are a DataError that names them."""
+    """The images that cannot be decoded, with the reason. With "fail" raises DataError that names them."""
 
     def why(path: Path) -> str | None:
         try:
@@ -152,9 +152,9 @@ def unreadable_images(
 def picture_features(
     encoder: ImageEncoder, pictures: Sequence[Image.Image], plan: ViewPlan | None = None, *, batch_size: int = 64
 ) -> np.ndarray:
-    """Features (max(V, 1), N, D) float32 of Pillow images, under the same rules as files; nothing is kept.
+    """Features (max(V, 1), N, D) float32 of Pillow images, under the same rules as files; nothing is cached.
 
-    Raises ImageError, which counts the pictures from 0.
+    Raises ImageError, which numbers the pictures from 0.
     """
     import torch
 
@@ -187,9 +187,9 @@ def online_views(
     *,
     workers: int | None = None,
 ) -> torch.Tensor:
-    """Pixels (B, 3, H, W) float32 of one fresh view of each image, for the image tower in the loop.
+    """Pixels (B, 3, H, W) float32 of one new view of each image, for training with the image tower.
 
-    A function of (seed, epoch, content), so that an epoch can be taken again. Raises DataError.
+    A function of (seed, epoch, content), so that an epoch can be repeated. Raises DataError.
     """
     import torch
 
@@ -203,14 +203,14 @@ def online_views(
 
 
 class _Task(NamedTuple):
-    """Some views of one image: at most a batch of them."""
+    """Some views of one image, at most one batch."""
 
     place: int
     views: range
 
 
 class _Pixels(NamedTuple):
-    """The views of a task (len(views), 3, H, W), or None and why there are none."""
+    """The views of a task (len(views), 3, H, W), or None with the reason."""
 
     task: _Task
     pixels: np.ndarray | None
@@ -252,7 +252,7 @@ class _Job:
     def compute(self, contents: Sequence[str] | None = None) -> Stored:
         """Decode and encode all images. `contents` are the hashes the files must still have.
 
-        Once an image is bad under "fail" the others are only decoded, so that all bad ones can be named.
+        After a bad image under "fail" the others are only decoded, so that all bad ones can be named.
         """
         import torch
 
@@ -279,17 +279,17 @@ class _Job:
         return Stored(_read_only(features[:, kept] if bad else features), self._describe(bad, contents))
 
     def still_true(self, stored: Stored) -> bool:
-        """Whether what could not be read still cannot, for the same reason: a disk or a decoder may have recovered."""
+        """Whether the unreadable images still fail for the same reason: a disk or a decoder may have recovered."""
         return all(self._draw(_Task(place, range(0)), None).why == why for place, why in _skipped(stored).items())
 
     def result(self, stored: Stored) -> ImageFeatures:
-        """What the caller gets. Raises DataError for bad images, as asked, or where there are no others."""
+        """The result for the caller. Raises DataError for bad images under "fail", or if all are bad."""
         bad = _skipped(stored)
         skipped = tuple((self._paths[place], why) for place, why in sorted(bad.items()))
         return ImageFeatures(stored.array, tuple(self._kept(bad)), skipped)
 
     def _kept(self, bad: dict[int, str]) -> list[int]:
-        """The places of the good images. Raises DataError where bad ones are not to be left out, or are all."""
+        """The indices of the good images. Raises DataError for bad ones under "fail", or if all are bad."""
         if bad and (self._fail or len(bad) == len(self._paths)):
             raise _cannot_be_read({self._paths[place]: why for place, why in bad.items()}, len(self._paths))
         return [place for place in range(len(self._paths)) if place not in bad]
@@ -300,7 +300,7 @@ class _Job:
                 yield _Task(place, range(start, min(views, start + views_a_task)))
 
     def _draw(self, task: _Task, expected: str | None, *, only_decode: bool = False) -> _Pixels:
-        """The pixels of a task. Raises DataError for a file that changed after it was hashed."""
+        """The pixels of a task. Raises DataError if the file changed after it was hashed."""
         path = self._paths[task.place]
         try:
             data = _read(path)
@@ -319,7 +319,7 @@ class _Job:
         return _Pixels(task, np.stack([random_view(image, preprocess, rng, plan.scale) for rng in rngs]))
 
     def _encode(self, batch: list[_Pixels], features: np.ndarray) -> None:
-        """Encode the views of a batch and put each where it belongs in `features` (V, N, D)."""
+        """Encode the views of a batch and write each to its place in `features` (V, N, D)."""
         import torch
 
         good = [(task, pixels) for task, pixels, _ in batch if pixels is not None]
@@ -369,7 +369,7 @@ def _why(error: ImageError) -> str:
 def _ahead(
     pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterator[Item], depth: int
 ) -> Iterator[Result]:
-    """Results in order, with at most `depth` items under way: memory does not grow with the data set."""
+    """Results in order, with at most `depth` items in flight: memory does not grow with the data set."""
     waiting = deque(pool.submit(work, item) for item in islice(items, depth))
     try:
         while waiting:
@@ -382,7 +382,7 @@ def _ahead(
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:
-    """The array as a memory-mapped one would be: what changes it by mistake fails with and without a cache."""
+    """The array made read-only, as memory-mapped ones are, so that writing fails with and without a cache."""
     array.flags.writeable = False
     return array
 
@@ -398,7 +398,7 @@ def _key(encoder: ImageEncoder, plan: ViewPlan, contents: Sequence[str]) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """The bytes of an image file, one more than `open_image` takes at most. Raises ImageError."""
+    """The bytes of an image file, up to one more than `open_image` accepts. Raises ImageError."""
     _check_is_file(path)
     try:
         with path.open("rb") as file:
@@ -408,7 +408,7 @@ def _read(path: Path) -> bytes:
 
 
 def _check_is_file(path: Path) -> None:
-    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe could wait for ever
+    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe could block forever
         raise ImageError(path, "not a file", "give the path of an image")
 
 

@@ -1,7 +1,7 @@
-"""Paths that come out of files stay below one folder.
+"""Confine paths read from files to one folder.
 
-A list of images (split JSON, manifest) may come from anywhere, so a path in it must be relative, must not
-climb with "..", and must not leave through a symbolic link unless links are followed on request.
+A list of images (split JSON, manifest) may come from anywhere, so a path in it must be relative, must not contain
+"..", and must not leave the folder through a symbolic link unless the user allows links.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 class Fence:
-    """Turns relative paths out of a file into paths below `root`, which itself may be a link.
+    """Turns relative paths from a file into paths below `root`, which itself may be a link.
 
-    Folders are resolved once each, so checking costs about one `lstat` a file.
+    Each folder is resolved once, so checking costs about one `lstat` per file.
     """
 
     def __init__(self, root: str | os.PathLike[str], *, follow_links: bool = False) -> None:
@@ -30,7 +30,7 @@ class Fence:
         self._inside: dict[str, bool] = {}
 
     def path(self, relative: str) -> Path:
-        """The path below the root, made plain ("./a//b" is "a/b"), which need not exist. Raises DataError."""
+        """The normalised path below the root ("./a//b" is "a/b"), which need not exist. Raises DataError."""
         if reason := _refusal(relative):
             raise DataError(f"the path {relative!a} {reason}", f"write it relative to {self.root}, with /")
         path = self.root / relative
@@ -38,14 +38,14 @@ class Fence:
         return path
 
     def listed(self, relative: str, where: str) -> Path:
-        """The same for a path that stands at `where` in a file, which the message then names. Raises DataError."""
+        """Like `path`, for a path at `where` in a file, which the message names. Raises DataError."""
         try:
             return self.path(relative)
         except DataError as error:
             raise DataError(f"{where}: {error.message}", error.hint) from error
 
     def check(self, path: Path) -> None:
-        """Refuse a path below the root that leaves it through a symbolic link. Raises DataError."""
+        """Check that a path does not leave the root through a symbolic link. Raises DataError."""
         if self._follow_links:
             return
         folder = os.path.dirname(path)
@@ -62,12 +62,12 @@ class Fence:
 
 
 def absence_notes(splits: Mapping[str, Sequence[Example]], root: Path) -> list[str]:
-    """What to know about listed files that are not there: single ones are left to the reader of images.
+    """Notes on listed files that are missing: they are errors only when their images are read.
 
-    Raises DataError when none is there: then the folder is the wrong one.
+    Raises DataError if all are missing: then the folder is the wrong one.
     """
     paths = [example.path for examples in splits.values() for example in examples if example.path is not None]
-    absent = [path for path in paths if not os.path.exists(path)]  # Path.exists raises for a name that is too long
+    absent = [path for path in paths if not os.path.exists(path)]  # Path.exists raises for too long names
     if not absent:
         return []
     message = f"{len(absent):,} of {len(paths):,} listed images are missing: {named(absent)}"
@@ -78,7 +78,7 @@ def absence_notes(splits: Mapping[str, Sequence[Example]], root: Path) -> list[s
 
 
 def _other_case(relative: Path, root: Path) -> Path | None:
-    """What lies below the root under names that differ from a path's in upper and lower case alone."""
+    """An existing path below the root whose names differ from this one's only in case."""
     found = root
     for part in relative.parts:
         beside = os.listdir(found) if os.path.isdir(found) else []

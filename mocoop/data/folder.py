@@ -1,10 +1,10 @@
-"""A folder of class folders, with or without the splits on top.
+"""A folder of class folders, with or without split folders above them.
 
     root/train/forest/1.jpg   root/val/forest/2.jpg   root/test/forest/3.jpg     (val may be missing)
     root/forest/1.jpg                                                            (split by us)
 
-`valid` and `validation` are taken for val. Classes are the sorted names of the class folders of all splits;
-images may lie in folders below a class folder, and are sorted by their path.
+`valid` and `validation` mean val. Classes are the sorted names of the class folders of all splits; images may be in
+subfolders of a class folder, and are sorted by path.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ def read_folder(root: Path, *, follow_links: bool = False) -> Listing:
 
 
 def subfolders(folder: Path) -> list[str]:
-    """Sorted names of the folders in a folder, hidden ones left out. Raises DataError."""
+    """Sorted names of the folders in a folder, without hidden ones. Raises DataError."""
     try:
         with os.scandir(folder) as scan:
             return sorted(entry.name for entry in scan if entry.is_dir() and not entry.name.startswith("."))
@@ -51,7 +51,7 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def class_images(folder: Path, fence: Fence, notes: list[str]) -> list[Path]:
-    """The images of one class folder; what is there and cannot be read is noted. Raises DataError."""
+    """The images of one class folder; files of formats not read are noted. Raises DataError."""
     found = list_images(folder)
     for path in found.images:
         fence.check(path)
@@ -80,7 +80,7 @@ def _read_splits(homes: dict[str, Path], fence: Fence) -> Listing:
 
 
 def _near_misses(by_split: dict[str, list[str]]) -> list[str]:
-    """Class folders of one split only that look like a misspelt one of another."""
+    """Class folders in only one split that look like a misspelt one of another split."""
     train = by_split.get("train", [])
     strangers = [(split, name) for split in ("val", "test") for name in by_split.get(split, []) if name not in train]
     return [f"the class {split}/{name} is not in train{nearest(name, train)}" for split, name in strangers if train]

@@ -1,8 +1,8 @@
-"""Telling file formats apart by their first bytes and by their extension.
+"""Detecting file formats by their first bytes and by their extension.
 
-Four formats are read: JPEG, PNG, WebP and TIFF. Every other one is recognised only so that it can be refused
-by name, with a way to convert it. A file's extension decides whether a folder scan offers it; its first
-bytes alone decide how it is read.
+Four formats are read: JPEG, PNG, WebP and TIFF. Others are recognised only so that they can be refused by name, with
+a way to convert them. The extension decides whether a folder scan lists a file; only its first bytes decide how it
+is read.
 
 Decoding is not here: see `mocoop.data.images`.
 """
@@ -61,7 +61,7 @@ _NOT_AN_IMAGE = "take the file out, or put the picture itself in its place"
 
 
 class Kind(NamedTuple):
-    """A file format; `hint` says how to convert one that is not read, and is None for the four that are."""
+    """A file format; `hint` says how to convert an unsupported one, and is None for the four supported ones."""
 
     name: str
     hint: str | None = None
@@ -76,7 +76,7 @@ _UNKNOWN = Kind("no image format known here", READABLE)
 _SIGNATURES: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"\xff\xd8\xff", JPEG),
     (0, b"\x89PNG\r\n\x1a\n", PNG),
-    (8, b"WEBP", WEBP),  # after "RIFF" and four bytes of length
+    (8, b"WEBP", WEBP),  # after "RIFF" and a four-byte length
     (0, b"II*\0", TIFF),
     (0, b"MM\0*", TIFF),
     (0, b"II+\0", TIFF),  # BigTIFF
@@ -121,7 +121,7 @@ _MARKUP: tuple[tuple[bytes, Kind], ...] = (
 
 
 def sniff(data: bytes) -> Kind:
-    """The format that the first bytes of a file show, whatever the file is called."""
+    """The format according to the first bytes of a file, whatever its name."""
     for offset, magic, kind in _SIGNATURES:
         if data.startswith(magic, offset):
             return kind

@@ -1,14 +1,13 @@
 """Pictures decoded safely: JPEG, PNG, WebP and single-page TIFF in, an RGB Pillow image out.
 
-What every picture becomes, whatever it was: turned upright as its EXIF data says; transparent parts laid on
-white; CMYK, YCbCr, grey and palettes converted to RGB; 16 bits a channel brought to 8 by taking the high
-byte. That rule depends on no image's content, so equal values stay equal across a data set; a 16-bit grey
-picture that would come out almost black (12-bit data in a 16-bit file) is refused rather than stretched.
-Colour profiles are not applied.
+Every picture is converted in the same way: rotated according to its EXIF data; transparency composited on white;
+CMYK, YCbCr, grey and palettes converted to RGB; 16 bits per channel reduced to 8 by taking the high byte. That rule
+does not depend on an image's content, so equal values stay equal across a data set; a 16-bit grey picture that would
+become almost black (12-bit data in a 16-bit file) is refused rather than stretched. Colour profiles are not applied.
 
-The size is read from the header before anything is decoded. A file that is cut, has more than one page or
-frame, or is of another format is refused with what to do: everything raised here is an ImageError.
-Resizing and normalising belong to the backbone's transform, not here.
+The size is read from the header before anything is decoded. A file that is truncated, has more than one page or
+frame, or has another format is refused with a hint: everything raised here is an ImageError. Resizing and
+normalising belong to the backbone's transform, not here.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ if TYPE_CHECKING:
 
 MAX_PIXELS = 100_000_000  # 300 MB as RGB
 MAX_BYTES = 512 * 1024 * 1024
-MAX_ASPECT = 100  # resizing the short side of a longer strip would make a giant
+MAX_ASPECT = 100  # resizing the short side of a longer strip would make a huge image
 
 ImageSource = Union[str, "os.PathLike[str]", bytes, IO[bytes]]
 
@@ -40,9 +39,9 @@ _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _SMALLER = "cut it into tiles or make it smaller"
 _WHITE = (255, 255, 255, 255)
 _REFUSED_MODES = {"I": "32-bit integers", "F": "floating-point numbers", "LAB": "the LAB colour space"}
-_DARK_16_BIT = 4096  # a 16-bit picture with no value of this size keeps fewer than 16 shades
+_DARK_16_BIT = 4096  # a 16-bit picture with only smaller values keeps fewer than 16 shades
 _MIN_IS_WHITE = 0  # TIFF tag 262, PhotometricInterpretation
-_DAMAGE = (  # what Pillow raises for damaged content; the first three were all that fuzzing met
+_DAMAGE = (  # what Pillow raises for damaged content; fuzzing produced only the first three
     OSError,
     SyntaxError,
     ValueError,
@@ -51,7 +50,7 @@ _DAMAGE = (  # what Pillow raises for damaged content; the first three were all 
     OverflowError,
     struct.error,
     zlib.error,
-    Warning,  # where a user's filter turns Pillow's warnings into errors
+    Warning,  # if a user's filter turns Pillow's warnings into errors
 )
 
 
@@ -60,7 +59,7 @@ def open_image(
 ) -> Image.Image:
     """Decode one picture, given as a path, its bytes or an open binary file, to mode RGB.
 
-    `name` stands for the picture in messages when `source` is not a path. Raises ImageError.
+    `name` names the picture in messages if `source` is not a path. Raises ImageError.
     """
     from PIL import Image
 
@@ -73,16 +72,16 @@ def open_image(
         return _decode(data, kind, name, max_pixels)
     except MemoryError as error:
         raise ImageError(name, "not enough memory to decode it", "make the picture smaller") from error
-    except Image.DecompressionBombError as error:  # Pillow asks this of WebP and TIFF tiles before we can
+    except Image.DecompressionBombError as error:  # Pillow checks this for WebP and TIFF tiles before we can
         raise ImageError(name, f"more than {max_pixels:,} pixels: {error}", _SMALLER) from error
     except _DAMAGE as error:
         raise ImageError(name, f"damaged or cut {kind.name}: {error}", "replace the file") from error
 
 
 def to_rgb(image: Image.Image, name: object = "image", *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """A Pillow image under the rules of this module: size, orientation, transparency, 16 bits.
+    """Convert a Pillow image by the rules of this module: size, orientation, transparency, 16 bits.
 
-    Raises ImageError, which calls the picture `name`.
+    Raises ImageError, which names the picture as `name`.
     """
     _check_size(image.size, name, max_pixels)
     try:
@@ -93,17 +92,17 @@ def to_rgb(image: Image.Image, name: object = "image", *, max_pixels: int = MAX_
 
 
 class FolderImages(NamedTuple):
-    """The files of a folder, each list sorted: those offered as images, those of image formats not read."""
+    """The files of a folder in two sorted lists: images, and files of unsupported image formats."""
 
     images: tuple[Path, ...]
     refused: tuple[Path, ...]
 
 
 def list_images(folder: str | os.PathLike[str]) -> FolderImages:
-    """The image files of a folder and of all below it, by extension; what is hidden is skipped.
+    """The image files of a folder and its subfolders, by extension; hidden files are skipped.
 
-    Links to folders are followed, but never around in a circle. Sorted by the path below `folder`, so the
-    order is the same on every file system. Raises DataError for a folder that cannot be read.
+    Links to folders are followed, without cycles. Sorted by the path below `folder`, so the order is the same on
+    every file system. Raises DataError for a folder that cannot be read.
     """
     images: list[Path] = []
     refused: list[Path] = []
@@ -162,7 +161,7 @@ def _bytes_of(source: ImageSource, max_bytes: int) -> bytes:
     if not isinstance(source, (str, os.PathLike)):
         return source.read(max_bytes + 1)
     mode = os.stat(source).st_mode
-    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading a pipe could wait for ever
+    if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading a pipe could block forever
         raise OSError("not a regular file")
     with open(source, "rb") as file:
         return file.read(max_bytes + 1)
@@ -172,7 +171,7 @@ def _decode(data: bytes, kind: Kind, name: object, max_pixels: int) -> Image.Ima
     image = _opener(kind)(io.BytesIO(data))
     _check_size(image.size, name, max_pixels)
     if kind is not JPEG and getattr(image, "is_animated", False):
-        raise _several_frames(name, kind)  # a JPEG's further frames are previews beside the picture
+        raise _several_frames(name, kind)  # further frames in a JPEG are previews
     if kind is PNG:
         _check_png_whole(data)
     if kind is TIFF:
@@ -183,7 +182,7 @@ def _decode(data: bytes, kind: Kind, name: object, max_pixels: int) -> Image.Ima
 
 
 def _opener(kind: Kind) -> Callable[[IO[bytes]], ImageFile.ImageFile]:
-    """Pillow's reader of one format. `Image.open` has size limits of its own, which warn; ours refuse."""
+    """Pillow's reader of one format. `Image.open` has size limits that only warn; ours refuse."""
     from PIL import JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
     if kind is JPEG:
@@ -211,7 +210,7 @@ def _several_frames(name: object, kind: Kind) -> ImageError:
 
 
 def _check_png_whole(data: bytes) -> None:
-    """Pillow decodes a PNG that lacks its last bytes without a word; the chunks' own checksums tell."""
+    """Check a PNG by its chunks' checksums: Pillow silently decodes one whose last bytes are missing."""
     from PIL import PngImagePlugin
 
     if _PNG_END not in data:
@@ -231,7 +230,7 @@ def _min_is_white(image: Image.Image) -> bool:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """The picture turned as its EXIF orientation says; EXIF data that cannot be read turns nothing."""
+    """The picture rotated by its EXIF orientation; unreadable EXIF data is ignored."""
     from PIL import ExifTags, Image
 
     turns = {
@@ -259,7 +258,7 @@ def _convert(image: Image.Image, name: object, *, inverted: bool = False) -> Ima
     if image.mode in _REFUSED_MODES:
         raise ImageError(name, f"pixels in {_REFUSED_MODES[image.mode]}", imageformats.RESCALE_HINT)
     if image.has_transparency_data:
-        straight = image.convert("LA") if image.mode == "La" else image  # Pillow knows no way from La to RGBA
+        straight = image.convert("LA") if image.mode == "La" else image  # Pillow cannot convert La to RGBA
         paper = Image.new("RGBA", image.size, _WHITE)
         paper.alpha_composite(straight.convert("RGBA"))
         image = paper

@@ -1,8 +1,8 @@
-"""Whether training pictures turn up again among those that measure.
+"""Whether training pictures also appear in val or test.
 
-Files are compared by content, rows of features bit by bit. Only files of equal size are read, so this costs
-little where nothing leaks. The same file listed in two splits is refused when a data set is opened; copies
-under other names are told here, as notes, because published data sets have them.
+Files are compared by content, rows of features bit by bit. Only files of equal size are read, so this is cheap if
+nothing leaks. The same file listed in two splits is refused when a data set is opened; copies under other names are
+reported here, as notes, because published data sets have them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from mocoop.files import sha256_bytes, sha256_file
 
 
 def leaks(dataset: Dataset) -> tuple[str, ...]:
-    """One note for each of val and test that shares pictures with train; none when all is well.
+    """One note for each of val and test that shares pictures with train; empty if none does.
 
-    A file that cannot be read is passed over here: it is named where it is decoded.
+    A file that cannot be read is skipped here: it is reported when it is decoded.
     """
     by_size = _grouped(dataset.train, lambda example: _size(dataset, example))
     digests: dict[int, dict[Hashable, list[Example]]] = {}
@@ -50,7 +50,7 @@ def _grouped(examples: Iterable[Example], key: Callable[[Example], Hashable | No
 
 def _size(dataset: Dataset, example: Example) -> int | None:
     if dataset.features is not None:
-        return 0  # rows are all of one size
+        return 0  # rows all have the same size
     try:
         return os.stat(_file(example)).st_size
     except OSError:

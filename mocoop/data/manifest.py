@@ -3,9 +3,9 @@
     path,label,split                      {"path": "a/1.jpg", "label": "forest", "split": "train"}
     a/1.jpg,forest,train
 
-Paths are relative to the manifest's folder and stay below it. A label is a class name; classes are numbered
-in sorted order. Either every line has a split (train, val, valid, validation or test) or none has. Every
-error names the line.
+Paths are relative to the manifest's folder and must stay below it. A label is a class name; classes are numbered in
+sorted order. Either every line has a split (train, val, valid, validation or test) or none has. Every error names
+the line.
 """
 
 from __future__ import annotations

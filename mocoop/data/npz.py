@@ -1,7 +1,7 @@
-"""Reading a .npz file that a stranger may have written.
+"""Reading an untrusted .npz file.
 
 Arrays of Python objects are refused: reading one would run code from the file. Sizes are checked against the headers
-before anything is allocated. What the arrays mean is the reader's affair.
+before anything is allocated. What the arrays mean is up to the caller.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-MAX_BYTES = 16 * 1024**3  # of one array: ImageNet's training set with D = 768 takes 4
-MAX_INFLATION = 200  # a compressed array so many times smaller than its content is a bomb
+MAX_BYTES = 16 * 1024**3  # per array: ImageNet's training set with D = 768 takes 4 GB
+MAX_INFLATION = 200  # a higher compression ratio is taken for a zip bomb
 
 
 @dataclass(frozen=True)
 class Npz:
-    """An open .npz; `names` are its arrays'."""
+    """An open .npz; `names` are the names of its arrays."""
 
     path: Path
     archive: zipfile.ZipFile
@@ -40,17 +40,17 @@ class Npz:
 
 @contextmanager
 def open_npz(path: Path) -> Iterator[Npz]:
-    """Open a .npz for reading. Raises DataError for a damaged one, OSError where it cannot be read."""
+    """Open a .npz for reading. Raises DataError if it is damaged, OSError if it cannot be read."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield Npz(path, archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()})
-    # zipfile raises NotImplementedError for a compression or encryption that it does not know.
+    # zipfile raises NotImplementedError for an unknown compression or encryption.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: damaged or no .npz file: {error}", "write it again with np.savez") from error
 
 
 def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
-    """One array of a .npz; numpy's own reader allocates what a header says before it looks at the data."""
+    """Read one array of a .npz; numpy's own reader allocates what a header says before checking the data."""
     import numpy as np
 
     where = f"{path}: {info.filename}"
@@ -67,7 +67,7 @@ def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDAr
 
 
 def _npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
-    """Shape, whether in Fortran order, dtype, and the length of the header in bytes."""
+    """Shape, whether the order is Fortran, dtype, and the length of the header in bytes."""
     from numpy.lib import format as npy
 
     readers = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}

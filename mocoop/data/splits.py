@@ -1,8 +1,8 @@
 """Which images are used: the few shots, the halves of the classes, and splits that a source lacks.
 
-Two seeds, never mixed: `seed` draws the shots, exactly as CoOp draws them; `split_seed` makes a split where
-the data set has none, before any shot is drawn, so that validation and test images are the same for every
-`seed`. Pure functions of their arguments: no global random state is read or changed.
+Two separate seeds: `seed` draws the shots, exactly as CoOp does; `split_seed` makes splits if the data set has none,
+before any shot is drawn, so that validation and test images are the same for every `seed`. These are pure functions:
+no global random state is read or changed.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from typing import Literal, get_args
 from mocoop.data.dataset import Dataset, Example, named
 from mocoop.errors import DataError, UsageError
 
-VAL_SHOTS = 4  # at most so many validation images a class, as in CoOp
+VAL_SHOTS = 4  # maximum validation images per class, as in CoOp
 Half = Literal["all", "base", "new"]
 
 
 def few_shot(dataset: Dataset, shots: int, seed: int) -> Dataset:
-    """`shots` training and min(shots, 4) validation images a class, the very ones that CoOp draws.
+    """`shots` training and min(shots, 4) validation images per class, the same ones as CoOp draws.
 
-    One stream of random numbers for both: first train, then val; classes in the order in which they first
-    appear in the split; `random.sample` for each, or all images in their order where a class has too few,
-    which is noted. The same images as CoOp's wherever the order of the data set is CoOp's, that is for split
-    JSONs and FGVC Aircraft; for ImageNet CoOp took the file system's order, here it is by name.
-    The test split stays whole. Raises DataError for a class without a training image.
+    One random stream for both: first train, then val; classes in the order in which they first appear in the split;
+    `random.sample` for each, or all images in order if a class has too few, which is noted. The images are CoOp's if
+    the order of the data set is CoOp's, that is for split JSONs and FGVC Aircraft; for ImageNet CoOp used the file
+    system's order, here it is by name. The test split is unchanged. Raises DataError for a class without a training
+    image.
     """
     if isinstance(shots, bool) or not isinstance(shots, int) or shots < 1:
         raise UsageError(f"shots is {shots!r}", "give a whole number of images a class, 1 or more")
@@ -38,17 +38,17 @@ def few_shot(dataset: Dataset, shots: int, seed: int) -> Dataset:
 
 
 def chosen_on(drawn: Dataset, available: Sequence[Example], most: int, seed: int) -> tuple[Example, ...]:
-    """The images that settings may be chosen on: val, or up to `most` unused training images a class.
+    """The images that settings may be chosen on: val, or up to `most` unused training images per class.
 
-    A val that is the test set, as ImageNet's is in CoOp's layout, is none: nothing is chosen on test images.
+    A val that is the test set, as for ImageNet in CoOp's layout, does not count: nothing is chosen on test images.
     """
     return _without(drawn.val, drawn.test) or unused((*drawn.train, *drawn.test), available, most, seed)
 
 
 def up_to(most: int, used: Sequence[Example], available: Dataset, seed: int) -> tuple[Example, ...]:
-    """Up to `most` images a class that settings may be chosen on, of val first and then of unused training images.
+    """Up to `most` images per class that settings may be chosen on, from val first, then unused training images.
 
-    More than CoOp's four tell settings apart better. None of them is a test image.
+    More images than CoOp's four distinguish settings better. None of them is a test image.
     """
     rng = random.Random(seed)
     val = _draw(_without(available.val, available.test), most, rng)
@@ -62,20 +62,20 @@ def up_to(most: int, used: Sequence[Example], available: Dataset, seed: int) -> 
 
 
 def unused(used: Sequence[Example], available: Sequence[Example], most: int, seed: int) -> tuple[Example, ...]:
-    """Up to `most` examples a class of those available that are not used: what stands in for a missing val."""
+    """Up to `most` unused examples per class of those available: the replacement for a missing val."""
     return _draw(_without(available, used), most, random.Random(seed))
 
 
 def class_halves(count: int) -> tuple[range, range]:
-    """Labels of the base and the new classes: the first half, the larger one if odd, and the rest."""
+    """Labels of the base and the new classes: the first half (the larger one if odd), and the rest."""
     middle = (count + 1) // 2
     return range(middle), range(middle, count)
 
 
 def choose_classes(dataset: Dataset, which: Half) -> Dataset:
-    """The data set reduced to all, the base or the new classes, labels counted from 0 again.
+    """The data set restricted to all, the base or the new classes, relabelled from 0.
 
-    Draw the shots first: CoOp draws them over all classes. Raises DataError when fewer than two are left.
+    Draw the shots first: CoOp draws them over all classes. Raises DataError if fewer than two classes are left.
     """
     if which not in get_args(Half):
         raise UsageError(f"classes {which!r}", "one of: all, base, new")
@@ -98,10 +98,10 @@ def choose_classes(dataset: Dataset, which: Half) -> Dataset:
 def make_val(
     train: Sequence[Example], keys: Sequence[str], split_seed: int
 ) -> tuple[tuple[Example, ...], tuple[Example, ...]]:
-    """Take a validation split out of train: a fifth of each class, as CoOp does (none of one or two images).
+    """Split a validation set off train: a fifth of each class, as CoOp does (none for one or two images).
 
-    Which ones depends on `split_seed` and the class's key alone, not on the other classes. Returns (train,
-    val), both in the order of `train`.
+    The choice depends only on `split_seed` and the class's key, not on the other classes. Returns (train, val), both
+    in the order of `train`.
     """
     held: set[int] = set()
     for shuffled in _shuffled_by_class(train, keys, split_seed):
@@ -110,9 +110,9 @@ def make_val(
 
 
 def divide(examples: Sequence[Example], keys: Sequence[str], split_seed: int) -> dict[str, tuple[Example, ...]]:
-    """Split what has no splits by CoOp's shares of each class: half train, a fifth val, three tenths test.
+    """Split examples without splits by CoOp's shares of each class: 50% train, 20% val, 30% test.
 
-    A class of two images has no val, a class of one is all train. See `make_val` for what it depends on.
+    A class of two images has no val, a class of one only train. It depends on the same things as `make_val`.
     """
     val: set[int] = set()
     test: set[int] = set()
@@ -158,7 +158,7 @@ def _relabelled(examples: Iterable[Example], chosen: range) -> tuple[Example, ..
 
 
 def _shuffled_by_class(examples: Sequence[Example], keys: Sequence[str], split_seed: int) -> list[list[int]]:
-    """Positions in `examples`, one shuffled list a class."""
+    """Indices into `examples`, one shuffled list per class."""
     by_label: list[list[int]] = [[] for _ in keys]
     for position, example in enumerate(examples):
         by_label[example.label].append(position)
@@ -168,7 +168,7 @@ def _shuffled_by_class(examples: Sequence[Example], keys: Sequence[str], split_s
 
 
 def _tenths(tenths: int, count: int) -> int:
-    """So many tenths of a count, rounded half up."""
+    """`tenths` tenths of a count, rounded half up."""
     return (tenths * count + 5) // 10
 
 

@@ -1,6 +1,6 @@
-"""The sentence that CLIP's zero-shot classifier is asked with, by data set; some methods have another for some.
+"""The template of CLIP's zero-shot classifier by data set; for some data sets a method has its own.
 
-From CoOp's, KgCoOp's and ProGrad's published recipes (docs/method.md).
+From the published recipes of CoOp, KgCoOp and ProGrad (docs/method.md).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def own_template(dataset: str, method: str = "zero-shot") -> str:
 
 
 def name_last(template: str) -> str:
-    """A template with what follows the class name moved to the front, as ProGrad has its templates.
+    """A template with the part after the class name moved to the front, as in ProGrad's templates.
 
     "a photo of a {}, a type of pet." becomes "a type of pet, a photo of a {}.", "{} texture." "a texture of {}.".
     """

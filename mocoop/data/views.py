@@ -1,10 +1,10 @@
 """Views: what the backbone sees of an image, as an array of normalised pixels.
 
-The centre view is open_clip's own evaluation transform. A random view is the training crop and flip of CoOp; what is
-random in it is a function of (view seed, view number, content of the image), so that the views of an image depend
-neither on its file name nor on the images around it.
+The centre view is open_clip's own evaluation transform. A random view is CoOp's training crop and flip; its
+randomness is a function of (view seed, view number, content of the image), so that the views of an image depend
+neither on its file name nor on other images.
 
-Reading image files is not here, and neither are features.
+Neither reading image files nor computing features is here.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from mocoop.files import sha256_bytes
 if TYPE_CHECKING:
     from PIL import Image
 
-DEFAULT_SCALE = (0.08, 1.0)  # area of a random crop as a fraction of the image, as CoOp has it
+DEFAULT_SCALE = (0.08, 1.0)  # area of a random crop as a fraction of the image, as in CoOp
 RESIZE_MODES = ("shortest", "squash", "longest")
-INTERPOLATIONS = ("bicubic", "bilinear", "random")  # "random" was one for training only; open_clip takes bicubic
+INTERPOLATIONS = ("bicubic", "bilinear", "random")  # "random" was for training only; open_clip uses bicubic
 
 _RATIO = (3 / 4, 4 / 3)  # width / height of a random crop, as torchvision's RandomResizedCrop
 _TRIES = 10
@@ -33,9 +33,9 @@ _TRIES = 10
 
 @dataclass(frozen=True)
 class Preprocess:
-    """A backbone's image preprocessing: size (H, W) in pixels, mean and std a channel, how to resize.
+    """A backbone's image preprocessing: size (H, W) in pixels, mean and std per channel, and resizing.
 
-    Raises BackboneError for values that open_clip would not take, or would take for others.
+    Raises BackboneError for values that open_clip would reject or misread.
     """
 
     size: tuple[int, int]
@@ -43,7 +43,7 @@ class Preprocess:
     std: tuple[float, float, float]
     interpolation: str = "bicubic"
     resize_mode: str = "shortest"  # shortest: short side, then centre crop; squash: both; longest: long side, padded
-    fill_color: int = 0  # of the padding, 0..255
+    fill_color: int = 0  # padding value, 0..255
 
     def __post_init__(self) -> None:
         self._check(self.interpolation in INTERPOLATIONS, "interpolation", f"one of {', '.join(INTERPOLATIONS)}")
@@ -58,7 +58,7 @@ class Preprocess:
 
 @dataclass(frozen=True)
 class ViewPlan:
-    """Which views are cached: `count` random ones, or one centre view where it is 0. Raises ConfigError."""
+    """Which views are cached: `count` random ones, or one centre view if it is 0. Raises ConfigError."""
 
     count: int = 0
     seed: int = 0
@@ -87,7 +87,7 @@ def random_view(
     from PIL import Image
 
     height, width = preprocess.size
-    # Cropped first: resize(box=...) would let pixels from outside the box into the border.
+    # Cropped first: resize(box=...) would mix pixels from outside the box into the border.
     crop = image.convert("RGB").crop(random_box(image.size, rng, scale))
     view = crop.resize((width, height), _resampling(preprocess))
     if rng.random() < 0.5:
@@ -98,7 +98,7 @@ def random_view(
 
 
 def view_rng(seed: int, view: int, content_sha256: str) -> np.random.Generator:
-    """The random numbers of one view of the image whose bytes have this hash."""
+    """The random generator of one view of the image whose bytes have this hash."""
     return np.random.default_rng(int(sha256_bytes(f"{seed} {view} {content_sha256}".encode()), 16))
 
 
@@ -107,8 +107,8 @@ def random_box(
 ) -> tuple[int, int, int, int]:
     """A crop (left, top, right, bottom) of an image of (width, height).
 
-    Its area is uniform in `scale`, its shape log-uniform from 3:4 to 4:3. If none fits in ten tries, it is the
-    largest centred crop of such a shape. The distribution of torchvision's RandomResizedCrop.
+    Its area is uniform in `scale`, its aspect ratio log-uniform from 3:4 to 4:3. If none fits in ten tries, it is the
+    largest centred crop with such a ratio. This is the distribution of torchvision's RandomResizedCrop.
     """
     width, height = size
     for _ in range(_TRIES):

@@ -69,12 +69,12 @@ def text_loss(
 ) -> Tensor:
     """L_text of Eq. 9: minus the mean over groups and classes of log P(y).
 
-    P_i(y) = softmax_c(cos(HP[g][i, c], h[g, y]) / tau)[y]: the soft prompt of y is held and the hard class varies
+    `P_i(y) = softmax_c(cos(HP[g][i, c], h[g, y]) / tau)[y]`: the soft prompt of y is held and the hard class varies
     (docs/method.md says why this and not the denominator as printed). P(y) is the mean of P_i(y) over the templates,
     taken as log-mean-exp. "mean-template" averages the templates first and takes one cross-entropy (released code).
 
     Args:
-        hard: a group each, normalised hard features HP[g] (T_g, C', D) of every class of the softmax.
+        hard: a group each, normalised hard features `HP[g]` (T_g, C', D) of every class of the softmax.
         h: normalised soft features (E, C, D).
         targets: (C,), the place of each soft class among the C' hard classes.
     """

@@ -236,7 +236,7 @@ def new_record(
             "file": groups_name,
             "domain": groups.domain,
             "sha256": groups.sha256,
-            "ids": groups.ids,
+            "ids": list(groups.ids),
             "inits": [group.init for group in groups.groups],
         },
         "data": dict(data),
