@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format docs bench bench-small miniclip clean
+.PHONY: help install demo test test-slow lowest lint format docs bench bench-small miniclip clean
 
 help: ## list these targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
@@ -20,8 +20,20 @@ $(VENV)/.installed: pyproject.toml
 demo: install ## the whole story on drawn satellite tiles, in a few minutes; see demo/report.html
 	@$(BIN)/mocoop demo -o demo --force
 
-test: install ## install what the tests need and run them all
-	@$(BIN)/python -m pytest
+# a process a core; the tests of a file stay together, since they share what they trained
+PARALLEL := --numprocesses=auto --dist=loadfile
+
+test: install ## install what the tests need and run all but the slow ones
+	@$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
+
+test-slow: install ## the tests that take minutes: the demonstration, the tutorials, kills at every step
+	@$(BIN)/python -m pytest $(PARALLEL) -m slow
+
+lowest: ## all tests with the oldest versions that pyproject.toml admits (a download of several GB)
+	@$(PYTHON) -m venv .venv-lowest
+	@.venv-lowest/bin/python -m pip install --quiet --disable-pip-version-check uv
+	@.venv-lowest/bin/uv pip install --quiet --python .venv-lowest/bin/python --resolution lowest-direct --editable '.[dev]'
+	@.venv-lowest/bin/python -m pytest $(PARALLEL)
 
 lint: install ## ruff and mypy
 	@$(BIN)/ruff check .

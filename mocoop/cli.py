@@ -118,7 +118,7 @@ def _exit_code(command: click.Command, name: str, arguments: Sequence[str] | Non
 def _report(name: str, error: MoCoOpError) -> int:
     _show_traceback(error)
     said = f"{name}: {error.message}"
-    listed = getattr(error, "findings", ())  # a group file's problems, one per line; other line breaks are part of a name
+    listed = getattr(error, "findings", ())  # a group file's problems, one per line; other breaks are in names
     for line in said.split("\n") if listed else (said,):
         say(line)
     if error.hint:

@@ -1,11 +1,11 @@
-"""The one family of errors that users see.
+"""The errors that users see.
 
-Every error carries the process's exit code and, where there is one, a hint: what to do next. The command line
-prints `message` and `hint` on one line each and shows a traceback only with `--debug`. Programming mistakes
-(`TypeError`, `KeyError`, ...) are not wrapped: they are our own failure and exit with 1.
+Every error has the process's exit code and, if there is one, a hint: what to do next. The command line prints
+`message` and `hint` on one line each and shows a traceback only with `--debug`. Programming errors (`TypeError`,
+`KeyError`, ...) are not wrapped: they are bugs and exit with 1.
 
-Exit codes: 0 ok, 1 findings or our own failure, 2 usage, 3 a file a person wrote is wrong, 4 data, 5 remote
-model, 6 storage, 7 training stopped, 130 interrupted.
+Exit codes: 0 ok, 1 findings or a bug, 2 usage, 3 an error in a user's file, 4 data, 5 remote model, 6 storage,
+7 training stopped, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class MoCoOpError(Exception):
 
 
 class UsageError(MoCoOpError):
-    """Options or arguments that cannot work together."""
+    """Options or arguments that are invalid together."""
 
     exit_code = 2
 
@@ -41,7 +41,7 @@ class BackboneError(MoCoOpError):
 
 
 class ConfigError(MoCoOpError):
-    """A setting of an unknown name or an impossible value."""
+    """A setting with an unknown name or an invalid value."""
 
     exit_code = 3
 
@@ -71,7 +71,7 @@ class ImageError(DataError):
 
 
 class RemoteError(MoCoOpError):
-    """A remote language model that did not give a usable answer, its key included."""
+    """A remote language model gave no usable answer, or its API key is missing or refused."""
 
     exit_code = 5
 
@@ -83,10 +83,10 @@ class StorageError(MoCoOpError):
 
 
 class CheckpointError(StorageError):
-    """A run folder or checkpoint that is incomplete, damaged or does not fit."""
+    """A run folder or checkpoint that is incomplete, damaged or does not match."""
 
 
 class TrainingStopped(MoCoOpError):
-    """Training stopped before the step that would have spoiled the parameters."""
+    """Training stopped before a step that would have corrupted the parameters."""
 
     exit_code = 7

@@ -1,7 +1,7 @@
-"""The Python interface, as scikit-learn's users know it: `MoCoOpClassifier(groups).fit(X, y).predict_proba(X)`.
+"""The scikit-learn style Python interface: `MoCoOpClassifier(groups).fit(X, y).predict_proba(X)`.
 
 X is a list of image paths, a list of Pillow images, or an array of image features (N, D). A saved classifier is a
-run folder, so that `mocoop show` and `mocoop predict` read it too, and a folder of `mocoop train` can be loaded here.
+run folder: `mocoop show` and `mocoop predict` read it too, and a run folder of `mocoop train` can be loaded here.
 """
 
 from __future__ import annotations
@@ -47,23 +47,24 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """A mixture of prompts as a classifier.
 
     Args:
-        groups: a group file's path, its document as a dictionary, or a `GroupFile`; methods of one prompt need none.
-        method: what is learned, by the names of `mocoop train --method`.
+        groups: a group file's path, its document as a dictionary, or a `GroupFile`; not needed by methods with one
+            prompt.
+        method: a method's name, as in `mocoop train --method`.
         backbone: a name as in `mocoop train --backbone`, or a loaded `Backbone`.
-        pretrained: weights of the backbone where its name needs them.
-        quick_gelu: the activation of a weights file that does not tell.
+        pretrained: weights of the backbone, if its name needs them.
+        quick_gelu: the activation, for a weights file that does not state it.
         preset: "recommended", "paper" or "official".
-        settings: changes to the preset, by the names of `mocoop.config.Config`; {"epochs": 50}.
-        class_names: readable names by label; a label is its own name where it has none here.
-        seed: of the order of training, the views and a random router.
+        settings: changes to the preset, by field of `mocoop.config.Config`, such as {"epochs": 50}.
+        class_names: readable names by label; a label without one is its own name.
+        seed: for the training order, the views and a random router.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        cache: keep the features of image files for the next time.
+        cache: cache the features of image files.
 
     Attributes after `fit` or `load`:
         classes_: the labels, sorted; the columns of `predict_proba`.
-        class_names_: their names as the text tower reads them.
+        class_names_: their names, as given to the text tower.
         n_features_in_: D, the width of image features.
-        history_: what is known after each step (`mocoop.training.trainer.StepLog`).
+        history_: the log of each step (`mocoop.training.trainer.StepLog`).
     """
 
     def __init__(
@@ -94,12 +95,12 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.cache = cache
 
     def fit(self, X: Any, y: Iterable[Any]) -> MoCoOpClassifier:
-        """Train on images or features X and their labels y (N), all of them: no shots are drawn.
+        """Train on all images or features X with labels y (N): no shots are drawn.
 
         Raises:
-            DataError: X and y that do not fit together, fewer than two classes, images that cannot be read.
-            GroupFileError, ConfigError, BackboneError: parameters that cannot be used.
-            TrainingStopped: a loss that is not finite.
+            DataError: X and y do not match, there are fewer than two classes, or images cannot be read.
+            GroupFileError, ConfigError, BackboneError: invalid parameters.
+            TrainingStopped: the loss is not finite.
         """
         from mocoop.runs.fitting import fit
         from mocoop.runs.run import new_record
@@ -159,14 +160,14 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return chosen
 
     def expert_weights(self, X: Any) -> NDArray[np.float32]:
-        """The weights (N, E) of the experts, 0 for those not chosen, in the order of the groups. Raises DataError."""
+        """The gate's weights (N, E) of the experts, 0 for those not chosen, in the groups' order. Raises DataError."""
         weights: NDArray[np.float32] = self._predict(X).gate.numpy()
         return weights
 
     def set_classes(self, class_names: Sequence[str], labels: Sequence[Any] | None = None) -> MoCoOpClassifier:
-        """Predict other classes from now on: their names, and their labels where those differ. Nothing is learned.
+        """Predict other classes from now on, given their names, and their labels if those differ. Nothing is trained.
 
-        Labels keep the order given; `save` still writes the classes trained on. Raises DataError.
+        Labels keep the given order; `save` still writes the classes trained on. Raises DataError.
         """
         self._check_fitted()
         if isinstance(class_names, str) or not all(isinstance(name, str) for name in class_names):
@@ -181,7 +182,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write a run folder. Raises UsageError for one that holds something, StorageError."""
+        """Write a run folder. Raises UsageError if it is not empty, StorageError."""
         from mocoop.runs.run import save_run
 
         self._check_fitted()
@@ -192,9 +193,9 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str = "auto", cache: bool = True) -> MoCoOpClassifier:
-        """Read a run folder of `save` or of `mocoop train`. The backbone is loaded when it is first needed.
+        """Load a run folder written by `save` or `mocoop train`. The backbone is loaded on first use.
 
-        Raises CheckpointError where the folder is missing, unfinished or damaged.
+        Raises CheckpointError if the folder is missing, unfinished or damaged.
         """
         from mocoop.runs.fitting import Fitted
         from mocoop.runs.run import Run
@@ -223,13 +224,13 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             class_features=run.stored_features,
             history=run.history(),
             seconds=run.info["training"]["seconds"],
-            notes=(),  # the record has them already
+            notes=(),  # they are in the record already
             collapse=run.info.get("collapse"),
         )
         loaded._use(np.array(labels), run.classnames)
         return loaded
 
-    # Learned state: what was trained, and the classes predicted now.
+    # Fitted state: what was learned, and the classes predicted now.
     _fitted: Fitted
     _record: dict[str, Any]
     _groups: GroupFile
@@ -293,7 +294,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return method_named(config.method).settle(config)
 
     def _unused(self, method: Method, config: Config) -> list[str]:
-        """A note of what was given and changes nothing, as `mocoop train` says it."""
+        """A note on given settings that have no effect, as `mocoop train` prints it."""
         unused = method.unused(list(self.settings or {}), config)
         if self.groups is not None and not method.reads_groups:
             unused.append("groups")
@@ -307,14 +308,14 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _batches(
         self, images: Any, labels: NDArray[np.int64], config: Config, backbone: Backbone, epochs: int
     ) -> tuple[Batch, dict[str, Any], Callable[[], Samples]]:
-        """Training batches, what the record says of the data, and the images as plain features."""
+        """Training batches, the record of the data, and the centre-view features of the images."""
         if config.views == "online":
             paths = _paths(images)
             if paths is None:
                 raise ConfigError("views = 'online' reads image files at every step", "give X as a list of paths")
             _check_count(len(paths), len(labels))
             examples = [Example(path, int(label)) for path, label in zip(paths, labels, strict=True)]
-            unreadable_images(examples)  # all that cannot be read are named before the first step
+            unreadable_images(examples)  # all unreadable images are named before the first step
             plain = functools.partial(self._features, images, ViewPlan(), lambda: backbone)
             batch = online_batches(backbone, examples, self.seed, config)
             return batch, {"sha256": files_sha256(examples)}, lambda: _samples(plain()[0], labels)
@@ -328,7 +329,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         return cached_batches(inputs, backbone.device), {"sha256": inputs.sha256}, lambda: _samples(features[0], labels)
 
     def _features(self, images: Any, plan: ViewPlan, backbone: Callable[[], Backbone]) -> NDArray[np.float32]:
-        """Features (V, N, D) of whatever X is; arrays pass through without a backbone."""
+        """Features (V, N, D) of any kind of X; arrays pass through without a backbone."""
         paths, pictures = _paths(images), _pictures(images)
         if paths is not None:
             cache = FeatureCache() if self.cache else None
@@ -343,13 +344,13 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _samples(features: NDArray[np.float32], labels: NDArray[np.int64]) -> Samples:
-    """Plain features, all of them for training: `fit` has no val."""
+    """Centre-view features, all of them for training: `fit` has no val."""
     x, y = torch.from_numpy(np.array(features)), torch.from_numpy(labels)
     return Samples(x, y, x[:0], y[:0])
 
 
 def _labels(y: Iterable[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The labels there are, sorted, and the place of each example's among them (N,). Raises DataError."""
+    """The sorted distinct labels, and each example's index into them (N,). Raises DataError."""
     given = np.asarray(y if isinstance(y, np.ndarray) else list(y))
     if given.ndim != 1 or len(given) == 0:
         raise DataError(f"y has the shape {given.shape}", "give one label an image, in one list")
@@ -362,7 +363,7 @@ def _labels(y: Iterable[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
 
 
 def _groups(given: Groups, class_names: Sequence[str]) -> GroupFile:
-    """The groups, checked with the class names. Raises GroupFileError."""
+    """The groups, checked against the class names. Raises GroupFileError."""
     if isinstance(given, GroupFile):
         given = given.document
     if isinstance(given, Mapping):
@@ -371,7 +372,7 @@ def _groups(given: Groups, class_names: Sequence[str]) -> GroupFile:
 
 
 def _at_hand(images: Any) -> Any:
-    """X as something that can be read twice: a generator becomes a list. Raises DataError for what is no collection."""
+    """X as something that can be read twice: a generator becomes a list. Raises DataError for a non-collection."""
     if isinstance(images, Iterator):
         return list(images)
     if not isinstance(images, (str, os.PathLike)) and not hasattr(images, "__len__"):
@@ -380,7 +381,7 @@ def _at_hand(images: Any) -> Any:
 
 
 def _paths(images: Any) -> list[Path] | None:
-    """X as paths, or None where it is something else."""
+    """X as paths, or None if it is something else."""
     if isinstance(images, (str, os.PathLike)):
         raise DataError("X is one path", "give a list of paths")
     if isinstance(images, np.ndarray) and images.dtype.kind not in "UO":
@@ -390,7 +391,7 @@ def _paths(images: Any) -> list[Path] | None:
 
 
 def _pictures(images: Any) -> list[Image.Image] | None:
-    """X as Pillow images, or None where it is something else."""
+    """X as Pillow images, or None if it is something else."""
     from PIL import Image
 
     if isinstance(images, (np.ndarray, Tensor)):

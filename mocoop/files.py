@@ -1,11 +1,10 @@
-"""Reading and writing files so that neither a bad file nor a full disk surprises anybody.
+"""Safe reading and atomic writing of files.
 
-Writing goes through a sibling temporary file that is synced and renamed, so a file is either the old one or
-the complete new one. The temporary's name carries host and process, so that what a killed process left
-behind can be told from what a live one is writing. Every OSError becomes one of the errors of
-`mocoop.errors`, with a hint.
+Writing goes through a temporary file in the same folder that is synced and renamed, so a file is either the old one
+or the complete new one. The temporary's name has the host and process id, so that a killed process's leftovers can
+be distinguished from files being written. Every OSError becomes one of the errors of `mocoop.errors`, with a hint.
 
-What the files mean is not here; the strict JSON reader itself is `mocoop.strictjson`.
+The strict JSON parser itself is `mocoop.strictjson`.
 """
 
 from __future__ import annotations
@@ -51,7 +50,7 @@ _HINTS = {
 
 
 def cache_root() -> Path:
-    """Where everything is kept that can be made again: $MOCOOP_CACHE, or the platform's cache folder."""
+    """The folder for everything that can be recomputed: $MOCOOP_CACHE, or the platform's cache folder."""
     if folder := os.environ.get("MOCOOP_CACHE"):
         return Path(folder)
     import platformdirs
@@ -65,7 +64,7 @@ def sha256_bytes(data: bytes) -> str:
 
 
 def sha256_file(path: str | os.PathLike[str]) -> str:
-    """Hex SHA-256 of a file's content, read in pieces. Raises StorageError."""
+    """Hex SHA-256 of a file's content, read in chunks. Raises StorageError."""
     digest = hashlib.sha256()
     try:
         with open(path, "rb") as file:
@@ -91,7 +90,7 @@ def read_bytes(
     what: str = "file",
     error: type[MoCoOpError] = StorageError,
 ) -> bytes:
-    """A file's bytes, refused above `max_bytes` without reading it whole. Raises `error`."""
+    """A file's bytes; refuses more than `max_bytes` without reading all of it. Raises `error`."""
     try:
         with open(path, "rb") as file:
             data = file.read(max_bytes + 1)
@@ -111,7 +110,7 @@ def read_json(
     error: type[MoCoOpError] = StorageError,
     max_bytes: int = MAX_JSON_BYTES,
 ) -> Any:
-    """The value in a strict JSON file: UTF-8 (a byte order mark is dropped), no duplicate keys, no NaN.
+    """Read a strict JSON file: UTF-8 (a byte order mark is dropped), no duplicate keys, no NaN.
 
     `what` names the file in messages. Raises `error` with file:line:column of the first fault.
     """
@@ -123,7 +122,7 @@ def read_json(
 
 
 def json_bytes(value: Any) -> bytes:
-    """The one form in which JSON is written: given key order, two-space indent, LF, final newline, UTF-8."""
+    """The format of all JSON written: given key order, two-space indent, LF, final newline, UTF-8."""
     return (json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode("utf-8")
 
 
@@ -133,18 +132,17 @@ def write_json(path: str | os.PathLike[str], value: Any) -> None:
 
 
 def atomic_write(path: str | os.PathLike[str], data: bytes | str) -> None:
-    """Write a whole file, or leave what was there. Text is UTF-8 with its line ends as they are."""
+    """Write a complete file or leave the old one. Text is encoded as UTF-8 with its line ends unchanged."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(data.encode("utf-8") if isinstance(data, str) else data)
 
 
 @contextmanager
 def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """A temporary path beside `path`; what the body writes there becomes `path` when the body ends well.
+    """A temporary path in the folder of `path`; what the body writes there becomes `path` if the body succeeds.
 
-    The temporary keeps the suffix of `path` (numpy insists on it). A symbolic link is written through, an
-    existing file's permissions are kept. The temporary is removed when anything fails. An OSError becomes a
-    StorageError.
+    The temporary keeps the suffix of `path` (numpy requires it). A symbolic link is written through, an existing
+    file's permissions are kept. The temporary is removed on failure. An OSError becomes a StorageError.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(_temp_name(target.suffix))
@@ -154,7 +152,7 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
         yield temporary
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
-        os.chmod(temporary, mode)  # some writers (safetensors) make files that only their owner can read
+        os.chmod(temporary, mode)  # some writers (safetensors) make files readable only by their owner
         _sync(temporary)
         os.replace(temporary, target)
         _sync_folder(target.parent)
@@ -174,7 +172,7 @@ def _umask() -> int:
 
 
 def sweep_stale(folder: str | os.PathLike[str]) -> list[Path]:
-    """Remove temporary files that dead processes left in a folder (not below it); returns those removed."""
+    """Remove temporary files that dead processes left in a folder (not its subfolders); returns those removed."""
     removed = []
     try:
         entries = list(Path(folder).iterdir())
@@ -191,7 +189,7 @@ def sweep_stale(folder: str | os.PathLike[str]) -> list[Path]:
 
 
 def process_alive(pid: int) -> bool:
-    """Whether a process of this host runs. Where that cannot be asked safely (not POSIX): yes."""
+    """Whether a process of this host runs. True if that cannot be checked safely (not POSIX)."""
     if os.name != "posix":
         return True
     try:
@@ -204,12 +202,12 @@ def process_alive(pid: int) -> bool:
 
 
 def host_name() -> str:
-    """This host's name in letters, digits and underscores, as temporary and lock files carry it."""
+    """This host's name in letters, digits and underscores, as used in names of temporary and lock files."""
     return re.sub(r"\W", "_", socket.gethostname(), flags=re.ASCII)[:40] or "host"
 
 
 def _temp_name(suffix: str) -> str:
-    # The target's own name is left out: with it, a long name would pass the file system's limit.
+    # The target's own name is left out: with it, a long name would exceed the file system's limit.
     kept = suffix if re.fullmatch(r"\.\w{1,16}", suffix) else ""
     return f".mocoop-{host_name()}-{os.getpid()}-{secrets.token_hex(4)}-{next(_counter)}.tmp{kept}"
 
@@ -235,7 +233,7 @@ def _sync(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make the rename itself durable; where a file system refuses to sync a folder there is nothing to do."""
+    """Make the rename itself durable, if the file system can sync folders."""
     if os.name != "posix":
         return
     with suppress(OSError):

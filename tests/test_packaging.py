@@ -93,6 +93,14 @@ def test_the_launcher_of_a_checkout_serves_both_halves():
         assert word in done.stdout
 
 
+def test_type_checkers_find_the_top_level_folders_by_links_outside_the_package():
+    folders = ("grouping", "templates", "schemas")
+    assert {entry.name: entry.resolve() for entry in (ROOT / "typings" / "mocoop").iterdir()} == {
+        name: ROOT / name for name in folders
+    }
+    assert not [entry for entry in (ROOT / "mocoop").rglob("*") if entry.is_symlink()]
+
+
 def test_the_citation_and_the_package_agree_on_the_version():
     assert f"version: {mocoop.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
     assert f"## {mocoop.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

@@ -136,7 +136,7 @@ def choose(tried: Sequence[Tried]) -> int:
 
 
 def numbers_to_try(templates: int, asked: int | None) -> list[int]:
-    """Numbers of groups for the table: for auto 4 to 12, more for large pools; else the requested number and those near.
+    """Numbers of groups for the table: for auto 4 to 12, more for large pools; else the requested one and those near.
 
     A large pool holds more aspects than a small one, and the fewest groups are mostly the most stable, so the range
     grows with the pool from 61 templates on.

@@ -1,4 +1,4 @@
-"""The space in which a sentence model's templates are grouped: four readings each, uninformative directions scaled down.
+"""The space for grouping with a sentence model: four readings per template, uninformative directions scaled down.
 
 A sentence model mostly encodes the subject and the boilerplate of a template, so each template is encoded in four
 readings without a subject. Directions in which templates of the same hand-written aspect differ do not distinguish

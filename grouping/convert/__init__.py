@@ -1,7 +1,7 @@
-"""Templates from other software's files and back.
+"""Importing templates from other software's files, and exporting them.
 
-`read_listings` takes a file apart by its format, which its name or its content tells; `checks` makes templates of the
-sentences, `assemble` a group file, `writers` goes the other way. Nothing a file holds is ever run.
+`read_listings` parses a file by its format, which is detected from its name or content; `checks` turns the sentences
+into templates, `assemble` makes a group file, and `writers` exports. Nothing in a file is ever executed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _READERS: dict[str, Callable[[str, str], list[Listing]]] = {
     "yaml": read_yaml,
 }
 FORMATS = tuple(_READERS)
-MOST_NAMED = 40  # lists that a message names
+MOST_NAMED = 40  # lists that a message lists by name
 _SUFFIXES = {
     ".py": "open_clip",
     ".json": "clip-benchmark",
@@ -42,7 +42,7 @@ _SUFFIXES = {
     ".yaml": "yaml",
     ".yml": "yaml",
 }
-_SIGNS = (  # what a file of a format looks like where its name does not tell; text is what is left
+_SIGNS = (  # detect the format by content if the file name does not tell; the default is txt
     ("clip-benchmark", re.compile(r'\s*(?:\{\s*"|\[\s*["\[\]{])')),
     ("yaml", re.compile(r"(?s:.*\n)?[ \t]*(?:LASP_)?PROMPTS:")),
     ("open_clip", re.compile(r"(?s:.*\n)?\w+ = [(\[{]")),
@@ -52,16 +52,16 @@ _SIGNS = (  # what a file of a format looks like where its name does not tell; t
 
 
 def read_listings(data: bytes, source: str, file_format: str = "auto") -> list[Listing]:
-    """The lists of sentences in a file. `source` is its name, which tells the format where `file_format` is auto.
+    """Read the lists of sentences in a file. `source` is its name, used to detect the format if `file_format` is auto.
 
-    Raises GroupFileError for what is no such file, with place and rule code.
+    Raises GroupFileError for a file not in that format, with position and rule code.
     """
     text = decoded(data, source)
     return _READERS[_format(text, source) if file_format == "auto" else file_format](text, source)
 
 
 def chosen(listings: list[Listing], name: str | None, source: str) -> Listing:
-    """The one list of a file, or the one of a name. Raises UsageError that lists the names."""
+    """The only list of a file, or the one with the given name. Raises UsageError that lists the names."""
     if name is None and len(listings) == 1:
         return listings[0]
     names = ", ".join(f"{quote(one.name)[1:-1]} ({len(one.sentences)})" for one in listings[:MOST_NAMED])
@@ -77,7 +77,7 @@ def chosen(listings: list[Listing], name: str | None, source: str) -> Listing:
 
 
 def decoded(data: bytes, source: str) -> str:
-    """The text of a file, its line ends as \\n. Raises GroupFileError where it is too large or no UTF-8."""
+    """The text of a file, with line ends as \\n. Raises GroupFileError if it is too large or not UTF-8."""
     if len(data) > MAX_BYTES:
         raise refuse("G002", f"larger than {MAX_BYTES:,} bytes", "this is not a list of templates", source)
     text, fault = strictjson.decode(data)

@@ -1,7 +1,7 @@
-"""From a checked listing to a group file: ids, titles, one group where the file has none, and where it came from.
+"""From a checked listing to a group file: ids, titles, a default group if the file has none, and provenance.
 
-Nothing is decided about meaning here: templates that came without groups stand in one group "all" until they are
-clustered. The order is the file's.
+Nothing is decided about meaning here: templates that came without groups are put in one group "all" until they are
+clustered. The order is that of the file.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _SMALL_WORDS = frozenset(["a", "an", "the", "of"])
 
 @dataclass(frozen=True)
 class Imported:
-    """A group file's document, and what a person should know of how it came about."""
+    """A group file's document, and notices for the user about how it was made."""
 
     document: dict[str, Any]
     notices: tuple[str, ...]
@@ -39,19 +39,19 @@ class Imported:
 def assemble(
     listing: Listing, found: Checked, data: bytes, source: str, *, domain: str | None = None, kind: str | None = None
 ) -> Imported:
-    """A group file of the templates found in a file.
+    """Make a group file from the templates found in a file.
 
     Args:
-        listing: the list as read; its `grouped` and `domain` count.
+        listing: the list as read; `grouped` and `domain` are used.
         found: its templates.
         data: the file's bytes, hashed for the provenance.
         source: the file's name.
-        domain: overrules what the file says, and its name.
+        domain: overrides the file's own domain and its name.
         kind: what the classes are, for `class_kind`.
 
     Raises:
-        GroupFileError: more groups, or more templates in one, than a group file holds.
-        UsageError: a domain of nothing.
+        GroupFileError: more groups, or more templates in one group, than a group file can hold.
+        UsageError: an empty domain.
     """
     sections = found.sections if listing.grouped else _chunks(found.sections)
     _check_sizes(sections, source)
@@ -78,7 +78,7 @@ def assemble(
 
 
 def joined(listings: Iterable[Listing]) -> Listing:
-    """Several lists of one file as the groups of one listing, each named as its list."""
+    """Join several lists of a file into one listing with a group per list, named after it."""
     listed = list(listings)
     sections = tuple(replace(section, name=one.name or "list") for one in listed for section in one.sections)
     notices = tuple(dict.fromkeys(notice for one in listed for notice in one.notices))
@@ -86,7 +86,7 @@ def joined(listings: Iterable[Listing]) -> Listing:
 
 
 def domain_of(listing: Listing, source: str) -> str:
-    """What a file's images are of: what the file says, else its name ("satellite_images.txt")."""
+    """The domain of a file's images: as stated in the file, else from its name ("satellite_images.txt")."""
     named = re.sub(r"[_\-\s]+", " ", PurePath(source).name.partition(".")[0])
     for words in (listing.domain or "", "" if source == "<stdin>" else named):
         if any(char.isalnum() for char in words):
@@ -95,7 +95,7 @@ def domain_of(listing: Listing, source: str) -> str:
 
 
 def respelt_notice(found: Checked) -> tuple[str, ...]:
-    """What a reader should be told of slots that were spelt otherwise, if there were any."""
+    """A notice about slots that were rewritten from another spelling, if any."""
     return (f"the slot of {_count(found.respelt)} was written anew as {{}}",) if found.respelt else ()
 
 
@@ -112,7 +112,7 @@ def _count(number: int) -> str:
 
 
 def _chunks(sections: tuple[Section, ...]) -> tuple[Section, ...]:
-    """Templates without groups as one group; as several of equal size where one cannot hold them all."""
+    """Ungrouped templates as one group, or as several of equal size if one cannot hold them all."""
     sentences = [sentence for section in sections for sentence in section.sentences]
     parts = math.ceil(len(sentences) / MAX_TEMPLATES)
     size = math.ceil(len(sentences) / parts)
@@ -132,7 +132,7 @@ def _check_sizes(sections: tuple[Section, ...], source: str) -> None:
 
 
 def _groups(sections: Iterable[Section]) -> Iterator[tuple[dict[str, Any], list[str]]]:
-    """Each group as JSON, and what could not be kept of its words."""
+    """Each group as JSON, and notices about titles and descriptions that were left out."""
     taken: set[str] = set()
     for section in sections:
         texts = [sentence.text for sentence in section.sentences]
@@ -183,5 +183,5 @@ def _encodes(text: str) -> bool:
 
 
 def _printable(text: str) -> str:
-    """A file's or list's name as a line of a group file holds it."""
+    """The name of a file or list, shortened and with non-printable characters replaced."""
     return "".join(char if char.isprintable() else "?" for char in text)[:200]

@@ -1,7 +1,7 @@
-"""From the sentences of a foreign file to templates: slots as {} and every rule of a template's text, all at once.
+"""From the sentences of a foreign file to templates: slots become {} and every rule of a template's text is checked.
 
-Other software writes the slot as {c}, {0}, {class} or %s. What is one of these and nothing else becomes {}; anything
-doubtful is an error with its place, never a guess and never a sentence left out.
+Other software writes the slot as {c}, {0}, {class} or %s. A slot that is clearly one of these becomes {}; anything
+ambiguous is an error with its position: nothing is guessed and no sentence is dropped.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Checked:
-    """Templates that keep every rule of one template; `respelt` had another slot, `repeated` stood there before."""
+    """Valid templates; `respelt` counts slots in another spelling, `repeated` are the repeats that were dropped."""
 
     sections: tuple[Section, ...]
     respelt: int = 0
@@ -32,14 +32,14 @@ class Checked:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All templates in their order."""
+        """All templates in order."""
         return tuple(sentence.text for section in self.sections for sentence in section.sentences)
 
 
 def checked(listing: Listing, source: str) -> Checked:
-    """The listing's templates. A text given twice is kept once, where it stands first.
+    """The listing's templates. A repeated text is kept only at its first position.
 
-    Raises GroupFileError with every sentence that is no template, and with groups that only hold repeats.
+    Raises GroupFileError with every sentence that is not a template, and every group that only holds repeats.
     """
     respelt = [replace(one, text=with_slot(one.text)) for one in listing.sentences]
     findings = [found for one in respelt for found in _findings(one, source)]
@@ -53,13 +53,13 @@ def checked(listing: Listing, source: str) -> Checked:
 
 
 def with_slot(text: str) -> str:
-    """A sentence with {} for its slot, where it has exactly one in a spelling that is known; else as it is."""
+    """The sentence with {} for its slot, if it has exactly one in a known spelling; otherwise unchanged."""
     spelling = _BRACED if _BRACED.search(text) else _OTHER
     return spelling.sub(SLOT, text) if len(spelling.findall(text)) == 1 else text
 
 
 def has_slot(text: str) -> bool:
-    """Whether there is a slot in a sentence, in any spelling that is known."""
+    """Whether a sentence has a slot in any known spelling."""
     return bool(_BRACED.search(text) or _OTHER.search(text))
 
 

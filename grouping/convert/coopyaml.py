@@ -1,9 +1,9 @@
-"""The YAML of the paper's released code: one flat list of templates, and a list with the number in each group.
+"""The YAML of the paper's released code: one flat list of templates, and a list with the size of each group.
 
 TRAINER.MoCoOp.GROUPS [1, 2] and .LASP_PROMPTS (or PROMPTS) [a, b, c] mean the groups [a] and [b, c], and each expert
-starts from the first template of its group. The two lists must agree: a line that is commented out in one shifts every
-later group, so that is an error here. Files that `export` wrote name their groups in comments, which are read back.
-Lists under other keys are read as lists without groups.
+starts from the first template of its group. The two lists must agree: a line commented out in one of them would shift
+every later group, so a mismatch is an error here. Files written by `export` name their groups in comments, which are
+read back. Lists under other keys are read as lists without groups.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GROUP_COMMENT = re.compile(r"\s*# group: ([a-z0-9][a-z0-9_-]*)(?: \((.*)\))?\s*
 
 
 def read_yaml(text: str, source: str) -> list[Listing]:
-    """The lists of a YAML file. Raises GroupFileError for bad YAML, and where counts and templates disagree."""
+    """Read the lists of a YAML file. Raises GroupFileError for bad YAML, and if counts and templates disagree."""
     tree, lines = read_tree(text, source), text.split("\n")
     found = [(path, node, counts) for path, node, counts in _lists(tree) if counts or _holds_slot(node)]
     findings = [one for _, node, counts in found for one in _problems(node, counts, source)]
@@ -38,7 +38,7 @@ def read_yaml(text: str, source: str) -> list[Listing]:
 
 
 def _lists(tree: Node) -> Iterator[tuple[str, Node, Node | None]]:
-    """Dotted path and node of each list, and the counts that stand beside it."""
+    """The dotted path and node of each list, and the counts beside it."""
     waiting = [("", tree)]
     while waiting:
         path, node = waiting.pop(0)
@@ -59,7 +59,7 @@ def _holds_slot(node: Node) -> bool:
 
 
 def _problems(node: Node, counts: Node | None, source: str) -> Iterator[Finding]:
-    """Items that are no text, counts that are none, and counts that do not add up to the templates."""
+    """Findings for items that are not texts, invalid counts, and counts that do not add up to the templates."""
     items = node.items or []
     for item in items:
         if item.text is None:
@@ -94,7 +94,7 @@ def _listing(path: str, node: Node, counts: Node | None, lines: list[str], domai
 
 
 def _section(sentences: tuple[Sentence, ...], lines: list[str]) -> Section:
-    """A group, with the id and title that a comment right above its first template gives it."""
+    """A group, with the id and title from a comment right above its first template, if any."""
     above = lines[sentences[0].line - 2] if sentences[0].line > 1 else ""
     match = _GROUP_COMMENT.fullmatch(above)
     return Section(sentences, match[1], match[2]) if match else Section(sentences)
@@ -108,7 +108,7 @@ def _domain(tree: Node) -> str | None:
 
 
 def write_yaml(file: GroupFile) -> str:
-    """A group file in this layout, each group's init first; comments name the groups."""
+    """Write a group file in this layout, each group's init first, with the groups' names in comments."""
     sizes = ", ".join(str(len(group.templates)) for group in file.groups)
     head = ["DATASET:", f"  NAME: {quoted(file.domain)}", "TRAINER:", "  MoCoOp:", f"    {COUNTS}: [{sizes}]"]
     lists = [line for group in file.groups for line in _group_lines(group)]
@@ -122,7 +122,7 @@ def _group_lines(group: Group) -> list[str]:
 
 
 def quoted(text: str) -> str:
-    """A text in YAML's double quotes; what a YAML stream may not hold is escaped."""
+    """A text as a double-quoted YAML scalar; characters not allowed in a YAML stream are escaped."""
     return '"' + "".join(map(_escaped, text)) + '"'
 
 

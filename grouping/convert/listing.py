@@ -1,7 +1,7 @@
-"""What every reader of a foreign file gives: lists of sentences, each with the line it stands in.
+"""The output of every reader of a foreign file: lists of sentences with their line numbers.
 
-A reader turns text into listings and judges nothing but its own syntax. What makes templates of the sentences (slots,
-rules, repeats) is in `checks`; what makes a group file of them is in `assemble`. No file is opened here.
+A reader turns text into listings and checks only its own syntax. Turning sentences into templates (slots, rules,
+repeats) is in `checks`, making a group file in `assemble`. No file is opened here.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MOST_LISTED = 20  # findings in one message; all are in the error's `findings`
 
 @dataclass(frozen=True)
 class Sentence:
-    """A text that should be a template, and where it stands; `init`: it is named as the start of its expert."""
+    """A candidate template and its position; `init`: it is marked as the start of its expert."""
 
     text: str
     line: int = 1
@@ -27,7 +27,7 @@ class Sentence:
 
 @dataclass(frozen=True)
 class Section:
-    """The sentences of one group; without `name` the file gives the group none."""
+    """The sentences of one group; `name` is None if the file gives the group no name."""
 
     sentences: tuple[Sentence, ...]
     name: str | None = None  # an id, or words to make one of
@@ -37,9 +37,9 @@ class Section:
 
 @dataclass(frozen=True)
 class Listing:
-    """One list of a file. `name` tells it from the file's other lists; `notices` say what the reader changed.
+    """One list of a file. `name` distinguishes it from the file's other lists; `notices` say what the reader changed.
 
-    `grouped`: the file itself says which sentences belong together. `domain`: what it says that its images are of.
+    `grouped`: whether the file itself groups the sentences. `domain`: the domain of the images, if the file states it.
     """
 
     sections: tuple[Section, ...]
@@ -50,7 +50,7 @@ class Listing:
 
     @property
     def sentences(self) -> tuple[Sentence, ...]:
-        """All sentences in their order."""
+        """All sentences in order."""
         return tuple(sentence for section in self.sections for sentence in section.sentences)
 
 
@@ -62,12 +62,12 @@ def flat(
 
 
 def finding(code: str, message: str, hint: str, source: str, line: int = 1, column: int = 1) -> Finding:
-    """A finding about a file that is no group file: it has a place and no JSON pointer."""
+    """A finding about a file that is not a group file: it has a position but no JSON pointer."""
     return Finding(code, ERROR, message, hint, "", line, column, source)
 
 
 def refusal(source: str, findings: list[Finding]) -> GroupFileError:
-    """One error that holds all findings about a file."""
+    """One exception for all findings about a file."""
     if len(findings) == 1:
         only = findings[0]
         return GroupFileError(f"{source}:{only.line}:{only.column}: {only.code} {only.message}", only.hint, findings)
@@ -78,5 +78,5 @@ def refusal(source: str, findings: list[Finding]) -> GroupFileError:
 
 
 def refuse(code: str, message: str, hint: str, source: str, line: int = 1, column: int = 1) -> GroupFileError:
-    """An error of one finding."""
+    """An exception for a single finding."""
     return refusal(source, [finding(code, message, hint, source, line, column)])

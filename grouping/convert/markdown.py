@@ -1,9 +1,9 @@
-"""Templates in Markdown: a heading a group, a bullet a template.
+"""Templates in Markdown: one heading per group, one bullet per template.
 
-A heading may end in the group's id as code, "## Low detail `low_detail`"; else the id is made of its words. A bullet is
-plain text, or code where every character counts, and "(init)" after the code marks the template that starts the
-expert. A paragraph under a heading describes the group. What else stands there is not read; where it has a slot, that
-is told.
+A heading may end in the group's id as code, "## Low detail `low_detail`"; otherwise the id is made from its words. A
+bullet is plain text, or code to preserve every character, and "(init)" after the code marks the template that starts
+the expert. A paragraph under a heading describes the group. Everything else is ignored; if it contains a slot, that is
+reported.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _ESCAPE = re.compile(r"\\([!-/:-@\[-`{-~])")  # a backslash before ASCII punctua
 
 @dataclass
 class _Part:
-    """A heading and what stands under it; the first part has no heading."""
+    """A heading and its content; the first part has no heading."""
 
     heading: str = ""
     sentences: list[Sentence] = field(default_factory=list)
@@ -34,7 +34,7 @@ class _Part:
 
 
 def read_markdown(text: str, _source: str = "") -> list[Listing]:
-    """The one list of a Markdown text. Raises nothing: what a bullet may hold is checked later."""
+    """Read the single list of a Markdown text. Raises nothing: bullets are validated later."""
     parts, missed = _parts(text)
     used = [part for part in parts if part.sentences]
     notices = [f"line {line}: no bullet, and is not read though it has a slot" for line in missed]
@@ -46,12 +46,12 @@ def read_markdown(text: str, _source: str = "") -> list[Listing]:
 
 
 def write_markdown(file: GroupFile) -> str:
-    """A group file's groups as Markdown."""
+    """Write a group file's groups as Markdown."""
     return "\n".join([f"# {_escaped(file.domain)}", "", *(_group(group) for group in file.groups)])
 
 
 def _parts(text: str) -> tuple[list[_Part], list[int]]:
-    """The headings with their bullets, and the lines with a slot that are neither."""
+    """The headings with their bullets, and the numbers of lines that have a slot but are neither."""
     parts, missed = [_Part()], []
     for number, line in enumerate(text.split("\n"), start=1):
         heading, bullet = _HEADING.match(line), _BULLET.match(line)
@@ -67,7 +67,7 @@ def _parts(text: str) -> tuple[list[_Part], list[int]]:
 
 
 def _unclosed(heading: str) -> str:
-    """A heading's words without the #s that may close it."""
+    """A heading's text without optional closing #s."""
     bare = heading.strip(" \t")
     opened = bare.rstrip("#")
     return opened.strip(" \t") if not opened or opened[-1] in " \t" else bare
@@ -104,7 +104,7 @@ def _group(group: Group) -> str:
 
 
 def _code(text: str) -> str:
-    """A text as a code span: its fence is longer than any run of backticks in it."""
+    """A text as a code span, with a fence longer than any run of backticks in it."""
     fence = "`" * (max((len(run) for run in re.findall("`+", text)), default=0) + 1)
     edges = text[0] + text[-1]
     pad = " " if "`" in edges or edges == "  " else ""
@@ -112,5 +112,5 @@ def _code(text: str) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Prose whose characters mean nothing to Markdown."""
+    """Prose with Markdown's special characters escaped."""
     return re.sub(r"([\\`*_\[\]<>#])", r"\\\1", text)

@@ -1,9 +1,9 @@
-"""Text with one template a line, and JSON lists: the two simplest ways to hand over templates.
+"""Text with one template per line, and JSON lists: the two simplest formats for templates.
 
-In a text blank lines and lines that start with # are skipped, and what only marks a list ("- ", "1. ", "2) ") is
-taken off: a number counts as a mark with a dot or bracket and a space behind it, so "3d" and "1 {}" stay. A line in
-double quotes is read as JSON text, so that any template can be written, one that starts with # or a mark too. JSON is
-a list of texts, an object of such lists (CLIP_benchmark's form), or an object of texts.
+In text, blank lines and lines that start with # are skipped, and list marks ("- ", "1. ", "2) ") are removed: a number
+counts as a mark only with a dot or bracket and a space after it, so "3d" and "1 {}" are kept. A line in double quotes
+is parsed as a JSON string, so that a template may also start with # or a mark. JSON is a list of texts, an object of
+such lists (CLIP_benchmark's format), or an object of texts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from mocoop.grouping.convert.checks import has_slot
 from mocoop.grouping.convert.listing import Listing, Sentence, finding, flat, refusal, refuse
 from mocoop.strictjson import Lines, Path, pointer
 
-_NUMBER = re.compile(r"(?:\d{1,4}(?:\.\)|[.)])|\(\d{1,3}\))[ \t]+")  # a year in brackets is no mark
+_NUMBER = re.compile(r"(?:\d{1,4}(?:\.\)|[.)])|\(\d{1,3}\))[ \t]+")  # a year in brackets is not a mark
 _BULLET = re.compile(r"[-*+\u2022\u2023\u25e6\u25aa\u25cf\u00b7\u2013\u2014][ \t]+")
 _QUOTED = re.compile(r'("(?:[^"\\]|\\.)*"),?')
 _FAULT_CODES = {"size": "G002", "encoding": "G003", "syntax": "G004", "depth": "G005", "number": "G006",
@@ -27,7 +27,7 @@ _FAULT_CODES = {"size": "G002", "encoding": "G003", "syntax": "G004", "depth": "
 
 
 def read_text(text: str, _source: str = "") -> list[Listing]:
-    """The one list of a text, a template a line. Raises nothing: what a line may hold is checked later."""
+    """Read the single list of a text, one template per line. Raises nothing: lines are validated later."""
     numbered = bulleted = 0
     sentences = []
     for place, line in enumerate(text.split("\n"), start=1):
@@ -44,7 +44,7 @@ def read_text(text: str, _source: str = "") -> list[Listing]:
 
 
 def _marks_notice(numbered: int, bulleted: int) -> Iterator[str]:
-    """What was taken off, where anything was."""
+    """A notice about list marks that were removed, if any."""
     told = [
         f"{count} line{'s' if count != 1 else ''} {how}"
         for count, how in ((numbered, "numbered"), (bulleted, "with a bullet"))
@@ -55,13 +55,13 @@ def _marks_notice(numbered: int, bulleted: int) -> Iterator[str]:
 
 
 def text_line(text: str) -> str:
-    """A template as a line of such a text: as it is, or in quotes where it would be read as something else."""
+    """A template as a line of such a text: unchanged, or quoted if it would be read differently."""
     read = read_text(text)[0].sentences
     return text if [sentence.text for sentence in read] == [text] else json.dumps(text, ensure_ascii=False)
 
 
 def read_json(text: str, source: str) -> list[Listing]:
-    """The lists of a JSON file. Raises GroupFileError with every fault of the JSON and everything that is no text."""
+    """Read the lists of a JSON file. Raises GroupFileError with every JSON fault and every item that is not a text."""
     parsed = strictjson.parse(text.encode(), max_bytes=2 * MAX_BYTES)
     if parsed.faults:
         raise refusal(
@@ -87,18 +87,18 @@ def read_json(text: str, source: str) -> list[Listing]:
 
 
 def _unquoted(line: str) -> str:
-    """The text of a line that is JSON text; any other line as it is."""
+    """The value of a line that is a JSON string; any other line unchanged."""
     match = _QUOTED.fullmatch(line)
     if match is None:
         return line
     try:
         return str(json.loads(match[1]))
-    except ValueError:  # a backslash that is no escape
+    except ValueError:  # a backslash that is not an escape
         return line
 
 
 def _lists(value: Any) -> Iterator[tuple[str, list[tuple[Path, Any]]]]:
-    """Name of each list, and its items with their paths; an object of single texts, as CoOp has one, is one list."""
+    """The name and items (with paths) of each list; an object of single texts, as in CoOp, is one list."""
     if isinstance(value, list):
         yield "", [((index,), item) for index, item in enumerate(value)]
     elif isinstance(value, dict):

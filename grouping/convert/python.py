@@ -1,8 +1,8 @@
-"""Lists of templates in Python source, as open_clip, CLIP and CLIP_benchmark keep them. The source is never run.
+"""Lists of templates in Python source, as in open_clip, CLIP and CLIP_benchmark. The source is never executed.
 
-Read are lists and tuples of texts ("a photo of a {}.") and of functions of the class name
-(lambda c: f"a photo of a {c}."), assigned to a name or standing in a dict. A list without any slot (class names) is no
-list of templates; an item that would have to be run is an error with its place.
+Supported are lists and tuples of texts ("a photo of a {}.") and of functions of the class name
+(lambda c: f"a photo of a {c}."), assigned to a name or contained in a dict. A list without any slot (class names) is
+not a list of templates; an item that would have to be executed is an error with its position.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _ITEM_HINT = 'write it as "a photo of a {}." or lambda c: f"a photo of a {c}."; 
 
 
 def read_python(text: str, source: str) -> list[Listing]:
-    """The lists of templates in Python source. Raises GroupFileError for what is no Python or is computed."""
+    """Read the lists of templates in Python source. Raises GroupFileError for invalid Python and computed items."""
     tree, lines = _parsed(text, source), text.split("\n")
     found = [(name, items) for name, items in _lists(tree) if any(map(_is_template, items))]
     wrong = [item for _, items in found for item in items if _template(item) is None]
@@ -38,7 +38,7 @@ def _parsed(text: str, source: str) -> ast.Module:
         raise refuse("G002", f"longer than {MAX_CHARACTERS:,} characters", "this is no list of templates", source)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # on escapes such as "\d": they are the file's affair
+            warnings.simplefilter("ignore")  # about escapes such as "\d", which do not matter here
             return ast.parse(text)
     except SyntaxError as error:
         place = (max(error.lineno or 1, 1), max(error.offset or 1, 1))
@@ -50,7 +50,7 @@ def _parsed(text: str, source: str) -> ast.Module:
 
 
 def _lists(tree: ast.Module) -> Iterator[tuple[str, list[ast.expr]]]:
-    """Name and items of each list that is assigned to a name, or stands in a dict that is."""
+    """The name and items of each list that is assigned to a name, or is in a dict that is."""
     for name, value in _assigned(tree):
         if isinstance(value, (ast.List, ast.Tuple, ast.Set)):
             yield name, value.elts
@@ -59,7 +59,7 @@ def _lists(tree: ast.Module) -> Iterator[tuple[str, list[ast.expr]]]:
 
 
 def _of_dict(name: str, value: ast.Dict) -> Iterator[tuple[str, list[ast.expr]]]:
-    """The lists of a dict by its keys; a dict of single templates, as CoOp has one, is one list."""
+    """The lists of a dict by key; a dict of single templates, as in CoOp, is one list."""
     single = [item for item in value.values if _is_template(item)]
     if single:
         yield name, list(value.values)
@@ -79,7 +79,7 @@ def _assigned(tree: ast.Module) -> Iterator[tuple[str, ast.expr]]:
 
 
 def _computed(tree: ast.Module) -> Iterator[str]:
-    """What is called templates and is put together at run time, which nobody should miss without a word."""
+    """Notices about names that look like templates but are computed at run time, so that the omission is reported."""
     for name, value in _assigned(tree):
         literal = isinstance(value, (ast.List, ast.Tuple, ast.Set, ast.Dict, ast.Constant))
         if not literal and ("template" in name.lower() or "prompt" in name.lower()):
@@ -92,7 +92,7 @@ def _is_template(item: ast.expr) -> bool:
 
 
 def _template(item: ast.expr) -> str | None:
-    """The sentence an item gives, the class name as {}; None for what would have to be run."""
+    """The sentence of an item, with {} for the class name; None if it would have to be executed."""
     if isinstance(item, ast.Constant):
         return item.value if isinstance(item.value, str) else None
     if isinstance(item, ast.Lambda):
@@ -116,13 +116,13 @@ def _body(body: ast.expr, name: str) -> str | None:
 
 
 def _filled(part: ast.expr) -> ast.expr:
-    """What a {...} of an f-string holds, where it is written without !r or a format."""
+    """The expression in a {...} of an f-string, if it has no conversion (!r) or format."""
     plain = isinstance(part, ast.FormattedValue) and part.conversion == -1 and part.format_spec is None
     return part.value if isinstance(part, ast.FormattedValue) and plain else part
 
 
 def _summands(body: ast.expr) -> list[ast.expr]:
-    """What a sum adds up, from left to right."""
+    """The operands of a sum, from left to right."""
     parts: list[ast.expr] = []
     while isinstance(body, ast.BinOp) and isinstance(body.op, ast.Add):
         parts.append(body.right)
@@ -144,6 +144,6 @@ def _sentence(lines: list[str], item: ast.expr) -> Sentence:
 
 
 def _column(lines: list[str], item: ast.expr) -> int:
-    """The column in characters; Python counts bytes."""
+    """The column in characters; `ast` counts bytes."""
     before = lines[item.lineno - 1].encode()[: item.col_offset] if item.lineno <= len(lines) else b""
     return len(before.decode(errors="ignore")) + 1

@@ -1,8 +1,8 @@
-"""Templates in a table: comma-, semicolon- or tab-separated, the first row names the columns.
+"""Templates in a table: comma-, semicolon- or tab-separated, with column names in the first row.
 
-Columns: template; and where they are wanted group, title, description and init (yes marks the template that starts
-the expert). Rows of one group need not stand together. Spreadsheets run a cell that starts with =, +, - or @, so such
-cells are written with an apostrophe in front, as they themselves do it, and it is taken off on the way in.
+Columns: template; optionally group, title, description and init (yes marks the template that starts the expert). Rows
+of one group need not be adjacent. Spreadsheets evaluate cells that start with =, +, - or @, so such cells are written
+with a leading apostrophe, as spreadsheets do, which is removed on import.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class _Row:
 
 
 def read_table(text: str, source: str) -> list[Listing]:
-    """The one list of a table. Raises GroupFileError with every row that cannot be read."""
+    """Read the single list of a table. Raises GroupFileError with every row that cannot be read."""
     delimiter = _delimiter(text.split("\n", 1)[0])
     if delimiter is None:
         return [_single_column(text, source)]
@@ -51,7 +51,7 @@ def read_table(text: str, source: str) -> list[Listing]:
 
 
 def write_table(file: GroupFile) -> str:
-    """A group file's templates as comma-separated values, a row each."""
+    """Write a group file's templates as comma-separated values, one row each."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
     table.writerow(COLUMNS)
@@ -72,7 +72,7 @@ def _unguarded(cell: str) -> str:
 
 
 def _delimiter(heading: str) -> str | None:
-    """What separates the columns; None where the first line names no column of templates."""
+    """The column separator; None if the first line names no template column."""
     for delimiter in (",", "\t", ";"):
         if "template" in map(_column_name, heading.split(delimiter)):
             return delimiter
@@ -85,7 +85,7 @@ def _column_name(cell: str) -> str:
 
 
 def _single_column(text: str, source: str) -> Listing:
-    """A table of one column without a heading: a template a row."""
+    """A table of one column without a heading: one template per row."""
     rows = list(_parsed(text, ",", source))
     if any(len(cells) > 1 for _, cells in rows):
         hint = f"columns that are read: {', '.join(COLUMNS)}; a template with a comma stands in double quotes"
@@ -95,7 +95,7 @@ def _single_column(text: str, source: str) -> Listing:
 
 
 def _rows(text: str, delimiter: str, source: str) -> tuple[list[_Row], list[str]]:
-    """The rows by column, and the columns that are not read."""
+    """The rows by column, and the names of ignored columns."""
     parsed = list(_parsed(text, delimiter, source))
     names = [_column_name(cell) for cell in parsed[0][1]]
     twice = [name for name in COLUMNS if names.count(name) > 1]
@@ -114,7 +114,7 @@ def _rows(text: str, delimiter: str, source: str) -> tuple[list[_Row], list[str]
 
 
 def _parsed(text: str, delimiter: str, source: str) -> Iterator[tuple[int, list[str]]]:
-    """Line and cells of each row that is not blank."""
+    """The line number and cells of each non-blank row."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
     line = 1
     try:

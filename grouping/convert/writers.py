@@ -1,8 +1,8 @@
-"""Group files in other software's formats, and what each format cannot hold.
+"""Exporting group files to other software's formats, and what each format cannot hold.
 
-csv, markdown and yaml hold groups and come back as they went out. open_clip, clip-benchmark and txt are flat lists: the
-groups are lost, and that is said. Whatever a template holds, what is written is data that the other software reads as
-the very same text.
+csv, markdown and yaml hold groups and can be imported again unchanged. open_clip, clip-benchmark and txt are flat
+lists: the groups are lost, which is reported. Templates are escaped so that the other software reads exactly the same
+text.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ GROUPED = ("csv", "markdown", "yaml")
 
 @dataclass(frozen=True)
 class Exported:
-    """The text of a file, and what is not in it."""
+    """The exported text, and notices about what it leaves out."""
 
     text: str
     notices: tuple[str, ...]
 
 
 def export(file: GroupFile, file_format: str) -> Exported:
-    """A group file as a file of another format; `file_format` is one of FORMATS."""
+    """Export a group file to another format; `file_format` is one of FORMATS."""
     return Exported(_WRITERS[file_format](file), tuple(_lost(file, file_format)))
 
 
 def write_python(file: GroupFile) -> str:
-    """A Python module with one tuple of texts, which open_clip's build_zero_shot_classifier takes as it is."""
+    """A Python module with one tuple of texts, which open_clip's build_zero_shot_classifier accepts directly."""
     name = re.sub(r"\W", "_", slug(file.name or file.domain), flags=re.ASCII).upper()
     lines = [f"{name}_TEMPLATES = (" if name[0].isalpha() else f"TEMPLATES_{name} = ("]
     for group in file.groups:
@@ -48,13 +48,13 @@ def write_python(file: GroupFile) -> str:
 
 
 def write_clip_benchmark(file: GroupFile) -> str:
-    """The JSON that CLIP_benchmark takes as --custom_template_file: data set -> list, the slot as {c}."""
+    """The JSON for CLIP_benchmark's --custom_template_file: data set -> list, with {c} as the slot."""
     texts = [text.replace(SLOT, "{c}") for group in file.groups for text in group.texts]
     return json.dumps({file.name or slug(file.domain): texts}, indent=2, ensure_ascii=False) + "\n"
 
 
 def write_text(file: GroupFile) -> str:
-    """A text with one template a line, the groups' ids as comments."""
+    """A text with one template per line and the groups' ids as comments."""
     parts = (f"# {group.id}\n" + "".join(f"{text_line(text)}\n" for text in group.texts) for group in file.groups)
     return "\n".join(parts)
 
@@ -83,7 +83,7 @@ def _lost(file: GroupFile, file_format: str) -> Iterator[str]:
 
 
 def _notes(file: GroupFile, file_format: str) -> Iterator[tuple[str, bool]]:
-    """What only a group file holds, and whether this one does."""
+    """What only a group file can hold, and whether this one has it."""
     templates = [template for group in file.groups for template in group.templates]
     yield "descriptions of groups", file_format == "yaml" and any(group.description for group in file.groups)
     yield "locks", any(group.locked for group in file.groups) or any(one.locked for one in templates)

@@ -1,7 +1,8 @@
-"""YAML as a plain tree of texts with their places, safe for files from anywhere.
+"""YAML as a plain tree of texts with their positions, safe for untrusted files.
 
 Only mappings, lists and scalars are read, each scalar as its text; nothing is ever constructed from a tag. Aliases and
-anchors (a small file can grow to any size by them), tags, several documents, equal keys and deep nesting are refused.
+anchors (with which a small file can expand to any size), tags, multiple documents, duplicate keys and deep nesting are
+rejected.
 """
 
 from __future__ import annotations
@@ -57,9 +58,9 @@ class _Open:
 
 
 def read_tree(text: str, source: str) -> Node:
-    """The root of a YAML text.
+    """Parse a YAML text and return its root.
 
-    Raises GroupFileError with the place of what cannot be read or is refused, UsageError where PyYAML is absent.
+    Raises GroupFileError with the position of anything invalid or rejected, UsageError if PyYAML is not installed.
     """
     try:
         import yaml
@@ -84,7 +85,7 @@ def read_tree(text: str, source: str) -> Node:
 
 
 def _build(root: _Open, events: Iterator[Any], source: str) -> None:
-    """Put the parser's events together, without recursion."""
+    """Build the tree from the parser's events, without recursion."""
     import yaml
 
     stack = [root]

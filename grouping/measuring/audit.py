@@ -23,9 +23,7 @@ if TYPE_CHECKING:
 TWINS = {"backbone": 0.97, "sentence": 0.92, "tfidf": 0.95, "vectors": 0.97}  # cosine from which two count as twins
 SAME_LETTERS = 0.90  # share of letter pairs; typos are above, "at sunset" and "at sunrise" below
 NEARER = 0.15  # margin by which another group must be nearer: smaller margins are wrong as often as right
-MOST = (
-    0.5  # share of templates with a twin above which a model distinguishes too little to judge individual templates
-)
+MOST = 0.5  # share of templates with a twin above which a model distinguishes too little to judge individual templates
 SAME_MEANS = 0.98
 
 

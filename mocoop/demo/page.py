@@ -1,6 +1,6 @@
-"""The demonstration's page: tiles, groups, numbers, pictures, predictions and the commands that repeat it.
+"""The demonstration's page: tiles, groups, numbers, pictures, predictions and the commands to repeat it.
 
-Only lays out what `demo.py` measured.
+Only lays out what `story.py` measured.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from mocoop.reporting.printing import method_row, percent, with_deviation
 
 
 def write_report(results: DemoResults) -> Path:
-    """Draw the pictures and write report.html beside the data; returns its path. Raises StorageError."""
+    """Draw the pictures and write report.html next to the data; returns its path. Raises StorageError."""
     page = Report("A mixture of prompts on drawn satellite tiles")
     for note in results.mixtures[0].run.info["notes"]:
         page.note(note)
@@ -93,7 +93,7 @@ def _predictions(page: Report, results: DemoResults) -> None:
 
 
 def _prediction_rows(one: dict[str, Any]) -> list[tuple[str, ...]]:
-    """A row an expert; what belongs to the tile stands in the first."""
+    """One row per expert; the tile's own entries are in the first."""
     path = Path(one["path"])
     right = "yes" if one["class"] == _class_of(path) else "no"
     tile = (_tile_name(path), one["class"], right, percent(one["probability"]))

@@ -1,6 +1,6 @@
-"""What the demonstration is made of and what it found: its plan, its results, and the commands that repeat it.
+"""The demonstration's plan, its results, and the commands to repeat it.
 
-`story.py` runs it, `page.py` makes its page; both know only what stands here.
+`story.py` runs it, `page.py` makes its page; both share only what is here.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SCENES, RUNS, PICTURES = "scenes", "runs", "pictures"
 
 @dataclass(frozen=True, kw_only=True)
 class DemoPlan:
-    """Where the demonstration goes and how large it is. Tiles are counted per class and style."""
+    """Where the demonstration is written and how large it is. Tiles are counted per class and style."""
 
     out: Path
     force: bool = False
@@ -40,18 +40,18 @@ class DemoPlan:
     epochs: int | None = None
 
     def config(self, method: str) -> Config:
-        """The settings of the mixture, or of one prompt."""
+        """The settings of the mixture, or of a single prompt."""
         changes: dict[str, Any] = {} if self.epochs is None else {"epochs": self.epochs}
         return preset("recommended", method, **changes)
 
     def run_path(self, method: str, seed: int) -> Path:
-        """The run folder of a training."""
+        """The run folder of a training run."""
         return self.out / RUNS / f"{method}-seed{seed}"
 
 
 @dataclass(frozen=True)
 class Trained:
-    """One training of a method and its results on the base and the new classes."""
+    """One training run of a method and its results on the base and the new classes."""
 
     run: Run
     seed: int
@@ -105,7 +105,7 @@ class DemoResults:
 
 
 def demo_commands(plan: DemoPlan) -> list[str]:
-    """The commands that repeat every step of the demonstration, one after the other."""
+    """The commands that repeat every step of the demonstration, in order."""
 
     def at(*names: str) -> str:
         return cli.command_path(plan.out.joinpath(*names))

@@ -1,11 +1,12 @@
 """The demonstration: from a group file to a report, on drawn satellite-like tiles, in a few minutes on two cores.
 
-It calls what the commands call, and the report lists the commands that repeat each step. The mixture and one learned
-prompt are trained on the base classes for three seeds; three classifiers that learn nothing stand beside them. All
-numbers are measured in the run. They are those of miniclip, a stand-in trained on drawings, and say nothing of CLIP.
+It calls the same functions as the commands, and the report lists the commands that repeat each step. The mixture and
+a single learned prompt are trained on the base classes for three seeds, and compared with three training-free
+classifiers. All numbers are measured in the run. They are for miniclip, a stand-in trained on drawings, and say
+nothing about CLIP.
 
-The group file comes from `mocoop-groups`, called as its own process: the two halves meet only in that file. The page
-itself is made in `page.py`.
+The group file comes from `mocoop-groups`, called as its own process: curator and trainer share only that file. The
+page itself is made in `page.py`.
 """
 
 from __future__ import annotations
@@ -72,7 +73,7 @@ _NAMES = {
 
 
 def run_demo(plan: DemoPlan) -> dict[str, Any]:
-    """Run it all, write the report and return the results as plain values.
+    """Run everything, write the report and return the results as plain values.
 
     Raises UsageError for a folder with other files in it, and what the steps raise.
     """
@@ -108,7 +109,7 @@ def run_demo(plan: DemoPlan) -> dict[str, Any]:
 
 
 def _prepare(plan: DemoPlan) -> None:
-    """An empty folder, or an earlier demonstration's with --force; nobody else's files are removed."""
+    """Make an empty folder, with --force also from an earlier demonstration's; no other files are removed."""
     try:
         if plan.out.exists() and any(plan.out.iterdir()):
             if not _is_demonstration(plan.out):
@@ -136,7 +137,7 @@ def _is_demonstration(folder: Path) -> bool:
 
 
 def _generate(plan: DemoPlan) -> GroupFile:
-    """Ask `mocoop-groups` for a group file."""
+    """Make a group file with `mocoop-groups`."""
     arguments = generate_arguments(plan)
     cli.say(f"mocoop-groups {shlex.join(arguments)}")
     command = [sys.executable, "-m", "mocoop.grouping.commands", *arguments]
@@ -170,7 +171,7 @@ def _train(plan: DemoPlan, method: str, seed: int, dataset: Dataset, backbone: B
 def _training_free(
     groups: GroupFile, dataset: Dataset, backbone: Backbone
 ) -> tuple[list[BaseNewResult], list[tuple[str, str]]]:
-    """The classifiers that learn nothing, and (style, first group) of every test tile under the reference gate."""
+    """The training-free classifiers, and (style, first group) of every test tile under the reference gate."""
     accuracy: dict[str, list[float]] = {}
     reference: list[tuple[str, str]] = []
     for part in _PARTS:
@@ -190,7 +191,7 @@ def _training_free(
 
 
 def _over_seeds(method: str, trained: Sequence[Trained]) -> BaseNewResult:
-    """Means over the seeds, and sample deviations where there are two or more."""
+    """Means over the seeds, and sample standard deviations if there are two or more."""
     base, base_sd = _mean_and_deviation([one.base.accuracy for one in trained])
     new, new_sd = _mean_and_deviation([one.new.accuracy for one in trained])
     h, h_sd = _mean_and_deviation([one.h for one in trained])
@@ -223,7 +224,7 @@ def _share_named(pairs: Sequence[tuple[str, str]], ids: Sequence[str]) -> float:
 
 
 def _one_tile_a_style(dataset: Dataset) -> list[Path]:
-    """The first test tile of each style, every style from another class."""
+    """The first test tile of each style, each style from a different class."""
     chosen: dict[str, Path] = {}
     wanted = 0
     for example in sorted(dataset.test, key=lambda one: (one.label, str(one.path))):

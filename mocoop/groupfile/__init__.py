@@ -1,1 +1,1 @@
-"""What a group file is: its shape, its rules, its findings, and reading and writing it. No torch here."""
+"""Group files: their schema, rules and findings, and reading and writing them. No torch here."""

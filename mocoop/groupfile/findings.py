@@ -1,8 +1,8 @@
-"""What a check of a group file can say: the table of rules, and one finding of one rule at one place.
+"""Findings of a group file check: the table of rules, and one finding of one rule at one place.
 
-`RULES` is the single source of codes, severities and meanings; messages, documentation and tests use it.
-Errors make a file unusable, warnings are worth a look, notes (info) only inform. G107 to G109 need templates as
-vectors; only the curator checks them, when asked.
+`RULES` is the single source of codes, severities and meanings; messages, documentation and tests use it. Errors make
+a file unusable, warnings should be reviewed, notes (info) only inform. G107 to G109 need template embeddings; only the
+curator checks them, on request.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ ERROR, WARNING, INFO = "error", "warning", "info"
 
 
 class Rule(NamedTuple):
-    """A rule's severity and what it says of a file that breaks it."""
+    """A rule's severity and the meaning of breaking it."""
 
     severity: str
     meaning: str
@@ -70,11 +70,11 @@ RULES = {
     "G122": Rule(ERROR, "a class name that cannot stand in a prompt"),
 }
 
-MOST_QUOTED = 60  # characters of a file's text that a message repeats
+MOST_QUOTED = 60  # characters of a file's text quoted in a message
 
 
 class Problem(NamedTuple):
-    """A finding before its place in the text is known. `at_key`: it is about the key, not the value."""
+    """A finding before it is located in the text. `at_key`: it is about the key, not the value."""
 
     code: str
     path: Path
@@ -114,13 +114,13 @@ class Finding:
 
 
 def place_name(path: Path) -> str:
-    """What a place is called in a message: `groups[0].templates[2]`, or "the file" for its root."""
+    """The name of a place in messages: `groups[0].templates[2]`, or "the file" for its root."""
     named = "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).lstrip(".")
     return f"`{quote(named)[1:-1]}`" if named else "the file"
 
 
 def quote(text: str) -> str:
-    """A file's text as it may stand in a message: in quotes, cut when long, nothing unprintable in it."""
+    """A file's text as quoted in a message: in quotes, truncated if long, without unprintable characters."""
     shown = text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 3] + "..."
     safe = "".join(
         char if char.isprintable() and char not in '\\"' else char.encode("unicode_escape").decode("ascii")

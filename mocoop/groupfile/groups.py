@@ -1,12 +1,11 @@
-"""Group files: the only place where they are read and written.
+"""Reading and writing group files; no other module does.
 
-A group file is JSON that people edit: groups of templates, one expert to a group. `load_groups` returns the
-file or raises one error that holds every problem in it, each with line, column, rule code and a way to mend
-it. `check` only lists the findings. The document is kept as it was read, unknown `x-` keys and key order
-included, so that tools can change it and write it back.
+A group file is JSON edited by hand: groups of templates, one expert per group. `load_groups` returns the file or
+raises one error with every problem in it, each with line, column, rule code and a fix. `check` only lists the
+findings. The document is kept as it was read, including unknown `x-` keys and key order, so that tools can change it
+and write it back.
 
-The rules are in `findings.py` (their table), `schema.py`, `templatetext.py` and `rules.py`. No torch
-here.
+The rules are in `findings.py` (their table), `schema.py`, `templatetext.py` and `rules.py`. No torch here.
 """
 
 from __future__ import annotations
@@ -43,7 +42,7 @@ __all__ = [
     "with_problems",
 ]
 
-MAX_BYTES = 4 * 1024 * 1024  # 64 groups of 200 templates with notes stay well below
+MAX_BYTES = 4 * 1024 * 1024  # 64 groups of 200 templates with notes are well below
 MOST_LISTED = 20  # findings in one error message; all are in its `findings`
 
 _FAULT_CODES = {
@@ -59,7 +58,7 @@ _FAULT_CODES = {
 
 @dataclass(frozen=True)
 class Template:
-    """One sentence with one {} for the class name, and what is noted about it."""
+    """One sentence with one {} for the class name, and its notes."""
 
     text: str
     origin: str | None = None
@@ -70,7 +69,7 @@ class Template:
 
 @dataclass(frozen=True)
 class Group:
-    """The templates of one expert; the words of `init` start it (the first, if the file names none)."""
+    """The templates of one expert; its ctx is initialised from `init` (the first template by default)."""
 
     id: str
     templates: tuple[Template, ...]
@@ -100,17 +99,17 @@ class GroupFile:
 
     @property
     def ids(self) -> tuple[str, ...]:
-        """The groups' ids, in order: those of the experts."""
+        """The groups' ids, in order; also those of the experts."""
         return tuple(group.id for group in self.groups)
 
     @property
     def sha256(self) -> str:
-        """Hash of what training sees: ids, inits and templates, in order. Titles and notes do not count."""
+        """Hash of what training uses: ids, inits and templates, in order, without titles and notes."""
         return content_hash([[group.id, group.init, group.texts] for group in self.groups])
 
     @property
     def templates_sha256(self) -> str:
-        """Hash of the templates in their groups, in order; metrics that carry another one are stale."""
+        """Hash of the templates in their groups, in order; metrics with another hash are stale."""
         return content_hash([group.texts for group in self.groups])
 
 
@@ -123,8 +122,8 @@ def load_groups(
 ) -> GroupFile:
     """Read a group file. Raises GroupFileError with all its problems.
 
-    `class_names` allows exact token counts and checks against them; `context_length` is the text tower's,
-    start and end included; `count_tokens` counts a text without those two (CLIP's own by default).
+    `class_names` are checked too and make token counts exact; `context_length` is the text tower's, with start and
+    end token; `count_tokens` counts a text without those two (CLIP's own by default).
     """
     source = os.fspath(path)
     return parse_groups(
@@ -136,11 +135,11 @@ def load_groups(
     )
 
 
-PAPER = "paper"  # where a group file is asked for: the paper's own groups for the data set
+PAPER = "paper"  # in place of a group file: the paper's own groups for the data set
 
 
 def paper_groups(dataset: str) -> Path:
-    """The group file of the paper's groups for a data set, by its name. Raises UsageError where the paper has none."""
+    """The group file with the paper's groups for a data set, by name. Raises UsageError if the paper has none."""
     from importlib import resources
 
     folder = Path(str(resources.files("mocoop.templates").joinpath("paper")))
@@ -161,7 +160,7 @@ def parse_groups(
     context_length: int = 77,
     count_tokens: Callable[[str], int] | None = None,
 ) -> GroupFile:
-    """A group file from its bytes; `source` names it in messages. The rest is as in `load_groups`."""
+    """Parse a group file from bytes; `source` names it in messages. The rest is as in `load_groups`."""
     document, findings = _examine(data, source, _surroundings(class_names, context_length, count_tokens))
     errors = [finding for finding in findings if finding.severity == ERROR]
     if errors:
@@ -184,25 +183,25 @@ def check(
     context_length: int = 77,
     count_tokens: Callable[[str], int] | None = None,
 ) -> list[Finding]:
-    """All there is to say about a group file, in the order of its text; never raises for its content."""
+    """All findings about a group file, in the order of its text; never raises for its content."""
     return _examine(data, source, _surroundings(class_names, context_length, count_tokens))[1]
 
 
 def with_problems(
     data: bytes, findings: Sequence[Finding], problems: Sequence[Problem], source: str = "groups.json"
 ) -> list[Finding]:
-    """A file's findings and what was found out about it elsewhere, all in the order of its text.
+    """A file's findings merged with problems found elsewhere, all in the order of its text.
 
-    `data` is a file that can be read as JSON; a problem's path must be one of its places, or the nearest one serves.
+    `data` must be valid JSON; a problem whose path is not in it is placed at the nearest enclosing one.
     """
     placed = _placed(list(problems), parse(data, max_bytes=MAX_BYTES), source)
     return sorted([*findings, *placed], key=_place)
 
 
 def dump_groups(document: dict[str, Any]) -> bytes:
-    """A document as it is written: given key order, two-space indent, LF, final newline, UTF-8.
+    """Serialise a document: given key order, two-space indent, LF, final newline, UTF-8.
 
-    Raises GroupFileError for what JSON cannot hold (NaN, half characters, a list that holds itself).
+    Raises GroupFileError for what JSON cannot represent (NaN, lone surrogates, a list that contains itself).
     """
     try:
         return files.json_bytes(document)
@@ -211,10 +210,9 @@ def dump_groups(document: dict[str, Any]) -> bytes:
 
 
 def save_groups(path: str | os.PathLike[str], document: dict[str, Any], *, overwrite: bool = False) -> GroupFile:
-    """Check a document and write it, atomically; an invalid one is never written.
+    """Check a document and write it atomically; an invalid one is never written.
 
-    Raises GroupFileError with all problems, UsageError for a file that is there (unless `overwrite`),
-    StorageError.
+    Raises GroupFileError with all problems, UsageError if the file exists (unless `overwrite`), StorageError.
     """
     data = dump_groups(document)
     saved = parse_groups(data, source=os.fspath(path))
@@ -234,7 +232,7 @@ def _surroundings(
 
 
 def read_groups(path: str | os.PathLike[str]) -> bytes:
-    """The bytes of a group file, not looked into. Raises GroupFileError with one finding."""
+    """The bytes of a group file, unparsed. Raises GroupFileError with one finding."""
     try:
         return files.read_bytes(path, max_bytes=MAX_BYTES, what="group file", error=GroupFileError)
     except GroupFileError as error:

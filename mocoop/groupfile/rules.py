@@ -1,7 +1,7 @@
-"""The rules about all groups together, about class names and token counts; none needs an embedding.
+"""The rules across groups, and on class names and token counts; none needs embeddings.
 
-They work on a document that may be badly shaped (what they cannot read they leave to `mocoop.groupfile.schema`),
-so that one run reports everything. Each check is a generator of problems; `rule_problems` runs them all.
+They work on a document that may violate the schema (`mocoop.groupfile.schema` reports that; here such parts are
+skipped), so that one run reports everything. Each check is a generator of problems; `rule_problems` runs them all.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from mocoop.groupfile.templatetext import (
 )
 from mocoop.strictjson import Path
 
-ASSUMED_CLASS_TOKENS = 20  # room kept for a class name while the class names are not known
-MANY_TOKENS = 40  # CLIP's training captions are short; longer sentences are read poorly
+ASSUMED_CLASS_TOKENS = 20  # tokens assumed for a class name if the class names are not known
+MANY_TOKENS = 40  # CLIP's training captions are short; longer sentences are encoded poorly
 MANY_GROUPS = 20  # the largest number of groups in the paper
 PLAIN_WORDS = frozenset(
     [
@@ -51,9 +51,9 @@ PLAIN_WORDS = frozenset(
 
 @dataclass(frozen=True)
 class Surroundings:
-    """What a group file is checked against: class names if known, and the text tower's reach.
+    """What a group file is checked against: class names if known, and the text tower's context length.
 
-    `context_length` counts the start and end tokens, `count_tokens` does not; without it nothing is counted.
+    `context_length` includes the start and end tokens, `count_tokens` does not; without it nothing is counted.
     """
 
     class_names: tuple[str, ...] | None = None
@@ -62,7 +62,7 @@ class Surroundings:
 
 
 class Entry(NamedTuple):
-    """One template where it stands: in which group, at which path of the document."""
+    """One template with its location: its group and its path in the document."""
 
     group: int
     text: str
@@ -70,7 +70,7 @@ class Entry(NamedTuple):
 
 
 def rule_problems(document: dict[str, Any], around: Surroundings) -> list[Problem]:
-    """Every rule beyond the shape that a document breaks."""
+    """Every violation of the rules beyond the schema."""
     groups = _groups(document)
     members = list(_entries(groups))
     entries = [entry for entry in members if len(entry.text) <= MAX_TEMPLATE_LENGTH]
@@ -94,7 +94,7 @@ def rule_problems(document: dict[str, Any], around: Surroundings) -> list[Proble
 
 
 def content_hash(content: Any) -> str:
-    """Hex SHA-256 of lists of texts; the one form in which groups are hashed."""
+    """Hex SHA-256 of lists of texts; all hashes of groups are made here."""
     return sha256_bytes(json.dumps(content, separators=(",", ":")).encode("ascii"))
 
 
@@ -105,7 +105,7 @@ def template_text(item: Any) -> str | None:
 
 
 def _groups(document: dict[str, Any]) -> list[dict[str, Any]]:
-    """The groups by index; what is no object counts as an empty one, so that indices stay true."""
+    """The groups by index; a non-object becomes an empty one, so that indices stay correct."""
     groups = document.get("groups")
     listed = groups[:MAX_GROUPS] if isinstance(groups, list) else []
     return [group if isinstance(group, dict) else {} for group in listed]
@@ -216,7 +216,7 @@ _KIND_WORDING = (
 
 
 def _wording(document: dict[str, Any], entries: list[Entry]) -> Iterator[Problem]:
-    """Only where the file says its kind: the default is a guess that should not be held against it."""
+    """Only if the file states its kind: the default is a guess and causes no findings."""
     kind = document.get("class_kind")
     if not isinstance(kind, str):
         return
@@ -326,7 +326,7 @@ def _lengths(entries: list[Entry], around: Surroundings) -> Iterator[Problem]:
 
 
 def _length(entry: Entry, longest: str | None, reach: int, count: Callable[[str], int]) -> Iterator[Problem]:
-    """The filled sentence against the text tower's reach; 2 is for the start and end tokens."""
+    """Check the filled sentence against the context length; 2 is for the start and end tokens."""
     needed = count(fill(entry.text, longest or "")) + 2
     least = needed if longest is not None else needed + 1
     with_name = f"with the class name {quote(longest)}" if longest is not None else "without a class name"

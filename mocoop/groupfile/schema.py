@@ -1,7 +1,7 @@
-"""The shape of a group file: its JSON Schema, and what each way of breaking it is called in plain words.
+"""The JSON Schema of group files, and a plain message for each way of violating it.
 
-Only the bundled schema is used, in a closed registry: nothing is ever fetched. What the schema cannot say
-(two equal ids, an `init` that is no member, tokens) is in `mocoop.groupfile.rules`.
+Only the bundled schema is used, in a closed registry: nothing is ever fetched. What the schema cannot express (equal
+ids, an `init` that is not a member, tokens) is in `mocoop.groupfile.rules`.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
 SCHEMA_VERSION = 1
-MAX_GROUPS = 64  # as in the schema; a test holds them equal
+MAX_GROUPS = 64  # as in the schema; a test checks that they agree
 MAX_TEMPLATES = 200
 MAX_TEMPLATE_LENGTH = 200
 MAX_UNKNOWN_KEYS = 20  # reported in one object
@@ -55,19 +55,19 @@ _EXAMPLES = {
 
 @lru_cache(maxsize=1)
 def schema_bytes() -> bytes:
-    """The bundled schema file as it is."""
+    """The content of the bundled schema file."""
     return resources.files("mocoop.schemas").joinpath("groups.v1.json").read_bytes()
 
 
 @lru_cache(maxsize=1)
 def schema() -> dict[str, Any]:
-    """The bundled schema; not to be changed."""
+    """The bundled schema; must not be modified."""
     loaded: dict[str, Any] = json.loads(schema_bytes())
     return loaded
 
 
 def shape_problems(document: Any) -> list[Problem]:
-    """Everything in which a JSON value is not shaped like a group file, in the schema's order."""
+    """All schema violations of a JSON value, in the schema's order."""
     newer = _newer_version(document)
     if newer:
         return [newer]
@@ -99,7 +99,7 @@ def _newer_version(document: Any) -> Problem | None:
 
 
 def _shortened(document: Any) -> Any:
-    """The document with lists cut just above their caps: a huge file costs no more than a full one."""
+    """The document with lists truncated just above their limits, so that huge files stay cheap to check."""
     if not isinstance(document, dict) or not isinstance(document.get("groups"), list):
         return document
     groups = [
@@ -112,7 +112,7 @@ def _shortened(document: Any) -> Any:
 
 
 class _Violation(NamedTuple):
-    """One error of jsonschema, reduced to what the wording needs."""
+    """One error of jsonschema, reduced to what the messages need."""
 
     path: Path
     keyword: str
@@ -131,7 +131,7 @@ def _violation(error: ValidationError) -> _Violation:
 
 
 def _explain(broken: _Violation, document: Any) -> Iterator[Problem]:
-    """One schema error as problems in our own words."""
+    """Turn one schema error into problems with our own messages."""
     keyword = broken.keyword
     if keyword == "required":
         yield from _missing_keys(broken)
@@ -150,7 +150,7 @@ def _explain(broken: _Violation, document: Any) -> Iterator[Problem]:
 
 
 def _missing_keys(broken: _Violation) -> Iterator[Problem]:
-    # jsonschema gives one error for each missing key and does not name it: equal lists, made one later
+    # jsonschema gives one error for each missing key without naming it: equal lists, deduplicated later
     for key in broken.limit:
         if key not in broken.instance:
             yield Problem("G020", broken.path, f"{broken.name} lacks the key `{key}`", f"add {_EXAMPLES[key]}")
@@ -200,7 +200,7 @@ def _wrong_pattern(broken: _Violation) -> Iterator[Problem]:
     if title in _PATTERNS:
         what, how = _PATTERNS[title]
         yield Problem("G025", broken.path, f"{broken.name} is not {what}: {quote(text)}", how)
-    elif title.startswith("template"):  # several patterns; equal problems are made one later
+    elif title.startswith("template"):  # several patterns; equal problems are deduplicated later
         yield from template_problems(text, broken.path, broken.name)
     else:
         yield from character_problems(text, broken.path, broken.name, line_breaks=title == "prose")
@@ -212,12 +212,12 @@ def _wrong_size(broken: _Violation, document: Any) -> Problem:
         message = f"{broken.name} is {len(broken.instance):,} characters long: {quote(broken.instance)}"
         return Problem("G024", broken.path, message, f"{bound} characters here")
     things = "keys" if isinstance(broken.instance, dict) else "items"
-    size = len(_at(document, broken.path))  # the instance itself may have been shortened
+    size = len(_at(document, broken.path))  # the instance itself may have been truncated
     return Problem("G024", broken.path, f"{broken.name} has {size:,} {things}", f"{bound} here")
 
 
 def _without_echoes(found: list[Problem]) -> list[Problem]:
-    """Leave out a missing key that a misspelt one beside it explains."""
+    """Drop missing-key problems that a misspelt key in the same object explains."""
     misspelt = {(problem.path[:-1], problem.hint) for problem in found if problem.code == "G021"}
     return [
         problem
@@ -228,7 +228,7 @@ def _without_echoes(found: list[Problem]) -> list[Problem]:
 
 
 def nearest(word: str, known: list[str]) -> str | None:
-    """The known word that a misspelt one most likely means."""
+    """The known word that a misspelt one is closest to."""
     matches = difflib.get_close_matches(word[:100].lower(), known, n=1, cutoff=0.6)
     return matches[0] if matches else None
 

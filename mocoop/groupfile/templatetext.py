@@ -1,7 +1,7 @@
-"""The rules of one template's text: one slot, characters that can be seen, no token spelling.
+"""The rules of one template's text: one slot, only visible characters, no special tokens.
 
-A template is filled by `fill` and never by str.format, so braces in a class name are harmless and a
-template cannot reach into objects. Rules about several templates are in `mocoop.groupfile.rules`.
+A template is filled by `fill` and never by str.format, so braces in a class name are harmless and a template cannot
+access attributes. Rules about several templates are in `mocoop.groupfile.rules`.
 """
 
 from __future__ import annotations
@@ -27,18 +27,18 @@ _OTHER_SLOTS = re.compile(r"\{[^{}]+\}|\[class(?: ?name)?\]|<class(?: ?name)?>|%
 
 
 def fill(text: str, class_name: str) -> str:
-    """The sentence of one class."""
+    """Fill a template with a class name."""
     return text.replace(SLOT, class_name, 1)
 
 
 def folded(text: str) -> str:
-    """What is left of a template when case, wide forms, articles, spaces and the full stop do not count."""
+    """A template normalised for comparison: case, wide forms, articles, spaces and the full stop are ignored."""
     bare = _ARTICLE.sub(" ", unicodedata.normalize("NFKC", text).casefold())
     return " ".join(bare.split()).rstrip(". ")
 
 
 def special_token(text: str) -> str | None:
-    """The start or end token that a tokenizer may see in a text, through entities and wide forms too."""
+    """The start or end token that a tokenizer may find in a text, also through entities and wide forms."""
     seen = text
     for _ in range(4):
         seen = _CONTROL.sub("", _UNSEEN.sub("", unicodedata.normalize("NFKC", html.unescape(seen))))
@@ -47,7 +47,7 @@ def special_token(text: str) -> str | None:
 
 
 def template_problems(text: str, path: Path, name: str) -> Iterator[Problem]:
-    """What the schema's patterns refuse in a template, each by its rule."""
+    """Problems with a template that the schema's patterns refuse, each by its rule."""
     if text.count("{") != 1 or text.count("}") != 1 or SLOT not in text:
         yield Problem("G030", path, *_slot_words(text, name))
     if not text.replace("{", "").replace("}", "").strip():
@@ -57,7 +57,7 @@ def template_problems(text: str, path: Path, name: str) -> Iterator[Problem]:
 
 
 def character_problems(text: str, path: Path, name: str, *, line_breaks: bool = False) -> Iterator[Problem]:
-    """Control, invisible and direction-changing characters; `line_breaks` lets tab and newline pass."""
+    """Control, invisible and direction-changing characters; `line_breaks` allows tab and newline."""
     control = _CONTROL.search(_LINE_BREAKS.sub(" ", text) if line_breaks else text)
     if control:
         message = f"{name} holds {_code_point(control.group())}: {quote(text)}"
@@ -70,7 +70,7 @@ def character_problems(text: str, path: Path, name: str, *, line_breaks: bool = 
 
 
 def special_problem(text: str, path: Path, name: str) -> Problem | None:
-    """A tokenizer's start or end token spelt out: it would end the sentence before its end."""
+    """A literal start or end token of the tokenizer: it would end the sentence early."""
     spelling = special_token(text)
     if spelling is None:
         return None
@@ -79,7 +79,7 @@ def special_problem(text: str, path: Path, name: str) -> Problem | None:
 
 
 def oddities(text: str) -> list[str]:
-    """What looks like a slip of the keyboard in a template."""
+    """What looks like a typo in a template."""
     found = []
     if text != text.strip():
         found.append("a space at its start or end")

@@ -1,11 +1,10 @@
-"""Counting CLIP's text tokens without torch, so that a group file can be refused in a fraction of a second.
+"""Counting CLIP's text tokens without torch, so that a group file can be checked in a fraction of a second.
 
-The byte-pair merges are read from the table that open_clip installs, found without importing open_clip. The
-text is cleaned as open_clip's default tokenizer does it: ftfy, HTML entities, white space, lower case.
-Token ids are not here, nor the tokenizers of other backbones: training asks the backbone's own.
+The byte-pair merges are read from the table that open_clip installs, found without importing open_clip. The text is
+cleaned as in open_clip's default tokenizer: ftfy, HTML entities, white space, lower case. Token ids and tokenizers of
+other backbones are not here: training uses the backbone's own.
 
-Byte-pair encoding: Sennrich et al. 2016; the word pattern and the byte alphabet are those of Radford et al.
-2021.
+Byte-pair encoding: Sennrich et al. 2016; the word pattern and the byte alphabet are those of Radford et al. 2021.
 """
 
 from __future__ import annotations
@@ -21,10 +20,10 @@ from typing import Any
 SPECIAL_TOKENS = ("<start_of_text>", "<end_of_text>")
 
 _TABLE = "bpe_simple_vocab_16e6.txt.gz"
-_MERGES = 49152 - 256 - 2  # how many of the table's merges OpenAI's CLIP was trained with
+_MERGES = 49152 - 256 - 2  # the number of the table's merges that OpenAI's CLIP uses
 _WORD = "|".join(
     [*SPECIAL_TOKENS, r"'s|'t|'re|'ve|'m|'ll|'d", r"\p{L}+", r"\p{N}", r"[^\s\p{L}\p{N}]+"]
-)  # order matters: the first that fits is taken
+)  # order matters: the first match is taken
 _END = "</w>"
 
 
@@ -35,12 +34,12 @@ def available() -> bool:
 
 @lru_cache(maxsize=65536)
 def count_tokens(text: str) -> int:
-    """How many tokens CLIP makes of a text, without the start and end tokens. Needs `available()`."""
+    """The number of CLIP tokens of a text, without the start and end tokens. Needs `available()`."""
     return sum(len(_pieces(word)) for word in _words(text))
 
 
 def pieces(text: str) -> list[str]:
-    """The tokens of a text as the table spells them; a piece that ends a word carries "</w>"."""
+    """The tokens of a text as spelt in the table; a piece that ends a word has "</w>"."""
     return [piece for word in _words(text) for piece in _pieces(word)]
 
 
@@ -56,7 +55,7 @@ def _table_path() -> Path | None:
 
 @lru_cache(maxsize=1)
 def _ranks() -> dict[tuple[str, str], int]:
-    """Pair of pieces -> its place in the order of merging."""
+    """Pair of pieces -> its rank in the order of merging."""
     path = _table_path()
     if path is None:
         raise RuntimeError(f"{_TABLE} of open_clip is not installed; ask available() first")
@@ -87,7 +86,7 @@ def _words(text: str) -> list[str]:
 
 def _cleaned(text: str) -> str:
     if text.isascii() and text.isprintable() and "&" not in text:
-        return text  # nothing to mend, and most templates are such
+        return text  # nothing to fix, as in most templates
     import ftfy
 
     return html.unescape(html.unescape(ftfy.fix_text(text)))
@@ -95,7 +94,7 @@ def _cleaned(text: str) -> str:
 
 @lru_cache(maxsize=65536)
 def _pieces(word: str) -> tuple[str, ...]:
-    """Merge a word's bytes pair by pair, the pair that comes first in the table first."""
+    """Merge a word's bytes pair by pair, the pair of the lowest rank first."""
     if word in SPECIAL_TOKENS:
         return (word,)
     alphabet, ranks = _alphabet(), _ranks()

@@ -1,8 +1,8 @@
-"""The captions of the drawn tiles: templates of the shipped bank and wordings of our own, and names for the classes.
+"""The captions of the drawn tiles: templates of the bundled bank, our own wordings, and names for the classes.
 
-Three kinds: a caption that names a class and a style, a caption that names a class only and fits its tiles in every
-style, and a caption that names a style only ("land at night") and fits all its tiles. Only words that stand here
-or in the bank's aspects named here are known to miniclip; `weights.seen_tokens` lists their tokens.
+Three kinds: a caption that names a class and a style, one that names only a class and fits its tiles in every style,
+and one that names only a style ("land at night") and fits all its tiles. miniclip knows only words used here or in
+the bank's aspects named here; `weights.seen_tokens` lists their tokens.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from mocoop.miniclip.styles import STYLES
 ASPECTS_WITHOUT_STYLE = ("plain_scene", "plain_photo", "high_quality", "aerial_view", "land_pattern")
 ASPECTS_OF_MANY_STYLES = ("low_resolution", "non_visible_sensor", "time_of_day", "weather_and_season")
 
-# A template that holds one of these words names this style, whatever aspect it stands in; the first found counts.
+# A template with one of these words names this style, whatever its aspect; the first match counts.
 _STYLE_WORDS = {
     "partly cloudy": "cloudy",
     "thick fog": "cloudy",
@@ -151,7 +151,7 @@ _OWN_WITHOUT_STYLE = (
 
 NAMES_OF_ANYTHING = ("land", "a place", "an area", "the ground", "a scene", "a landscape", "terrain", "something")
 
-# Other names of the drawn classes, the wording of UC Merced's classes among them where a class is drawn.
+# Other names of the drawn classes, including UC Merced's names for those classes.
 _SYNONYMS: dict[str, tuple[str, ...]] = {
     "airplane": ("aircraft", "plane", "aeroplane", "parked airplane"),
     "baseball diamond": ("baseball field", "baseball ground"),
@@ -199,13 +199,13 @@ _DETERMINERS = {"a", "an", "the", "one", "different", "dense", "sparse", "labell
 
 
 def names(class_name: str) -> tuple[str, ...]:
-    """All wordings of a class, its own name first."""
+    """All names of a class, its own first."""
     return (class_name, *_SYNONYMS[class_name])
 
 
 @lru_cache(maxsize=1)
 def bank() -> dict[str, tuple[str, ...]]:
-    """Aspect -> templates of the shipped template bank."""
+    """Aspect -> templates of the bundled template bank."""
     document = json.loads(files("mocoop.templates").joinpath("template_bank.json").read_text(encoding="utf-8"))
     return {aspect["name"]: tuple(aspect["templates"]) for aspect in document["aspects"]}
 
@@ -225,7 +225,7 @@ def templates() -> dict[str | None, tuple[str, ...]]:
 
 
 def random_caption(style: str | None, class_name: str | None, rng: np.random.Generator) -> str:
-    """A caption that names the style and the class; without the one or the other where it is None."""
+    """A random caption that names the style and the class, or only one if the other is None."""
     wordings = templates()[style]
     template = wordings[int(rng.integers(len(wordings)))]
     if class_name is None:
@@ -240,14 +240,14 @@ def random_caption(style: str | None, class_name: str | None, rng: np.random.Gen
 
 
 def all_captions() -> list[str]:
-    """Every template with every name, and the articles: what miniclip may have read."""
+    """Every template with every name, and the articles: all text that miniclip may have been trained on."""
     every_name = [*NAMES_OF_ANYTHING, *(name for class_name in CLASSES for name in names(class_name))]
     wordings = [template for group in templates().values() for template in group]
     return [*(fill(template, "land") for template in wordings), *every_name, "a", "an", "the"]
 
 
 def _aspects() -> dict[str, str | None]:
-    """Bank aspect -> the style of its templates, unless a template names another."""
+    """Bank aspect -> the style of its templates, unless a template names another style."""
     own = {style.aspect: name for name, style in STYLES.items() if style.aspect not in ASPECTS_OF_MANY_STYLES}
     return {**own, **dict.fromkeys(ASPECTS_WITHOUT_STYLE), **dict.fromkeys(ASPECTS_OF_MANY_STYLES)}
 
@@ -264,6 +264,6 @@ def _with_article(name: str, *, definite: bool) -> str:
 
 
 def _takes_article(template: str) -> bool:
-    """Whether "a" or "the" can stand before the name here."""
+    """Whether the name in this template can take "a" or "the"."""
     before = template.partition("{}")[0].split()
     return not before or before[-1] not in _DETERMINERS

@@ -38,10 +38,10 @@ class Land:
         self.y: Field = _AXIS[None, :] * across + _AXIS[:, None] * along + np.float32(offset[1])
         self.materials: NDArray[np.uint8] = np.zeros((SIZE, SIZE), np.uint8)
 
-    # Randomness, in the words of a layout.
+    # Random choices.
 
     def between(self, low: float, high: float) -> float:
-        """A number drawn evenly from [low, high)."""
+        """A uniform random number from [low, high)."""
         return float(self.rng.uniform(low, high))
 
     def chance(self, probability: float) -> bool:
@@ -49,17 +49,17 @@ class Land:
         return bool(self.rng.random() < probability)
 
     def one_of(self, *materials: Material) -> Material:
-        """One of the materials, each as likely."""
+        """One of the materials, uniformly at random."""
         return materials[int(self.rng.integers(len(materials)))]
 
     def place(self, reach: float = 1.0) -> tuple[float, float]:
-        """A point of the tile."""
+        """A random point of the tile."""
         return self.between(-reach, reach), self.between(-reach, reach)
 
     # Masks.
 
     def field(self, kind: Kind = "smooth", pixels_per_unit: float = 20.0) -> Field:
-        """A random field over the tile, mean 0 and deviation 1."""
+        """A random field over the tile, with mean 0 and standard deviation 1."""
         return noise.sample(kind, self.rng, self.x, self.y, pixels_per_unit)
 
     def box(self, x: float, y: float, half_width: float, half_height: float) -> Mask:
@@ -78,7 +78,7 @@ class Land:
         return reach
 
     def wave(self, height: float, low: float, high: float) -> Field:
-        """A winding line's y for every x, with a random phase and a pace between low and high."""
+        """A winding line's y for every x, with a random phase and a frequency between low and high."""
         line: Field = height * np.sin(self.x * self.between(low, high) + self.between(0, 2 * np.pi))
         return line
 
@@ -87,7 +87,7 @@ class Land:
         return np.mod(self.x, period) < share * period
 
     def cells(self, width: float, height: float) -> tuple[Field, Field, NDArray[np.int64]]:
-        """A grid: place within the cell along x and y (0 to 1), and a random number below 2**16 a cell."""
+        """A grid: position within the cell along x and y (0 to 1), and a random number below 2**16 per cell."""
         columns, rows = (self.x + _FAR) / width, (self.y + _FAR) / height
         column, row = np.floor(columns).astype(np.int64), np.floor(rows).astype(np.int64)
         mixed = (column * 73_856_093) ^ (row * 19_349_663) ^ int(self.rng.integers(1 << 30))
@@ -101,16 +101,16 @@ class Land:
         self.materials[:] = material
 
     def paint(self, mask: Mask, material: Material) -> None:
-        """Paint where the mask is true, over what lies there."""
+        """Paint where the mask is true, over what is there."""
         self.materials[mask] = material
 
     def paint_choice(self, mask: Mask, numbers: NDArray[np.int64], *choices: Material) -> None:
-        """Paint every cell of the mask with the choice its number falls on."""
+        """Paint every cell of the mask with the choice selected by its number."""
         table = np.array(choices, np.uint8)
         self.materials[mask] = table[numbers[mask] % len(choices)]
 
     def countryside(self, trees: bool = True) -> None:
-        """Grass, sometimes crops or soil, with woods on it: what many things stand on."""
+        """Grass, sometimes crops or soil, with woods: the background of many classes."""
         common = self.chance(0.7)
         self.fill(Material.GRASS if common else self.one_of(Material.GREEN_CROP, Material.SOIL))
         if trees:

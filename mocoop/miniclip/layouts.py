@@ -1,7 +1,7 @@
-"""The land-cover classes: one short function a class, painting its materials on a `Land`.
+"""The land-cover classes: one short function per class, painting its materials on a `Land`.
 
-Sorted by name, as a folder of class folders is, so that base and new halves are the same whichever way the tiles
-are read. How a tile looks by night or under snow is not here: see `styles`.
+Sorted by name, like a folder of class folders, so that base and new halves do not depend on how the tiles are read.
+How a tile looks by night or under snow is in `styles`.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""What the drawn land is made of: one table, a row a material, a column for every way of looking at it.
+"""The materials of the drawn land: one table with a row per material and a column per way of imaging it.
 
-A land-cover class is a map of materials (`layouts`); a style shows that map through one or two columns of this
-table (`styles`). The numbers are made up to look right, not measured.
+A land-cover class is a map of materials (`layouts`); a style shows that map through one or two columns of this table
+(`styles`). The numbers are chosen to look right, not measured.
 """
 
 from __future__ import annotations

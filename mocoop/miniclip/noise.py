@@ -1,7 +1,7 @@
 """Random fields for textures, coasts and clouds: cut from a small bank, so that a tile costs no Fourier transform.
 
-A bank holds periodic fields of one roughness, each of mean 0 and deviation 1. It is made on first use from fixed
-seeds, so that every process and machine cuts from the same fields.
+A bank holds periodic fields of one roughness, each with mean 0 and standard deviation 1. It is made on first use
+from fixed seeds, so that every process and machine uses the same fields.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def _bank(kind: Kind) -> Field:
 
 
 def sample(kind: Kind, rng: np.random.Generator, x: Field, y: Field, pixels_per_unit: float = 20.0) -> Field:
-    """A random field of this kind, read at the coordinates x and y; same shape as they."""
+    """A random field of this kind, sampled at the coordinates x and y; has their shape."""
     field = _bank(kind)[rng.integers(_FIELDS)]
     row, column = rng.integers(0, _PERIOD, 2)
     rows = (np.floor(y * pixels_per_unit).astype(np.int64) + row) & (_PERIOD - 1)
@@ -46,7 +46,7 @@ def sample(kind: Kind, rng: np.random.Generator, x: Field, y: Field, pixels_per_
 
 
 def patch(kind: Kind, rng: np.random.Generator, size: int) -> Field:
-    """A random square of a field, (size, size), one pixel of the field a pixel."""
+    """A random square crop of a field, (size, size), without rescaling."""
     field = _bank(kind)[rng.integers(_FIELDS)]
     row, column = rng.integers(0, _PERIOD - size, 2)
     cut: Field = field[row : row + size, column : column + size]

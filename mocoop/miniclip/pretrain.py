@@ -36,7 +36,7 @@ END_OF_TEXT = 49407
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """How to train. Batches hold `looks` pairs of class and style, with `tiles_per_look` tiles each."""
+    """Training settings. Batches have `looks` pairs of class and style, with `tiles_per_look` tiles each."""
 
     seed: int = 0
     steps: int = 3000
@@ -50,7 +50,7 @@ class Recipe:
 
 
 def train(recipe: Recipe, scenes: Scenes) -> tuple[open_clip.CLIP, list[int]]:
-    """A model trained on the scenes, its token table cut down to the tokens of the captions, and these tokens."""
+    """Train a model on the scenes; returns it, its token table reduced to the captions' tokens, and these tokens."""
     torch.manual_seed(recipe.seed)
     rng = np.random.default_rng([recipe.seed, 1])
     vocabulary = seen_ids()
@@ -72,17 +72,17 @@ def train(recipe: Recipe, scenes: Scenes) -> tuple[open_clip.CLIP, list[int]]:
         schedule.step()
         model.logit_scale.data.clamp_(max=float(np.log(recipe.max_logit_scale)))
         progress.show(step + 1, float(loss.detach()))
-    # No caption is longer than this: later positions were never trained and repeat the last one that was.
+    # No caption is longer than this: later positions were never trained and repeat the last trained one.
     model.positional_embedding.data[longest:] = model.positional_embedding.data[longest - 1]
     return model.eval(), vocabulary
 
 
 @dataclass(frozen=True)
 class Batch:
-    """Tiles and the captions they are told apart by: first of pairs, then of all classes, then of all styles."""
+    """Tiles and the captions to match them with: first of pairs, then of all classes, then of all styles."""
 
     images: Tensor  # (B, 3, H, W) bytes
-    pairs: Tensor  # (B,) the tile's place among the captions of pairs
+    pairs: Tensor  # (B,) the tile's index into the captions of pairs
     labels: Tensor  # (B,)
     styles: Tensor  # (B,)
     texts: list[str]  # looks + classes + styles
@@ -101,7 +101,7 @@ def contrastive_loss(tiles: Tensor, texts: Tensor, batch: Batch, scale: Tensor) 
 
 
 def _two_way(logits: Tensor, target: Tensor) -> Tensor:
-    """Each tile finds its caption (B, T), and each caption that has tiles here finds them, all as likely."""
+    """Cross-entropy of tiles to captions (B, T), and of captions with tiles in the batch to these, uniformly."""
     own = F.one_hot(target, logits.shape[1]).float()  # (B, T)
     count = own.sum(0)
     wanted = (own / count.clamp_min(1)).T[count > 0]  # (captions with tiles, B)
@@ -109,7 +109,7 @@ def _two_way(logits: Tensor, target: Tensor) -> Tensor:
 
 
 def encode_captions(model: open_clip.CLIP, ids: Tensor) -> Tensor:
-    """Text features (T, D) of token ids (T, L) cut after the longest caption: `encode_text` without the padding."""
+    """Text features (T, D) of token ids (T, L) cut after the longest caption: `encode_text` without padding."""
     length = ids.shape[1]
     x = model.token_embedding(ids) + model.positional_embedding[:length]
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
@@ -120,20 +120,20 @@ def encode_captions(model: open_clip.CLIP, ids: Tensor) -> Tensor:
 
 @lru_cache(maxsize=1)
 def seen_ids() -> list[int]:
-    """The tokens of all captions, ascending; the padding is not among them."""
+    """The tokens of all captions, ascending, without the padding."""
     ids = _tokenize(captions.all_captions())
     return sorted({token for row in ids for token in row[: row.index(END_OF_TEXT) + 1]})
 
 
 def compact_ids(texts: list[str], vocabulary: list[int]) -> Tensor:
-    """Token ids (T, L) counted within the vocabulary, L the longest text's length; padding is the first row."""
+    """Token ids (T, L) as indices into the vocabulary, L the longest text's length; padding is the first row."""
     ids = np.array(_tokenize(texts))
     longest = int((ids == END_OF_TEXT).argmax(axis=1).max()) + 1
     return torch.from_numpy(np.searchsorted(vocabulary, ids[:, :longest]))
 
 
 def augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
-    """Normalised tiles (B, 3, H, W), each turned and mirrored at random, a quarter cropped and enlarged."""
+    """Normalised tiles (B, 3, H, W), randomly rotated and mirrored, a quarter of them cropped and enlarged."""
     count = len(images)
     turns, mirrored = rng.integers(0, 4, count), rng.integers(0, 2, count) * 2.0 - 1
     scale = np.where(rng.random(count) < 0.25, rng.uniform(0.6, 1.0, count), 1.0)
@@ -147,7 +147,7 @@ def augmented(images: Tensor, rng: np.random.Generator) -> Tensor:
 
 
 def _batches(recipe: Recipe, scenes: Scenes, rng: np.random.Generator) -> Iterator[Batch]:
-    """One batch a step; classes change fastest in the scenes, so a look's tiles are every so many."""
+    """One batch per step; classes change fastest in the scenes, so a look's tiles are at a constant stride."""
     images = torch.from_numpy(scenes.images)
     looks = len(CLASSES) * len(STYLE_NAMES)
     for _ in range(recipe.steps):
@@ -173,14 +173,14 @@ def _texts(looks: NDArray[Any], rng: np.random.Generator) -> list[str]:
 
 
 def _small_model(tokens: int) -> open_clip.CLIP:
-    """miniclip with a token table of the seen tokens only, so that the optimiser does not move 49408 rows."""
+    """miniclip with a token table of the seen tokens only, so that the optimiser does not update 49408 rows."""
     config = weights.config()
     config["text_cfg"] = {**config["text_cfg"], "vocab_size": tokens}
     return open_clip.CLIP(**config).to(memory_format=torch.channels_last).train()
 
 
 def _parameter_groups(model: open_clip.CLIP, recipe: Recipe) -> list[dict[str, Any]]:
-    """Weight decay for matrices and kernels, none for gains, biases, embeddings and the logit scale."""
+    """Weight decay for matrices and kernels; none for gains, biases, embeddings and the logit scale."""
     parameters = dict(model.named_parameters())
     plain = [name for name, value in parameters.items() if value.ndim < 2 or "embedding" in name]
     return [
@@ -193,7 +193,7 @@ def _parameter_groups(model: open_clip.CLIP, recipe: Recipe) -> list[dict[str, A
 
 
 def _pace(step: int, recipe: Recipe) -> float:
-    """The share of the learning rate: a linear warm-up, then half a cosine down to 0 at the last step."""
+    """The learning rate factor: a linear warm-up, then a cosine decay to 0 at the last step."""
     if step < recipe.warmup:
         return (step + 1) / recipe.warmup
     done = (step - recipe.warmup) / max(1, recipe.steps - recipe.warmup)
@@ -211,7 +211,7 @@ def _tokenize(texts: list[str]) -> list[list[int]]:
 
 
 class _Progress:
-    """A line every so many steps: loss, speed and time left."""
+    """Prints a line at regular steps: loss, speed and time left."""
 
     def __init__(self, steps: int, every: int = 50) -> None:
         self._steps, self._every, self._start = steps, every, time.monotonic()

@@ -1,8 +1,8 @@
 """Drawn satellite-like tiles: one, a labelled set in memory, or a set as class folders of PNG files.
 
-Tile i of a set depends on the seed and on i alone, so a larger set begins with the smaller one, and worker
-processes draw the same tiles as one process does. The tiles are drawings for a stand-in backbone; they are no
-photographs and measure nothing about any real sensor.
+Tile i of a set depends only on the seed and i, so a larger set begins with the smaller one, and worker processes draw
+the same tiles as a single process. The tiles are drawings for a stand-in backbone, not photographs, and represent no
+real sensor.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def draw_scenes(
     classes: Sequence[str] = CLASSES,
     workers: int = 1,
 ) -> Scenes:
-    """A balanced set: so many tiles of every class in every style, classes changing fastest, then styles.
+    """A balanced set: equally many tiles of every class in every style, classes changing fastest, then styles.
 
     Raises UsageError for a class, style or shift that cannot be drawn.
     """
@@ -93,8 +93,8 @@ def write_scenes(
 ) -> Path:
     """Write a set as <folder>/<train|val|test>/<class>/<style>_<number>.png and return the folder.
 
-    `train`, `val` and `test` count tiles per class *and style*; no tile is in two parts. `_` stands for the space
-    in a class name, and `style_of` reads the style back from a path. Raises StorageError, UsageError.
+    `train`, `val` and `test` count tiles per class *and style*; no tile is in two parts. `_` replaces the space in a
+    class name, and `style_of` reads the style back from a path. Raises StorageError, UsageError.
     """
     from PIL import Image
 
@@ -143,7 +143,7 @@ def _draw_part(
 
 
 def _scatter(land: Land, shift: float) -> None:
-    """Things that may stand anywhere: trees, tracks, sheds, ponds; more and larger ones with the shift."""
+    """Clutter at random places: trees, tracks, sheds, ponds; more and larger with the shift."""
     for _ in range(int(land.rng.integers(1, 4 + int(8 * shift)))):
         kind = int(land.rng.integers(4))
         x, y = land.place()

@@ -1,6 +1,6 @@
-"""How well miniclip knows the drawn tiles: zero-shot accuracy by class and style, and how well it tells styles.
+"""miniclip's zero-shot accuracy on the drawn tiles: of classes, by class and style, and of styles.
 
-Held-out tiles come from the generator that training drew from, with another seed; shifted tiles have the look of
+Held-out tiles come from the same generator as the training tiles, with another seed; shifted tiles have the look of
 the downstream set. All are drawings: the scorecard checks a stand-in and proves nothing about CLIP.
 """
 
@@ -25,21 +25,21 @@ from mocoop.miniclip.styles import DOWNSTREAM, STYLES
 
 ZERO_SHOT_TEMPLATE = "a photo of {}."
 SHIFTS = (0.3, 0.6, 0.9)
-HELD_OUT_SEED, SHIFTED_SEED = 1_000_003, 1_000_033  # no training seed, so that no tile was trained on
+HELD_OUT_SEED, SHIFTED_SEED = 1_000_003, 1_000_033  # differ from training seeds, so that no tile was trained on
 
 _BATCH = 512
 _BASE = len(CLASSES) // 2
 
 
 def normalised(images: Tensor) -> Tensor:
-    """Bytes or floats of 0 to 255 (B, 3, H, W) as CLIP's towers take them."""
+    """Normalise bytes or floats of 0 to 255 (B, 3, H, W) for CLIP's image tower."""
     mean = torch.tensor(open_clip.OPENAI_DATASET_MEAN).view(3, 1, 1)
     std = torch.tensor(open_clip.OPENAI_DATASET_STD).view(3, 1, 1)
     return ((images.float() / 255 - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def load(path: Path = weights.WEIGHTS) -> open_clip.CLIP:
-    """The stored model, for reading only. Raises BackboneError."""
+    """The stored model, for inference only. Raises BackboneError."""
     model = open_clip.CLIP(**weights.config())
     model.load_state_dict(weights.state_dict(path))
     return model.eval()
@@ -76,7 +76,7 @@ class Shifted:
     base: float
     new: float
     style: float
-    by_style: Mapping[str, float]  # how often each style is told
+    by_style: Mapping[str, float]  # accuracy on each style
 
     def __str__(self) -> str:
         told = "  ".join(f"{name} {100 * value:.0f}" for name, value in self.by_style.items())
@@ -92,7 +92,7 @@ class Scorecard:
     style: float
     by_class: Mapping[str, float]
     by_style: Mapping[str, float]
-    told: Mapping[str, float]  # style -> how often it is told among all styles
+    told: Mapping[str, float]  # style -> accuracy among all styles
     shifted: tuple[Shifted, ...]
 
     def facts(self) -> dict[str, str]:
@@ -112,7 +112,7 @@ class Scorecard:
 
 
 def score(model: open_clip.CLIP, *, tiles: int = 10, workers: int = 1) -> Scorecard:
-    """Draw held-out and shifted tiles, so many of every class in every style, and score the model on them."""
+    """Draw held-out and shifted tiles, `tiles` of every class in every style, and score the model on them."""
     names = tuple(STYLES)
     scenes = draw_scenes(tiles, HELD_OUT_SEED, styles=names, workers=workers)
     features = image_features(model, scenes.images)

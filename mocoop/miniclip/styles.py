@@ -1,9 +1,9 @@
-"""The styles: one short function each, turning a map of materials into the picture some sensor would give.
+"""The styles: one short function each, turning a map of materials into the picture of some sensor.
 
-Each style has the name of the bank aspect that words it, which is the id of the group made from that aspect, so
-that a demo can ask whether a router's first expert is the group that names a tile's true style.
+Each style has the name of the bank aspect that describes it, which is the id of the group made from that aspect, so
+that a demo can check whether a router's first expert is the group that names a tile's true style.
 
-`shift` (0 to 1) is how far a tile's look lies from the pretraining tiles: other colours, a colour cast, stronger
+`shift` (0 to 1) is how far a tile's look is from the pretraining tiles: other colours, a colour cast, stronger
 texture, noise. Shapes, zoom and clutter are shifted in `scenes`.
 """
 
@@ -23,13 +23,13 @@ from mocoop.miniclip.land import SIZE
 
 Image = NDArray[Any]  # (64, 64, 3) or (64, 64) of floats, about 0 to 1
 
-_SHIFT_SEED = 41  # one other world: every shifted set has its colours
+_SHIFT_SEED = 41  # fixed: all shifted sets share their colours
 _CAST = np.array([1.12, 0.98, 0.82, 1.0], np.float32)
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What a style sees: the material map, the sunlit colours over it, and a texture."""
+    """The input of a style: the material map, its daylight colours, and a texture."""
 
     materials: NDArray[np.uint8]  # (64, 64)
     texture: NDArray[np.float32]  # (64, 64), mean 0
@@ -37,7 +37,7 @@ class Ground:
     shift: float
 
     def colours(self) -> Image:
-        """Reflectances by day (64, 64, 4): red, green, blue, near infrared; textured, edges in shadow."""
+        """Daylight reflectances (64, 64, 4): red, green, blue, near infrared; textured, edges in shadow."""
         count = len(table.COLOURS)
         palette = _palette(self.shift) * self.rng.uniform(0.88, 1.12, (count, 1)).astype(np.float32)
         palette = palette + self.rng.normal(0, 0.025, palette.shape).astype(np.float32)
@@ -50,11 +50,11 @@ class Ground:
         return colours
 
     def shadow(self) -> NDArray[np.bool_]:
-        """Where another material lies to the upper left, (64, 64)."""
+        """Where the material to the upper left differs, (64, 64)."""
         return np.asarray(np.roll(self.materials, (1, 1), (0, 1)) != self.materials)
 
     def through(self, column: NDArray[np.float32], spread: float = 0.05) -> Image:
-        """One column of the table over the land (64, 64), each material a little off its value."""
+        """One column of the table over the land (64, 64), each material with a small random offset."""
         values = column + self.rng.normal(0, spread * (1 + self.shift), column.shape).astype(np.float32)
         return np.asarray(values[self.materials])
 
@@ -72,7 +72,7 @@ def _palette(shift: float) -> NDArray[np.float32]:
 
 
 def _blurred(image: Image, times: int) -> Image:
-    """A small binomial blur, repeated; edges are held."""
+    """A small binomial blur, repeated; edges are replicated."""
     for _ in range(times):
         wide = np.pad(image, ((1, 1), (1, 1), (0, 0)), mode="edge")
         wide = wide[:-2] + 2 * wide[1:-1] + wide[2:]
@@ -212,7 +212,7 @@ STYLES: dict[str, Style] = {
     "elevation": Style(elevation, "non_visible_sensor"),
 }
 
-# The styles of downstream sets: each is named by one group of its own, and none by two.
+# The styles of downstream sets: each is named by exactly one group.
 DOWNSTREAM = ("plain", "lowres", "cloudy", "infrared", "grey", "night", "winter", "map")
 
 

@@ -1,10 +1,10 @@
-"""miniclip's weights as they ship: half precision, and of the token table only the rows that training has seen.
+"""miniclip's weights as shipped: half precision, and only the token table rows that were trained.
 
-CLIP's vocabulary has 49408 tokens, the captions of the drawn tiles use a few hundred. The other rows are made again
-on reading: the mean of the trained rows plus noise of their deviation, from a fixed seed. So a word that miniclip
-has never read still has a vector of its own, of the size its text tower expects, the same on every machine: two
-unknown class names stay two classes, although the words mean nothing to it. (The mean row alone would make them
-one class; rows as before training are far smaller than the trained ones.) `seen_tokens` tells the words apart.
+CLIP's vocabulary has 49408 tokens, the captions of the drawn tiles use a few hundred. The other rows are regenerated
+on loading: the mean of the trained rows plus noise with their deviation, from a fixed seed. So a word not seen in
+training still has its own vector, of the norm its text tower expects, the same on every machine: two unknown class
+names stay two classes, although the words mean nothing to it. (The mean row alone would make them one class;
+untrained rows are far smaller than the trained ones.) `seen_tokens` lists the trained tokens.
 """
 
 from __future__ import annotations
@@ -70,13 +70,13 @@ def state_dict(path: Path = WEIGHTS) -> dict[str, Tensor]:
     mean, deviation = state.pop(_MEAN), state.pop(_DEVIATION)
     shape = (config()["text_cfg"]["vocab_size"], rows.shape[1])
     noise = torch.from_numpy(np.random.Generator(np.random.PCG64(_ROWS_SEED)).standard_normal(shape, np.float32))
-    table = (mean + deviation * noise).half().float()  # rounded, so that no machine's last bit shows
+    table = (mean + deviation * noise).half().float()  # rounded, so that machines do not differ in the last bit
     table[ids.long()] = rows
     return {**state, _TABLE: table}
 
 
 def seen_tokens(path: Path = WEIGHTS) -> frozenset[int]:
-    """The ids of the tokens that training has seen. Raises BackboneError."""
+    """The ids of the tokens seen in training. Raises BackboneError."""
     return frozenset(_read(path)[_SEEN_IDS].tolist())
 
 
@@ -86,7 +86,7 @@ def sha256(path: Path = WEIGHTS) -> str:
 
 
 def facts(path: Path = WEIGHTS) -> dict[str, str]:
-    """What the file says of its training: seed, steps, accuracies. Raises BackboneError."""
+    """The file's record of its training: seed, steps, accuracies. Raises BackboneError."""
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -97,7 +97,7 @@ def facts(path: Path = WEIGHTS) -> dict[str, str]:
 
 
 def _halved(tensor: Tensor) -> Tensor:
-    """A contiguous half-precision copy; single numbers and counters keep their type."""
+    """A contiguous half-precision copy; scalars and integers keep their type."""
     keep = tensor.ndim == 0 or not tensor.is_floating_point()
     return (tensor.detach().clone() if keep else tensor.detach().half()).contiguous()
 
