@@ -308,7 +308,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _batches(
         self, images: Any, labels: NDArray[np.int64], config: Config, backbone: Backbone, epochs: int
     ) -> tuple[Batch, dict[str, Any], Callable[[], Samples]]:
-        """Training batches, the record of the data, and the centre-view features of the images."""
+        """Training batches, the record of the data, and the features for methods that take no steps."""
         if config.views == "online":
             paths = _paths(images)
             if paths is None:
@@ -344,7 +344,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
 
 def _samples(features: NDArray[np.float32], labels: NDArray[np.int64]) -> Samples:
-    """Centre-view features, all of them for training: `fit` has no val."""
+    """Features as `Samples`, all of them for training: `fit` has no val."""
     x, y = torch.from_numpy(np.array(features)), torch.from_numpy(labels)
     return Samples(x, y, x[:0], y[:0])
 

@@ -1,4 +1,4 @@
-"""From the sentences of a foreign file to templates: slots become {} and every rule of a template's text is checked.
+"""From the sentences of a foreign file to templates: slots become {} and every rule of a template is checked.
 
 Other software writes the slot as {c}, {0}, {class} or %s. A slot that is clearly one of these becomes {}; anything
 ambiguous is an error with its position: nothing is guessed and no sentence is dropped.

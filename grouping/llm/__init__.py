@@ -1,5 +1,5 @@
-"""Language models: group files from one, and templates grouped by one.
+"""Language models: generating group files, and grouping existing templates.
 
-`generate` and `assign` are what a curator calls; they ask through `session` (kept answers first, one repair, a
-budget), which asks through `ask` (retries, stepping down in answer format), which speaks through `wire`.
+`generate` and `assign` are called by the curator; they use `session` (cached answers first, one repair, a token
+budget), which uses `ask` (retries, fallback to simpler answer formats), which uses `wire` (HTTP).
 """

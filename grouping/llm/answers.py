@@ -1,8 +1,8 @@
-"""Whether a model's answer keeps the rules of its question, whatever its server promised.
+"""Validating a model's answers against the rules of the prompt, whatever the server promised.
 
-Each check takes the JSON object of an answer and gives typed values, or raises `OutOfRules` with a list that the model
-is told once. Text for people is cleaned here, so that a group file can hold it. Templates are sifted in
-`mocoop.grouping.llm.sift`.
+Each check takes the JSON object of an answer and returns typed values, or raises `OutOfRules` with the problems, which
+are sent to the model once. Titles and descriptions are cleaned here, so that a group file can hold them. Templates are
+sifted in `mocoop.grouping.llm.sift`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _MOST_LISTED = 12  # numbers named in one problem
 
 @dataclass(frozen=True)
 class Aspect:
-    """A visual aspect that the model named; `id` may be a group's."""
+    """A visual aspect that the model named; `id` is a valid group id."""
 
     id: str
     title: str
@@ -35,7 +35,7 @@ class Aspect:
 
 @dataclass(frozen=True)
 class Named:
-    """A group that the model named; `members` are places in the list of templates it was shown."""
+    """A group that the model named; `members` are indices into the list of templates it was sent."""
 
     id: str
     title: str
@@ -63,7 +63,7 @@ def read_aspects(answer: dict[str, Any], count: int) -> tuple[Aspect, ...]:
 
 
 def read_templates(answer: dict[str, Any], count: int, class_names: Sequence[str] = ()) -> Sifted:
-    """The templates of an answer, sifted. Raises OutOfRules where less than half of `count` are left."""
+    """The templates of an answer, sifted. Raises OutOfRules if less than half of `count` are left."""
     items = answer.get("templates")
     if not isinstance(items, list):
         raise OutOfRules(['the object has no list "templates"'])
@@ -102,7 +102,7 @@ def read_names(answer: dict[str, Any], existing: Collection[str], most: int) -> 
 
 
 def read_places(answer: dict[str, Any], numbers: range, ids: Sequence[str]) -> dict[int, str]:
-    """The group's id for each of the numbers. Raises OutOfRules."""
+    """The group id for each template number. Raises OutOfRules."""
     placed, unknown, counted = dict[int, str](), set[str](), Counter[int]()
     for item in _items(answer, "places"):
         number, name = item.get("template"), as_id(item.get("group"))
@@ -120,7 +120,7 @@ def read_places(answer: dict[str, Any], numbers: range, ids: Sequence[str]) -> d
 
 
 def one_line(text: object, most: int) -> str:
-    """A text as one line that a group file may hold; empty where it is no text."""
+    """The text as one line that is valid in a group file; empty if it is not a text."""
     if not isinstance(text, str):
         return ""
     shown = "".join(" " if char.isspace() else char for char in text)
@@ -130,7 +130,7 @@ def one_line(text: object, most: int) -> str:
 
 
 def as_id(text: object) -> str:
-    """A text as the id of a group: lower-case letters, digits and underscores; empty where nothing is left."""
+    """The text as a group id: lower-case letters, digits and underscores; empty if nothing is left."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode() if isinstance(text, str) else ""
     return re.sub(r"[^a-z0-9]+", "_", plain.lower()).strip("_")[:64].strip("_")
 
@@ -154,7 +154,7 @@ def _named(item: dict[str, Any], members: tuple[int, ...] = ()) -> Named:
 
 
 def _numbers(value: object) -> list[int]:
-    """Whole numbers, also where a model wrote them as text."""
+    """The integers of a list, including those that a model wrote as strings."""
     listed = value if isinstance(value, list) else []
     texts = [str(item).strip() for item in listed if isinstance(item, (int, str)) and not isinstance(item, bool)]
     return [int(text) for text in texts if re.fullmatch("[0-9]{1,9}", text)]
@@ -172,7 +172,7 @@ def _name_problems(groups: Sequence[Named], existing: Collection[str], most: int
 
 
 def _number_problems(placed: Counter[int], wanted: range, *, first: int) -> Iterator[str]:
-    """`first` is added to what is shown: 1 where places count from 0."""
+    """Problems with the numbers. `first` is added to the numbers shown: 1 if they count from 0."""
     for what, numbers in (
         ("missing", [number for number in wanted if number not in placed]),
         ("given more than once", [number for number, times in placed.items() if times > 1]),

@@ -1,9 +1,9 @@
-"""A language model behind OpenAI's chat completions: one question, one reply, and what is done when it fails.
+"""A client for a language model behind OpenAI's chat completions: one question, one reply, and error handling.
 
-A failure that may pass (busy, broken, cut off) is tried again a few times; one that will not (key, model, quota) ends
-at once. A server that has no strict schemas gets a plainer request from then on. Everything ends in a `Reply`, in an
-`UnusableReply` (there was a reply, and nothing can be done with it) or in a RemoteError. What is asked and whether an
-answer is any good is in `mocoop.grouping.llm.session`.
+A transient failure (busy, broken, cut off) is retried a few times; a permanent one (key, model, quota) ends at once. A
+server without strict schemas gets simpler requests from then on. The result is a `Reply`, an `UnusableReply` (there
+was a reply, but it cannot be used) or a RemoteError. What is asked and whether an answer is valid is in
+`mocoop.grouping.llm.session`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ _KEPT = "finished answers are kept: the same command goes on from there"
 
 @dataclass
 class _Dialect:
-    """What this server understands, learned from its refusals."""
+    """What this server supports, learned from its refusals."""
 
     form: str
     tokens_name: str
@@ -43,7 +43,7 @@ class _Dialect:
 
 @dataclass(frozen=True)
 class _Failure:
-    """A failed attempt: the error it ends in, how often it may be tried, and the pause the server asks for."""
+    """A failed attempt: the error to raise, the maximum number of attempts, and the pause the server asks for."""
 
     error: RemoteError
     attempts: int = 1
@@ -51,9 +51,9 @@ class _Failure:
 
 
 class Client:
-    """Asks one model, within the settings' time. Raises RemoteError without a key where one is needed.
+    """Asks one model, within the time limits of the settings. Raises RemoteError if a required key is missing.
 
-    `wait` waits some seconds for a reason it is told, `tell` hears what a person should know.
+    `wait` waits some seconds and is given the reason; `tell` receives messages for the user.
     """
 
     def __init__(self, settings: Settings, key: Key, *, seed: int | None, wait: Wait, tell: Tell) -> None:
@@ -66,11 +66,11 @@ class Client:
 
     @property
     def form(self) -> str:
-        """The form answers are asked in now: schema, object or text."""
+        """The answer format in use: schema, object or text."""
         return self._dialect.form
 
     def chat(self, messages: Sequence[Message], schema: Mapping[str, Any], name: str, most_tokens: int) -> Reply:
-        """The reply to some messages. Raises UnusableReply or RemoteError."""
+        """Send messages and return the reply. Raises UnusableReply or RemoteError."""
         attempt = 0
         while True:
             payload = self._payload(messages, schema, name, most_tokens)
@@ -109,7 +109,7 @@ class Client:
         return {"model": self.settings.model, "messages": [dict(message) for message in messages], **limit, **sent}
 
     def _step_down(self, refused: Exchange, payload: Mapping[str, Any]) -> bool:
-        """Whether a refusal named something that can be left out, which then is left out from now on."""
+        """Whether a refusal names something that can be left out; it is then left out from now on."""
         said = refused.body.decode("utf-8", "replace")
         plainer = FORMATS[FORMATS.index(self.form) + 1 :]
         if self.settings.structured == "auto" and plainer and _NAMES_FORMAT.search(said):
@@ -126,12 +126,12 @@ class Client:
         ]
         if "tokens_name" not in self._dialect.unsent and re.search(rf"\b{self._dialect.tokens_name}\b", said):
             self._dialect.tokens_name = other
-            self._dialect.unsent.add("tokens_name")  # once: a server that wants neither must not be asked for ever
+            self._dialect.unsent.add("tokens_name")  # only once, so that a server that accepts neither ends the loop
             return True
         return False
 
     def _pause(self, failed: _Failure, attempt: int) -> None:
-        """Wait before another attempt, or raise the failure where there is none to make."""
+        """Wait before another attempt, or raise the failure if none is left."""
         if attempt >= failed.attempts:
             raise failed.error
         pause = PAUSES[attempt - 1] if failed.pause is None else failed.pause
@@ -143,7 +143,7 @@ class Client:
         self._wait(pause, f"{failed.error.message} (attempt {attempt} of {failed.attempts})")
 
     def _failure(self, got: Exchange) -> _Failure:
-        """What a status other than 200 means."""
+        """Interpret a status other than 200."""
         host, said = self.settings.host, server_message(got.body, self.key)
         quota = re.search(r"insufficient_quota|billing_hard_limit", got.body.decode("utf-8", "replace"))
         if got.status in (401, 403):
@@ -193,7 +193,7 @@ _FORM_WORDS = {"schema": "strict JSON schema", "object": "JSON mode", "text": "t
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """The seconds a server asks to wait, from a number or a date; None where it says nothing that can be read."""
+    """The seconds a server asks to wait, from a number or a date; None if the header is missing or unreadable."""
     given = headers.get("retry-after", "").strip()
     if re.fullmatch(r"[0-9]{1,12}(\.[0-9]{0,9})?", given):
         return float(given)

@@ -1,8 +1,8 @@
-"""`cluster --method llm`: a language model groups templates that exist, and names the groups (paper, section 2.5).
+"""`cluster --method llm`: a language model groups existing templates and names the groups (paper, section 2.5).
 
 The model sees numbered templates and answers with numbers, so it can neither change nor invent one; an answer that
-leaves one out or gives it twice is not taken. A large pool is placed in batches, into groups that the model named from
-all of it first. What is locked stays where it is.
+omits or repeats a template is rejected. For a large pool the model first names groups for all templates, which are
+then assigned in batches. Locked groups and templates stay where they are.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ from mocoop.grouping.llm.session import Answer, Session
 from mocoop.grouping.pool import Pool
 from mocoop.grouping.provenance import with_step
 
-ONE_ANSWER = 120  # templates that one answer places
-BATCH = 80  # templates a question, where there are more
+ONE_ANSWER = 120  # up to this many templates are placed by a single answer
+BATCH = 80  # templates per question, if there are more
 MOST = 2000  # templates that the model can see at once when it names groups
-FEWEST_GROUPS, MOST_GROUPS = 4, 12  # where the number is left to the model
+FEWEST_GROUPS, MOST_GROUPS = 4, 12  # range if the number is left to the model
 
 
 @dataclass(frozen=True)
 class _Task:
-    """What is to be grouped: templates as they stand in their file, and what of that file stays."""
+    """What is to be grouped: templates as stored in their file, and what of that file is kept."""
 
     domain: str
-    items: tuple[Any, ...]  # by text, so that their order asks nothing new; a text, or an object with its notes
+    items: tuple[Any, ...]  # texts or objects with notes; sorted by text, so that order does not change the prompt
     kept: Kept
     asked: int | None  # groups in all
 
@@ -43,7 +43,7 @@ class _Task:
 
     @property
     def existing(self) -> list[Mapping[str, str]]:
-        """Groups that stay for their locked templates; the model may put more into them."""
+        """Groups that are kept for their locked templates; the model may add templates to them."""
         return [
             _told(group["id"], group.get("title", ""), group.get("description", "")) for group in self.kept.anchored
         ]
@@ -54,7 +54,7 @@ class _Task:
 
     @property
     def most(self) -> int:
-        """How many groups the model may make."""
+        """The maximum number of groups the model may make."""
         standing = len(self.kept.locked) + len(self.kept.anchored)
         return min(self.asked - standing if self.asked else MOST_GROUPS, MAX_GROUPS - standing)
 
@@ -67,15 +67,15 @@ class _Task:
 
 
 def group_by_model(pool: Pool, session: Session, *, groups: int | None = None) -> Generated:
-    """A group file in which every template of the pool stands once, in groups that the model made and named.
+    """Make a group file with every template of the pool once, in groups that the model made and named.
 
     Args:
-        pool: the templates; locked groups and templates of the file they came from stay where they are.
-        session: how to ask the model.
+        pool: the templates; locked groups and templates of their file stay where they are.
+        session: the session with the model.
         groups: how many groups, locked ones included; None leaves it to the model, within 4 to 12.
 
     Raises:
-        UsageError: too many templates, or a number of groups that cannot be.
+        UsageError: too many templates, or an impossible number of groups.
         RemoteError: the model gave no grouping that keeps every template.
     """
     task = _task(pool, groups)
@@ -122,14 +122,14 @@ def _task(pool: Pool, groups: int | None) -> _Task:
 
 
 def _items(pool: Pool) -> list[Any]:
-    """The templates as their file holds them, so that notes and origins come along."""
+    """The templates as stored in their file, so that notes and origins are kept."""
     if pool.file is None:
         return list(pool.texts)
     return [item for group in pool.file.document["groups"] for item in group["templates"]]
 
 
 def _grouped(task: _Task, session: Session) -> tuple[list[Answer[Any]], Sequence[Named]]:
-    """The groups with their members, and the answers they came from."""
+    """The answers of the model, and the groups with their members."""
     if len(task.items) <= ONE_ANSWER:
         check = partial(read_groups, count=len(task.items), existing=task.ids, most=task.most)
         answer = session.ask(_groups_prompt(task), check)
@@ -162,7 +162,7 @@ def _names_prompt(task: _Task) -> Prompt:
 
 
 def _places_prompts(task: _Task, named: Sequence[Named]) -> list[tuple[Prompt, range]]:
-    """One question a batch, with the numbers of its templates from 1."""
+    """One prompt per batch, with the numbers of its templates, counted from 1."""
     new = [_told(group.id, group.title, group.description) for group in named if group.id not in task.ids]
     groups = [*task.existing, *new]
     starts = range(0, len(task.items), BATCH)
@@ -177,7 +177,7 @@ def _told(name: str, title: str, description: str) -> dict[str, str]:
 
 
 def _groups(task: _Task, named: Sequence[Named]) -> list[Group]:
-    """The file's groups: those with locked templates first, then the model's; locked ones at their old place."""
+    """The groups of the file: those with locked templates, then the model's; locked groups in their old position."""
     joined = {group.id: group for group in named if group.id in task.ids}
     anchored = [
         _without_metrics(group) | {"templates": [*group["templates"], *_members(task, joined.get(group["id"]))]}
@@ -196,7 +196,7 @@ def _groups(task: _Task, named: Sequence[Named]) -> list[Group]:
 
 
 def _without_metrics(group: Group) -> Group:
-    """A group without what was measured of other members."""
+    """A group without metrics, which were measured on other members."""
     return {key: value for key, value in group.items() if key != "metrics"}
 
 
@@ -205,7 +205,7 @@ def _members(task: _Task, group: Named | None) -> list[Any]:
 
 
 def _group(task: _Task, group: Named, taken: set[str]) -> Group:
-    """A new group; its id is one that no other group has, for an expert of a trained run is known by it."""
+    """A new group with a unique id, since it identifies the expert in a trained run."""
     numbers = (f"{group.id[:60]}_{number}" for number in range(2, 1000))
     name = group.id if group.id not in taken else next(free for free in numbers if free not in taken)
     taken.add(name)
@@ -216,7 +216,7 @@ def _group(task: _Task, group: Named, taken: set[str]) -> Group:
 
 
 def _document(pool: Pool, groups: list[Group], answers: list[Answer[Any]], session: Session) -> dict[str, Any]:
-    """The pool's file with other groups; what was measured of the old ones goes."""
+    """The pool's file with the new groups and without the old metrics."""
     if pool.file is None:
         before = {"schema_version": 1, "name": slug(pool.domain), "domain": pool.domain, "groups": groups}
     else:

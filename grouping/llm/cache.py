@@ -1,8 +1,8 @@
-"""Answers of language models, kept so that the same question gives the same answer, and offline too.
+"""Cache of language models' answers, so that the same question gives the same answer, also offline.
 
-One JSON file an answer under the cache folder's `answers`, named by a hash of all that was asked: prompt, model, host,
-seed, temperature and the form of the answer, but not the key and not the way the form was asked for. An entry that is
-damaged counts as absent. A cache that cannot be written costs only its use.
+One JSON file per answer in the cache folder's `answers`, named by a hash of the request: prompt, model, host, seed,
+temperature and answer schema, but neither the key nor the mode in which the schema was requested. A damaged entry
+counts as absent. If the cache is not writable, only caching is lost.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NAME = re.compile(r"[0-9a-f]{64}\.json")
 
 @dataclass(frozen=True)
 class Entry:
-    """A model's answer as JSON, and what is told of how it came about."""
+    """A model's answer as JSON, and metadata about how it was made."""
 
     answer: dict[str, Any]
     model_served: str | None = None
@@ -38,13 +38,13 @@ class Entry:
 
     @property
     def sha256(self) -> str:
-        """Hash of the answer, whatever its spacing and key order were."""
+        """The hash of the answer, independent of spacing and key order."""
         return files.sha256_bytes(json.dumps(self.answer, sort_keys=True).encode("ascii"))
 
 
 @dataclass(frozen=True)
 class KeptAnswer:
-    """An answer as a list of the cache shows it; `changed` is seconds since 1970."""
+    """A cached answer as listed to the user; `changed` is in seconds since 1970."""
 
     key: str
     prompt: str
@@ -55,7 +55,7 @@ class KeptAnswer:
 
 
 def key_of(prompt: Prompt, settings: Settings, seed: int | None) -> str:
-    """The name of an answer: a hash of all that it depends on."""
+    """The cache key of an answer: a hash of everything it depends on."""
     asked = {
         "prompt": prompt.id,
         "messages": prompt.messages,
@@ -69,17 +69,17 @@ def key_of(prompt: Prompt, settings: Settings, seed: int | None) -> str:
 
 
 class AnswerCache:
-    """The folder of kept answers, by default in `files.cache_root()`."""
+    """The folder of cached answers, by default in `files.cache_root()`."""
 
     def __init__(self, root: Path | None = None) -> None:
         self.folder = (root or files.cache_root()) / "answers"
 
     def read(self, key: str) -> Entry | None:
-        """An entry, or None where it is absent or damaged."""
+        """The entry, or None if it is absent or damaged."""
         return _entry(self._content(key), key)
 
     def write(self, key: str, entry: Entry, about: Mapping[str, Any]) -> None:
-        """Keep an entry; `about` is for people who look into the file. Raises StorageError."""
+        """Store an entry; `about` is for human readers of the file. Raises StorageError."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
@@ -89,7 +89,7 @@ class AnswerCache:
         files.write_json(self._path(key), content)
 
     def listed(self) -> list[KeptAnswer]:
-        """The answers that are kept and whole, the newest first. Raises StorageError."""
+        """The intact cached answers, the newest first. Raises StorageError."""
         found = []
         for path in self._files():
             content = self._content(path.stem)
@@ -99,7 +99,7 @@ class AnswerCache:
         return sorted(found, key=lambda kept: (-kept.changed, kept.key))
 
     def content(self, start: str) -> dict[str, Any]:
-        """The whole file of the one answer whose key begins so. Raises UsageError for none or several."""
+        """The file content of the answer whose key begins with `start`. Raises UsageError for none or several."""
         keys = [path.stem for path in self._files() if path.stem.startswith(start)]
         found = self._content(keys[0]) if len(keys) == 1 else None
         if found is None:
@@ -107,7 +107,7 @@ class AnswerCache:
         return found
 
     def clear(self) -> int:
-        """Remove every answer; returns how many. Raises StorageError."""
+        """Remove all answers and return their number. Raises StorageError."""
         paths = self._files()
         for path in paths:
             try:

@@ -1,8 +1,8 @@
 """Group files from a language model: aspects of the domain first, then templates for each aspect.
 
-Grouping is by construction, as in the bank. One group of plain wording comes from the bank. Each question is an answer
-of its own in the cache, so the same call gives the same bytes again, offline too. How the model is asked is in
-`session`, what it is told in `prompts`.
+Grouping is by construction, as in the bank. One group of plain wording comes from the bank. Each answer is cached
+separately, so the same call gives the same bytes again, also offline. The model is called in `session`, with the
+prompts of `prompts`.
 """
 
 from __future__ import annotations
@@ -24,49 +24,49 @@ from mocoop.grouping.llm.session import Answer, Session
 from mocoop.grouping.llm.sift import Sifted, diverse
 from mocoop.grouping.provenance import with_step
 
-SAMPLE = 12  # class names that the model is shown
-SPARE = 1.5  # templates asked for, for one that is kept
+SAMPLE = 12  # class names that are sent to the model
+SPARE = 1.5  # templates requested per template kept
 
 
 @dataclass(frozen=True)
 class Brief:
-    """What a model is to write: what a person wanted, and what is there before the model is asked."""
+    """The task for a model: the user's request, and what exists before the model is asked."""
 
     wanted: Wanted
     context: Context
     general: tuple[dict[str, Any], ...]  # plain groups from the bank, none or one
-    opening: str | None  # starts the first group where no plain one does
+    opening: str | None  # starts the first group if no plain group does
 
     @property
     def kept(self) -> Kept:
-        """What stays of an earlier file."""
+        """What is kept of an earlier file."""
         return self.wanted.kept
 
     @property
     def anchors(self) -> tuple[Aspect, ...]:
-        """Groups of the earlier file that stay for their locked templates, and get new ones beside them."""
+        """Groups of the earlier file that are kept for their locked templates; new templates are added to them."""
         words = ("title", "rationale", "description")
         return tuple(Aspect(group["id"], *(group.get(word, "") for word in words)) for group in self.kept.anchored)
 
     @property
     def new(self) -> int:
-        """How many aspects the model is asked for."""
+        """The number of aspects to request from the model."""
         return max(self.wanted.count - len(self.general) - len(self.kept.locked) - len(self.kept.anchored), 0)
 
     @property
     def asked_each(self) -> int:
-        """How many templates are asked for an aspect."""
+        """The number of templates to request per aspect."""
         return int(self.wanted.per_group * SPARE + 0.5)
 
     @property
     def known(self) -> tuple[str, ...]:
-        """Titles of the groups that are there before the model is asked."""
+        """Titles of the groups that exist before the model is asked."""
         groups = (*self.general, *(group for _, group in self.kept.locked), *self.kept.anchored)
         return tuple(group.get("title") or group["id"] for group in groups)
 
 
 def brief_of(wanted: Wanted) -> Brief:
-    """The brief for a model. Raises UsageError for what cannot be wanted, before anything is sent."""
+    """The brief for a model. Raises UsageError for an invalid request, before anything is sent."""
     return Brief(
         wanted=wanted,
         context=Context(wanted.domain, wanted.kind, _sample(wanted.class_names, wanted.seed)),
@@ -76,7 +76,7 @@ def brief_of(wanted: Wanted) -> Brief:
 
 
 def generate_from_model(brief: Brief, session: Session) -> Generated:
-    """Groups written by a model. Raises RemoteError; answers that were finished before stay in the cache."""
+    """Generate groups with a model. Raises RemoteError; answers finished before it stay in the cache."""
     asked = []
     if brief.new:
         asked.append(session.ask(_aspects(brief), partial(read_aspects, count=brief.new)))
@@ -93,7 +93,7 @@ def generate_from_model(brief: Brief, session: Session) -> Generated:
 
 
 def plan(brief: Brief, session: Session) -> list[tuple[Prompt, int]]:
-    """The questions that would be asked, and how often each; a kept answer tells the aspects already."""
+    """The prompts that would be sent, and how often each; a cached answer already gives the aspects."""
     if not brief.new:
         return [(prompt, 1) for prompt in _template_prompts(brief, brief.anchors)]
     first = _aspects(brief)
@@ -126,7 +126,7 @@ def _template_prompts(brief: Brief, aspects: Sequence[Aspect]) -> list[Prompt]:
 
 
 def _distinct(aspects: Sequence[Aspect], brief: Brief) -> list[Aspect]:
-    """The aspects with ids that no other group has: an expert of a trained run is known by it."""
+    """The aspects with unique ids, which identify the experts in a trained run."""
     taken = {group["id"] for group in (*brief.general, *(group for _, group in brief.kept.locked))}
     distinct = []
     for aspect in aspects:
@@ -140,7 +140,7 @@ def _distinct(aspects: Sequence[Aspect], brief: Brief) -> list[Aspect]:
 def _groups(
     brief: Brief, aspects: Sequence[Aspect], written: Sequence[Sifted]
 ) -> tuple[list[dict[str, Any]], Counter[str]]:
-    """One group an aspect, no two templates of the file alike, and what was dropped on the way."""
+    """One group per aspect, without near-identical templates in the file, and counts of what was dropped."""
     seen = {folded(text) for group in brief.general for text in texts_of(group)}
     groups: list[dict[str, Any]] = []
     dropped = Counter[str]()
@@ -172,7 +172,7 @@ def _group(aspect: Aspect, texts: Sequence[str], opening: str | None, per_group:
 
 
 def _general(wanted: Wanted) -> Iterator[dict[str, Any]]:
-    """The bank's group of plain wording, unless a locked group stands in its place."""
+    """The bank's group of plain wording, unless a locked group has its id."""
     kept = Kept(excluded=wanted.kept.excluded, present=wanted.kept.present)
     plain = generate_from_bank(replace(wanted, groups=1, kept=kept)).document["groups"]
     locked = {group["id"] for _, group in wanted.kept.locked}
@@ -182,7 +182,7 @@ def _general(wanted: Wanted) -> Iterator[dict[str, Any]]:
 
 
 def _sample(class_names: Sequence[str], seed: int) -> tuple[str, ...]:
-    """Some of the class names, in their order, the same for the same seed."""
+    """A sample of the class names, in order, determined by the seed."""
     names = [name for name in (one_line(name, 60) for name in class_names) if name]
     if len(names) <= SAMPLE:
         return tuple(names)

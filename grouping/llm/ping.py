@@ -1,7 +1,7 @@
-"""One short question to a server: which models have you? It ends in seconds whatever the server does.
+"""A quick request for a server's list of models, which ends within seconds whatever the server does.
 
-Redirects are not followed, so that a key goes to no other host; little is read; nothing a server says is shown but the
-names of its models, without the key. Asking a model for templates is in `wire`.
+Redirects are not followed, so that a key is never sent to another host; little is read; of the response only the model
+names are shown, without the key. Requests for templates are in `wire`.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Unanswered(Exception):
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server that answered is good for."""
+    """The verdict on a server that answered."""
 
     words: str
     refused: bool = False
@@ -43,10 +43,10 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 def ask_models(url: str, key: Key | None, seconds: float = SECONDS) -> Answer:
-    """Ask for /models. A server that wants a key, or has no such list, is there all the same. Raises Unanswered."""
+    """Request /models. A server that asks for a key, or has no such list, still counts as there. Raises Unanswered."""
     found: queue.SimpleQueue[Answer | Unanswered] = queue.SimpleQueue()
     threading.Thread(target=lambda: found.put(_asked(url, key, seconds)), daemon=True).start()
-    try:  # a look-up of a host's name has no time limit of its own
+    try:  # a DNS look-up has no timeout of its own
         answer = found.get(timeout=seconds + 0.5)
     except queue.Empty:
         raise Unanswered("no answer in time") from None
@@ -96,7 +96,7 @@ def _named(body: bytes, key: Key | None) -> str:
 
 
 def _reason(error: object) -> str:
-    """Why, in words that hold nothing of the address or of what was sent."""
+    """The reason, in words that reveal neither the URL nor what was sent."""
     if isinstance(error, (TimeoutError, socket.timeout)):
         return "no answer in time"
     if isinstance(error, socket.gaierror):

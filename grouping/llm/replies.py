@@ -1,8 +1,7 @@
-"""What a server's body holds: the text of a reply, or why there is none; and the one JSON object in a text.
+"""Parsing a server's response: the text of a reply, or why there is none; and the one JSON object in a text.
 
-Pure functions on bytes and text that a stranger wrote. Whatever they are, the result is a value or an
-`UnusableReply` that says what is wrong and keeps the raw reply. Whether the object is a good answer is judged by
-those who asked.
+Pure functions on untrusted bytes and text. For any input, the result is a value or an `UnusableReply` that says what
+is wrong and keeps the raw reply. Whether the object is a valid answer is decided by the caller.
 """
 
 from __future__ import annotations
@@ -18,8 +17,8 @@ from mocoop.groupfile.findings import quote
 from mocoop.grouping.llm.settings import Key
 from mocoop.grouping.llm.wire import MAX_BODY
 
-MAX_RAW = 64 * 1024  # characters of a reply that are kept for a person to read
-MAX_PIECES = 1000  # balanced braces in an answer; talk about templates holds a few dozen
+MAX_RAW = 64 * 1024  # characters of a reply that are saved for the user
+MAX_PIECES = 1000  # balanced braces in an answer; prose about templates contains a few dozen
 MAX_SAID = 200  # characters of a server's message that are shown
 
 _THOUGHT = re.compile(r"\A\s*<think>.*?</think>", re.DOTALL)
@@ -27,7 +26,7 @@ _BRACKET = re.compile(r'[{}"\\]')
 
 
 class UnusableReply(RemoteError):
-    """A reply nothing can be done with: `problems` as the model may be told them, `raw` as it came, the key out."""
+    """An unusable reply: `problems` are worded for the model, `raw` is the reply as received, without the key."""
 
     def __init__(self, message: str, raw: str, problems: Sequence[str] = (), *, cut: bool = False) -> None:
         super().__init__(message)
@@ -36,7 +35,7 @@ class UnusableReply(RemoteError):
 
 @dataclass(frozen=True)
 class Reply:
-    """A model's text, who wrote it, what it took, and which of the parameters that steer it were sent."""
+    """A model's text, the model that wrote it, the tokens used, and the sampling parameters that were sent."""
 
     text: str
     raw: str = field(repr=False)
@@ -47,7 +46,7 @@ class Reply:
 
 
 def read_reply(body: bytes, key: Key, sent: Mapping[str, Any]) -> Reply:
-    """The reply in a body of status 200. Raises UnusableReply."""
+    """Parse the reply in a body of status 200. Raises UnusableReply."""
     raw = body.decode("utf-8", "replace")
     envelope = _envelope(body, raw)
     choice = _first(envelope.get("choices"))
@@ -79,7 +78,7 @@ def read_reply(body: bytes, key: Key, sent: Mapping[str, Any]) -> Reply:
 
 
 def server_message(body: bytes, key: Key) -> str:
-    """What a server says of a failure, as the end of a sentence; nothing where it says nothing readable."""
+    """A server's error message, as the end of a sentence; empty if there is none that can be read."""
     value = strictjson.parse(body, max_bytes=MAX_BODY).value
     error = value.get("error", value) if isinstance(value, dict) else None
     said = error.get("message", error.get("detail")) if isinstance(error, dict) else error
@@ -90,7 +89,7 @@ def server_message(body: bytes, key: Key) -> str:
 
 
 def object_in(text: str, raw: str) -> dict[str, Any]:
-    """The one JSON object in a text: alone, in a fence or among words. Raises UnusableReply for none or several."""
+    """The only JSON object in a text: alone, in a code fence or amid prose. Raises UnusableReply for none or several."""
     found, fault = [], None
     for number, piece in enumerate(_objects(_THOUGHT.sub("", text, count=1))):
         if number >= MAX_PIECES:
@@ -100,7 +99,7 @@ def object_in(text: str, raw: str) -> dict[str, Any]:
             found.append(parsed.value)
         else:
             fault = fault or parsed.faults[0].message
-    filled = [value for value in found if value]  # "{}" is what templates and those who talk of them hold
+    filled = [value for value in found if value]  # "{}" also occurs in templates and in prose about them
     if len(filled) == 1:
         return filled[0]
     if len(filled) > 1:
@@ -124,7 +123,7 @@ def _first(choices: object) -> dict[str, Any] | None:
 
 
 def _content(content: object) -> str | None:
-    """The text of a message; some servers send it in parts."""
+    """The text of a message, which some servers send in parts."""
     if isinstance(content, list):
         texts = [part.get("text") for part in content if isinstance(part, dict)]
         return "".join(text for text in texts if isinstance(text, str))

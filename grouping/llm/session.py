@@ -1,8 +1,8 @@
-"""Asking a language model for something that can be used: kept answers first, one repair, and a budget.
+"""Getting usable answers from a language model: cached answers first, one repair, and a token budget.
 
-`Session.ask` gives an answer that passed the check of whoever asked, or raises. An answer that cannot be used is asked
-for once more, with the list of what was wrong; if that fails too, the raw reply is kept aside. Every good answer is
-kept, so that a command that failed goes on where it stopped.
+`Session.ask` returns an answer that passed the caller's check, or raises. An unusable answer is requested once more,
+with a list of its problems; if that fails too, the raw reply is saved to a file. Every valid answer is cached, so that
+a failed command can resume where it stopped.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from mocoop.grouping.llm.replies import Reply, UnusableReply, object_in
 from mocoop.grouping.llm.settings import Settings, warnings
 from mocoop.grouping.llm.settings import key_of as key_for
 
-MOST_PROBLEMS = 12  # told in a repair
+MOST_PROBLEMS = 12  # problems listed in a repair request
 
 Checked = TypeVar("Checked")
 Check = Callable[[dict[str, Any]], Checked]
 
 
 class OutOfRules(Exception):
-    """An answer that breaks the rules of its question; `problems` says how, as the model is told it."""
+    """An answer that breaks the rules of its prompt; `problems` says how, worded for the model."""
 
     def __init__(self, problems: Sequence[str]) -> None:
         super().__init__("; ".join(problems))
@@ -46,7 +46,7 @@ class Answer(Generic[Checked]):
 
     @property
     def facts(self) -> dict[str, str]:
-        """What provenance tells of this one call."""
+        """The provenance of this one call."""
         return {
             "prompt_id": self.prompt.id,
             "prompt_sha256": self.prompt.sha256,
@@ -55,10 +55,10 @@ class Answer(Generic[Checked]):
 
 
 class Session:
-    """Questions to one model in the name of one command.
+    """Questions to one model on behalf of one command.
 
-    `rejected` is where a reply goes that could not be used, even after a repair. `tell` hears notices; `wait` waits.
-    `instead` is what an error's hint offers beside mending what failed.
+    `rejected` is the file for a reply that is unusable even after a repair. `tell` receives notices; `wait` waits.
+    `instead` is an alternative that the hint of an error offers besides fixing the failure.
     """
 
     def __init__(
@@ -80,10 +80,10 @@ class Session:
         self._rejected, self._tell, self._wait, self._instead = rejected, tell, wait, instead
         self._client: Client | None = None
         self._spent = 0
-        self.kept = 0  # answers that were there
+        self.kept = 0  # answers taken from the cache
 
     def ask(self, prompt: Prompt, check: Check[Checked]) -> Answer[Checked]:
-        """A checked answer. `check` raises OutOfRules for one that will not do. Raises RemoteError."""
+        """Return a checked answer. `check` raises OutOfRules for an invalid one. Raises RemoteError."""
         found = self.known(prompt, check)
         if found is not None:
             self.kept += 1
@@ -99,7 +99,7 @@ class Session:
         raise RemoteError(failed.message, "; or ".join(offered) or None)
 
     def known(self, prompt: Prompt, check: Check[Checked]) -> Answer[Checked] | None:
-        """A kept answer that passes the check, or None; nothing is sent."""
+        """A cached answer that passes the check, or None; nothing is sent."""
         if self._cache is None or (self._refresh and not self.offline):
             return None
         entry = self._cache.read(key_of(prompt, self.settings, self.seed))
@@ -111,7 +111,7 @@ class Session:
             return None
 
     def told(self, answers: Sequence[Answer[Any]]) -> str:
-        """One line on what the answers took."""
+        """One line with the number of answers and the tokens used."""
         tokens_in = sum(answer.entry.tokens_in or 0 for answer in answers)
         tokens_out = sum(answer.entry.tokens_out or 0 for answer in answers)
         kept = f", {self.kept} of them kept from before" if self.kept else ""
@@ -120,7 +120,7 @@ class Session:
         return f"{who}: {number}{kept}; tokens {tokens_in:,} in, {tokens_out:,} out"
 
     def facts(self, answers: Sequence[Answer[Any]]) -> dict[str, Any]:
-        """What provenance tells of all calls together: nothing that depends on the cache or on the form of answers."""
+        """The provenance of all calls together; nothing in it depends on the cache or the answer format."""
         served = sorted({answer.entry.model_served for answer in answers if answer.entry.model_served})
         return {
             "backend": "llm",

@@ -1,8 +1,8 @@
-"""How a language model is reached: which one, where, with which key, within which limits.
+"""Settings for calling a language model: which model, which server, which key, which limits.
 
-Settings come from options over a JSON file (`schemas/llm.v1.json`) over the defaults here. The key itself is never a
-setting: `key_of` reads it from the environment by its variable's name, and says whether this host may have it. What is
-said to the model is elsewhere.
+Options override a JSON file (`schemas/llm.v1.json`), which overrides the defaults here. The key itself is never a
+setting: `key_of` reads it from the environment by its variable's name, and decides whether this host may receive it.
+The prompts are elsewhere.
 """
 
 from __future__ import annotations
@@ -24,29 +24,29 @@ from mocoop.groupfile.findings import quote
 
 OPENAI_URL = "https://api.openai.com/v1"
 OPENAI_KEY = "OPENAI_API_KEY"
-FORMATS = ("schema", "object", "text")  # of an answer, the strictest first
+FORMATS = ("schema", "object", "text")  # answer formats, the strictest first
 MAX_CONFIG_BYTES = 64 * 1024
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _SECRETS = ("key", "api_key", "apikey", "token", "password", "secret")
 _REDACTED = "[key]"
-_SECRET = 8  # characters of the shortest secret; "none" and "EMPTY" are words that local servers are given
-_START = 12  # characters of a key that are its start, and no longer a hint which key it is
+_SECRET = 8  # shortest secret, in characters; local servers are often given words such as "none" or "EMPTY"
+_START = 12  # characters of a key's start that are redacted even alone; a shorter start only hints which key it is
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """All that decides how a model is asked. Raises ConfigError for a value that cannot be."""
+    """Everything that determines how a model is called. Raises ConfigError for an invalid value."""
 
     model: str = "gpt-4.1"
-    base_url: str | None = None  # None is OpenAI; any server that speaks its chat completions will do
+    base_url: str | None = None  # None is OpenAI; or any server with an OpenAI-compatible chat completions API
     key_env: str | None = None  # the variable that holds the key; None is OPENAI_API_KEY, for OpenAI only
-    structured: str = "auto"  # auto begins with a strict schema and steps down where a server has less
-    temperature: float | None = None  # None leaves it to the server; some models take no other
-    timeout: float = 60.0  # seconds a call may take
-    total_timeout: float = 300.0  # seconds all calls of a command may take, waiting included
-    max_tokens: int = 24_000  # output tokens that all calls of a command may use
+    structured: str = "auto"  # auto starts with a strict schema and falls back if the server does not support it
+    temperature: float | None = None  # None uses the server's default; some models accept no other value
+    timeout: float = 60.0  # maximum seconds per call
+    total_timeout: float = 300.0  # maximum seconds for all calls of a command, waiting included
+    max_tokens: int = 24_000  # maximum output tokens for all calls of a command
 
     def __post_init__(self) -> None:
         _text("model", self.model, 200)
@@ -64,12 +64,12 @@ class Settings:
 
     @property
     def url(self) -> str:
-        """The address of the server's interface, without a slash at its end."""
+        """The base URL of the server's API, without a trailing slash."""
         return (self.base_url or OPENAI_URL).rstrip("/")
 
     @property
     def host(self) -> str:
-        """Host and, where one is given, port: all of an address that is ever shown or kept."""
+        """Host and, if given, port: the only part of the URL that is ever shown or stored."""
         parts = urlsplit(self.url)
         host = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname or ""
         return f"{host}:{parts.port}" if parts.port else host
@@ -85,13 +85,13 @@ NAMES = tuple(entry.name for entry in fields(Settings))
 
 @dataclass(frozen=True)
 class Key:
-    """A key, or none where a server needs none; never shown when printed. `variable` is where it came from."""
+    """A key, or none if the server needs none; hidden in its repr. `variable` is the variable that held it."""
 
     value: str | None = field(default=None, repr=False)
     variable: str | None = None
 
     def redact(self, text: str) -> str:
-        """A text without the key: as it is, as a URL, JSON, HTML or base64 spell it, and cut off after its start."""
+        """Remove the key from a text: verbatim, encoded as URL, JSON, HTML or base64, and truncated after its start."""
         if not self.value or len(self.value) < _SECRET:
             return text
         quoted = json.dumps(self.value)[1:-1]
@@ -107,7 +107,7 @@ class Key:
 
 
 def resolve(options: Mapping[str, Any], config: str | os.PathLike[str] | None = None) -> Settings:
-    """Settings from options (those that are not None) over a file over the defaults.
+    """Settings from options (those that are not None), which override a file, which overrides the defaults.
 
     Raises ConfigError for the file and UsageError for the options.
     """
@@ -120,9 +120,9 @@ def resolve(options: Mapping[str, Any], config: str | os.PathLike[str] | None = 
 
 
 def key_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Key:
-    """The key for a server, or none where the server is not OpenAI's and no variable was named.
+    """The key for a server, or none if the server is not OpenAI's and no variable was named.
 
-    Raises RemoteError where a key is needed and absent, or cannot be sent in a header.
+    Raises RemoteError if a key is needed but missing, or cannot be sent in a header.
     """
     if settings.key_env is None and not settings.is_openai:
         return Key()
@@ -138,13 +138,13 @@ def key_of(settings: Settings, environ: Mapping[str, str] = os.environ) -> Key:
 
 
 def reachable(settings: Settings, environ: Mapping[str, str] = os.environ) -> bool:
-    """Whether there is a server or a key to ask a model with, which is what `--backend auto` goes by."""
+    """Whether a server or a key is configured, which decides `--backend auto`."""
     named = settings.base_url is not None or settings.key_env is not None
     return named or bool(environ.get(OPENAI_KEY, "").strip())
 
 
 def warnings(settings: Settings, key: Key, environ: Mapping[str, str] = os.environ) -> list[str]:
-    """What a person should know before anything is sent."""
+    """Warnings for the user before anything is sent."""
     told = []
     if environ.get("OPENAI_BASE_URL"):
         told.append("OPENAI_BASE_URL is set and not used: name a server with --base-url")
@@ -155,7 +155,7 @@ def warnings(settings: Settings, key: Key, environ: Mapping[str, str] = os.envir
 
 
 def _after_common(text: str, rest: str) -> str:
-    """What follows in a text after as much of `rest` as it begins with."""
+    """The text without its longest common prefix with `rest`."""
     same = next((at for at, (a, b) in enumerate(zip(text, rest, strict=False)) if a != b), min(len(text), len(rest)))
     return text[same:]
 
@@ -182,7 +182,7 @@ def _read(path: str | os.PathLike[str]) -> dict[str, Any]:
 
 
 def _check_url(url: object) -> None:
-    """Raises ConfigError; an address with a name and password in it is not shown."""
+    """Raises ConfigError; a URL that contains a user name and password is not shown."""
     hint = "give an address such as http://localhost:11434/v1"
     if not isinstance(url, str) or not url.isprintable() or " " in url or len(url) > 500:
         raise ConfigError("base_url is no address", hint)

@@ -1,7 +1,7 @@
-"""Sifting templates that a stranger wrote: mend what can be mended without loss, drop the rest with a reason.
+"""Sifting untrusted templates: repair what can be repaired without loss, drop the rest with a reason.
 
-The order is fixed: normal writing, one slot, length, what no template may say, then repetitions; `diverse` picks the
-most unlike of what is left by their words. Pure functions; embeddings are not used here.
+The order is fixed: normalised spelling, one slot, length, forbidden content, then repeats; `diverse` then picks the
+most dissimilar ones by their words. Pure functions; embeddings are not used here.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from mocoop.groupfile.schema import MAX_TEMPLATE_LENGTH
 from mocoop.groupfile.templatetext import SLOT, character_problems, fill, folded, special_token
 
 MAX_WORDS = 20
-CONTEXT_LENGTH = 77  # tokens a text tower reads, start and end included
-UNLIKE = 0.7  # weight of being unlike what was picked, against the writer's own order
+CONTEXT_LENGTH = 77  # tokens that a text tower reads, start and end included
+UNLIKE = 0.7  # weight of dissimilarity to the templates already picked, against the writer's order
 
 _THING = r"(?:class|object|name|label|category)(?:[ _]?name)?"
 _SLOTS = re.compile(
@@ -26,7 +26,7 @@ _SLOTS = re.compile(
     r"|%s|\$\{?(?:class|name|label)\}?|\bCLASS(?:_?NAME)?\b|_{3,}",
     re.IGNORECASE,
 )
-_CASED = re.compile(r"\bCLASS(?:_?NAME)?\b|[^A-Za-z]")  # the bare word stands for a slot only in capitals
+_CASED = re.compile(r"\bCLASS(?:_?NAME)?\b|[^A-Za-z]")  # the bare word is a slot only in capitals
 _QUOTES = {ord(char): "'" for char in "\u2018\u2019\u201b"} | {ord(char): '"' for char in "\u201c\u201d\u201e\u201f"}
 _MARKS = re.compile(r"^(?:[-*\u2022]|\d{1,3}[.)])\s+")
 _ADDRESS = re.compile(r"https?:|www\.|\S@\S|\b[a-z0-9-]+\.(?:com|org|net|io)\b", re.IGNORECASE)
@@ -41,7 +41,7 @@ _ANY_CASE = re.compile(r"\b(?:as an ai|language model|sorry|template|prompt|plea
 
 @dataclass(frozen=True)
 class Sifted:
-    """What is left, in order; how many were dropped for each reason, and how many had their slot mended."""
+    """The remaining texts, in order; how many were dropped for each reason, and how many had their slot repaired."""
 
     texts: tuple[str, ...]
     dropped: Counter[str] = field(default_factory=Counter)
@@ -49,7 +49,7 @@ class Sifted:
 
 
 def sift(texts: Iterable[str], class_names: Sequence[str] = ()) -> Sifted:
-    """The texts that can be templates for all classes, each once."""
+    """The texts that are valid templates for all classes, each once."""
     kept: list[str] = []
     seen_exact, seen = set[str](), set[str]()
     dropped, repaired = Counter[str](), 0
@@ -71,10 +71,10 @@ def sift(texts: Iterable[str], class_names: Sequence[str] = ()) -> Sifted:
 
 
 def diverse(texts: Sequence[str], count: int) -> tuple[str, ...]:
-    """At most `count` texts, the first among them and the rest unlike each other, in their given order.
+    """At most `count` texts: the first one and others that are dissimilar, in the given order.
 
-    Maximal marginal relevance (Carbonell and Goldstein 1998): the writer's order is the relevance, the share of common
-    words the likeness.
+    Maximal marginal relevance (Carbonell and Goldstein 1998): the relevance is the writer's order, the similarity the
+    share of common words.
     """
     left, picked = list(range(len(texts))), list[int]()
     words = [frozenset(words_of(text)) for text in texts]
@@ -91,23 +91,23 @@ def diverse(texts: Sequence[str], count: int) -> tuple[str, ...]:
 
 
 def words_of(text: str) -> tuple[str, ...]:
-    """The words of a text; case does not count."""
+    """The words of a text, case-folded."""
     return tuple(re.findall(r"\w+", text.casefold()))
 
 
 def class_words(class_names: Iterable[str]) -> frozenset[tuple[str, ...]]:
-    """Class names as their words; one called "a" or "7" is in every other sentence, and no harm there."""
+    """Class names as tuples of words; very short ones ("a", "7") are ignored, since they occur in many sentences."""
     return frozenset(name for name in map(words_of, class_names) if len(" ".join(name)) > 2)
 
 
 def names_a_class(text: str, names: frozenset[tuple[str, ...]]) -> bool:
-    """Whether one of the names, each as its words, stands in a text."""
+    """Whether a text contains one of the names, each given as its words."""
     words = words_of(text)
     return any(words[at : at + len(name)] == name for name in names for at in range(len(words) - len(name) + 1))
 
 
 def _written(text: str) -> str:
-    """One line as the bank writes: plain quotes and spaces, no list mark, lower case at the start, a full stop."""
+    """Normalise a line to the bank's style: plain quotes and spaces, no list mark, lower case at the start, a full stop."""
     line = unicodedata.normalize("NFC", text).translate(_QUOTES).replace("\u2026", "...").strip()
     line = _MARKS.sub("", line)
     for quote in "\"'`":
@@ -121,7 +121,7 @@ def _written(text: str) -> str:
 
 
 def _slotted(text: str) -> tuple[str, bool]:
-    """The text with its one slot, and whether that was written in another way."""
+    """The text with {} for its only slot, and whether the slot was in another spelling."""
     if text.count(SLOT) == 1 and text.count("{") == 1 == text.count("}"):
         return text, False
     found = [match for match in _SLOTS.finditer(text) if _CASED.search(match.group())]
@@ -131,7 +131,7 @@ def _slotted(text: str) -> tuple[str, bool]:
 
 
 def _fault(given: str, text: str, names: frozenset[tuple[str, ...]], longest: str) -> str | None:
-    """Why a text can be no template here, or None."""
+    """Why a text is rejected as a template, or None."""
     bare = text.replace(SLOT, "", 1)
     if SLOT not in text:
         return "no slot"

@@ -1,8 +1,8 @@
-"""One exchange with a server, through the openai client and nothing beside it.
+"""One HTTP exchange with a server, through the openai client only.
 
-Whatever a server does, an exchange ends in time, takes bounded memory, and gives a status and a body or an
-`Unreached` in our words. Redirects are not followed, the key goes to the named server only, and it is taken out of
-the body before anybody sees it. What statuses and bodies mean is in `mocoop.grouping.llm.ask`.
+Whatever the server does, an exchange ends in time, uses bounded memory, and returns a status and a body or raises
+`Unreached` with our own message. Redirects are not followed, the key is sent to the named server only, and it is
+removed from the body before anything else sees it. Statuses and bodies are interpreted in `mocoop.grouping.llm.ask`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 from mocoop.errors import RemoteError
 from mocoop.grouping.llm.settings import Key, Settings
 
-MAX_BODY = 4 * 1024 * 1024  # bytes; an answer of 200 templates has 30 thousand
+MAX_BODY = 4 * 1024 * 1024  # bytes; an answer with 200 templates has about 30,000
 
 _SENT_HEADERS = ("host", "content-type", "content-length", "accept", "accept-encoding", "connection", "user-agent")
 _Result = TypeVar("_Result")
@@ -29,7 +29,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True)
 class Exchange:
-    """What a server answered: any status, headers in lower case, and the body without the key in it."""
+    """A server's response: any status, lower-case header names, and the body with the key removed."""
 
     status: int
     headers: Mapping[str, str]
@@ -37,7 +37,7 @@ class Exchange:
 
 
 class Unreached(Exception):
-    """No answer came. `words` says why; `lasting` is what another attempt does not mend."""
+    """No answer came. `words` says why; `lasting` means that a retry will not help."""
 
     def __init__(self, words: str, *, lasting: bool = False, slow: bool = False) -> None:
         super().__init__(words)
@@ -45,7 +45,7 @@ class Unreached(Exception):
 
 
 class Wire:
-    """A line to one server. Making it imports the openai client; nothing is sent yet. Raises RemoteError."""
+    """A connection to one server. The constructor imports the openai client but sends nothing. Raises RemoteError."""
 
     def __init__(self, settings: Settings, key: Key) -> None:
         self._library = _openai()
@@ -53,7 +53,7 @@ class Wire:
         self._client: Any = None
 
     def exchange(self, payload: Mapping[str, Any], seconds: float) -> Exchange:
-        """Ask for one chat completion. Raises Unreached."""
+        """Request one chat completion. Raises Unreached."""
         if self._client is None:
             self._client = self._new_client()
         client = self._client
@@ -68,7 +68,7 @@ class Wire:
         return Exchange(response.status_code, headers, body)
 
     def _send(self, client: Any, payload: Mapping[str, Any], seconds: float) -> Any:
-        """The HTTP response of any status; every way to fail is turned into Unreached, with no text of a server."""
+        """The HTTP response of any status; every failure becomes Unreached, without any text from the server."""
         try:
             made = client.with_options(timeout=seconds).chat.completions.with_raw_response.create(**payload)
             return made.http_response
@@ -82,7 +82,7 @@ class Wire:
     def _new_client(self) -> Any:
         try:
             http_client = _http_client(self._library, with_key=self._key.value is not None)
-        except (ImportError, ValueError, OSError, _invalid_url(self._library)):  # their texts hold addresses
+        except (ImportError, ValueError, OSError, _invalid_url(self._library)):  # their messages contain URLs
             raise Unreached(
                 "the proxy or the certificates that the environment names are no good", lasting=True
             ) from None
@@ -99,12 +99,12 @@ def _openai() -> Any:
         raise RemoteError("the openai package, which asks language models, is not installed", hint) from None
     import logging
 
-    logging.getLogger("openai").setLevel(logging.ERROR)  # OPENAI_LOG would print what a server says, key and all
+    logging.getLogger("openai").setLevel(logging.ERROR)  # OPENAI_LOG would print responses, including the key
     return openai
 
 
 def _http_client(library: Any, *, with_key: bool) -> Any:
-    """The openai client's own HTTP client, reading bounded bodies and sending no more headers than are needed."""
+    """The openai client's own HTTP client, limited to bounded bodies and necessary headers."""
 
     class Bounded(library.DefaultHttpxClient):  # type: ignore[misc]
         def send(self, request: Any, **options: Any) -> Any:
@@ -117,7 +117,7 @@ def _http_client(library: Any, *, with_key: bool) -> Any:
                 body = _bounded(response.iter_bytes())
             finally:
                 response.close()
-                request.headers = full  # the openai client looks there for what it asked of itself
+                request.headers = full  # the openai client reads its own settings from there
             kept = [(n, v) for n, v in response.headers.multi_items() if n.lower() not in _LENGTHS]
             return type(response)(response.status_code, headers=kept, content=body, request=request)
 
@@ -128,14 +128,14 @@ _LENGTHS = ("content-length", "content-encoding", "transfer-encoding")
 
 
 def _invalid_url(library: Any) -> type[Exception]:
-    """What the openai client's HTTP library raises for an address that is none; which library differs by version."""
+    """The exception of the openai client's HTTP library for an invalid URL; the library depends on the version."""
     names = [base.__module__.partition(".")[0] for base in library.DefaultHttpxClient.__mro__]
     found: type[Exception] = sys.modules[next(name for name in names if name.startswith("httpx"))].InvalidURL
     return found
 
 
 def _proxied(url: str) -> bool:
-    """Whether the environment names a proxy for an address."""
+    """Whether the environment sets a proxy for a URL."""
     parts = urlsplit(url)
     proxies = urllib.request.getproxies()
     named = parts.scheme in proxies or "all" in proxies
@@ -156,7 +156,7 @@ class _TooLarge(OSError):
 
 
 def _unreached(error: BaseException) -> Unreached:
-    """What lies under a failed exchange, in our words: a library's own may hold addresses."""
+    """The cause of a failed exchange in our own words, as a library's message may contain URLs."""
     for cause in _chain(error):
         name = type(cause).__name__
         if isinstance(cause, _TooLarge):
@@ -177,7 +177,7 @@ def _unreached(error: BaseException) -> Unreached:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """An exception and what lies under it, the deepest first."""
+    """An exception and its causes, the deepest first."""
     found: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in found:
@@ -187,19 +187,19 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
 
 
 def _within(seconds: float, work: Callable[[], _Result]) -> _Result:
-    """The result of `work`, or Unreached when the time is over: a name server or a server that sends a byte a second
-    is waited for by a thread that is then left alone."""
+    """The result of `work`; raises Unreached when time is up. A slow name server, or a server that sends a byte per
+    second, only blocks a thread that is then abandoned."""
     done: queue.SimpleQueue[tuple[_Result | None, BaseException | None]] = queue.SimpleQueue()
 
     def run() -> None:
         try:
             done.put((work(), None))
-        except BaseException as error:  # raised again by whoever waits
+        except BaseException as error:  # re-raised in the waiting thread
             done.put((None, error))
 
     threading.Thread(target=run, daemon=True, name="mocoop-llm").start()
     try:
-        result, error = done.get(timeout=seconds + 0.5)  # the client's own limit comes first where it holds
+        result, error = done.get(timeout=seconds + 0.5)  # the client's own timeout normally fires first
     except queue.Empty:
         raise Unreached(f"no complete answer within {seconds:.3g} s", slow=True) from None
     if error is not None:

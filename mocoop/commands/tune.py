@@ -104,9 +104,10 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
     from mocoop.bench.rows import append_row, read_rows
     from mocoop.bench.runner import Bench, BenchPlan
     from mocoop.bench.tuning import Measured, measured
+    from mocoop.data.sources import data_name
 
     data = options["data"]
-    name = data.resolve().name if data is not None else SCENES
+    name = data_name(data) if data is not None else SCENES
     benches: dict[int, Bench] = {}
 
     def bench_of(groups: int) -> Bench:

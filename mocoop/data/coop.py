@@ -213,7 +213,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 
 
 def _fits(layout: Layout, folder: Path) -> bool:
-    """Whether a folder has this layout: by its own list, or for ImageNet and variants, which share one, by its folders."""
+    """Whether a folder has this layout: by its list, or by its folders for the ImageNets, which share a list's name."""
     if not (folder / layout.marker).is_file():
         return False
     if layout.marker != _CLASSNAMES:

@@ -1,1 +1,1 @@
-"""The method itself: router, losses, objective, the mixture as a module, and the classifier that it becomes."""
+"""The method itself: router, losses, objective, the mixture as a module, and its trained classifier."""

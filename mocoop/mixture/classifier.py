@@ -1,7 +1,6 @@
-"""What a training leaves to use: the learned tensors, and the classifier they make over fixed class text features.
+"""The result of training: the learned tensors, and the classifier they give over fixed class text features.
 
-E experts, C classes, D joint width, B images. Run folders and training are in `mocoop.runs`; nothing here
-reads a file.
+E experts, C classes, D joint width, B images. Run folders and training are in `mocoop.runs`; no files are read here.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from mocoop.mixture.router import router_of, top_k_gate
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
 
-IMAGE, ROUTER = "image.", "router."  # before the names of the image tower's tuned parameters, and the router's
+IMAGE, ROUTER = "image.", "router."  # prefixes of the names of the image tower's tuned parameters, and the router's
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class Prediction:
 
 
 class Predictor(Protocol):
-    """What every method's classifier is."""
+    """The interface of every method's classifier."""
 
     @property
     def classnames(self) -> tuple[str, ...]:
@@ -50,28 +49,28 @@ class Predictor(Protocol):
         """The E experts, in the order of the gate."""
 
     def predict(self, features: Tensor) -> Prediction:
-        """Predict for image features (B, D) as the backbone gives them, not normalised."""
+        """Predict for image features (B, D), not normalised."""
 
 
 @dataclass(frozen=True)
 class Classifier:
-    """A trained mixture over fixed class text features h (E, C, D): two small matrix products an image.
+    """A trained mixture over fixed class text features h (E, C, D): two small matrix products per image.
 
-    Runs on the CPU or wherever its tensors are. `tau` is the temperature of L_cls.
+    Runs on the device of its tensors. `tau` is the temperature of L_cls.
     """
 
     classnames: tuple[str, ...]
     group_ids: tuple[str, ...]
     h: Tensor
     router_weight: Tensor  # (E, D), and
-    router_bias: Tensor  # (E,): the router as `Router.folded` gives it
+    router_bias: Tensor  # (E,): the router's, from `Router.folded`
     top_k: int
     renormalise_mix: bool
     tau: float
 
     @functools.cached_property
     def _gram(self) -> Tensor:
-        return gram_matrices(self.h)  # (C, E, E), once
+        return gram_matrices(self.h)  # (C, E, E), computed once
 
     @torch.no_grad()
     def predict(self, features: Tensor) -> Prediction:
@@ -85,10 +84,10 @@ class Classifier:
 
 @dataclass(frozen=True)
 class Learned:
-    """Everything a training learned, on the CPU, with what is needed to use it.
+    """Everything learned in training, on the CPU, with what is needed to use it.
 
-    `tensors`: `ctx` (M, W), `router.*`, `text_offset` (D) and `image.*` where they were learned; other methods
-    have others. `groups`: an expert each; `classnames`: those trained on.
+    `tensors`: `ctx` (M, W), `router.*`, `text_offset` (D) and `image.*` if learned; other methods have other names.
+    `groups`: one per expert; `classnames`: those trained on.
     """
 
     tensors: dict[str, Tensor]
@@ -100,12 +99,12 @@ class Learned:
 
     @property
     def top_k(self) -> int:
-        """K: experts an image uses."""
+        """K: experts per image."""
         return chosen_experts(self.config, len(self.groups.groups))
 
     @property
     def layer_norms(self) -> dict[str, Tensor]:
-        """The image tower's tuned LayerNorms, by the tower's own names; empty where it stayed as it was."""
+        """The image tower's tuned LayerNorms, by the tower's parameter names; empty if it was not tuned."""
         return {name.removeprefix(IMAGE): t for name, t in self.tensors.items() if name.startswith(IMAGE)}
 
     @torch.no_grad()
@@ -117,7 +116,7 @@ class Learned:
         return model.class_features(backbone.text.prepare(rows)).cpu()
 
     def classifier(self, classnames: Sequence[str], h: Tensor) -> Classifier:
-        """The mixture for the classes whose text features are h (E, C, D)."""
+        """The classifier for classes with text features h (E, C, D)."""
         try:
             weight, bias = router_of(self.tensors, ROUTER, self.config, self.logit_scale).folded()
         except ValueError as error:

@@ -1,7 +1,7 @@
-"""The mixture of prompts as a module: learned contexts, router, and how they turn into predictions.
+"""The mixture of prompts as a module: learned contexts, router, and the forward pass.
 
-E experts, C classes, D joint width, W text width, M learned tokens of all experts together. What is minimised is in
-`objective.py`; how, in `trainer.py`.
+E experts, C classes, D joint width, W text width, M learned tokens of all experts together. The loss is in
+`objective.py`, the training loop in `trainer.py`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class Mixed:
 
 
 class MixtureOfPrompts(nn.Module):
-    """Learned: `ctx` (M, W), expert after expert; the router; and, where asked for, one text offset (D)."""
+    """Learned: `ctx` (M, W), expert by expert; the router; and optionally one text offset (D)."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class MixtureOfPrompts(nn.Module):
         text_offset: bool,
         ctx_copies: int = 1,
     ) -> None:
-        """`ctx_copies`: how often ctx stands in the table, once, or once a class."""
+        """`ctx_copies`: how many copies of ctx the table has: one, or one per class."""
         super().__init__()
         if top_k > len(contexts):
             raise ConfigError(
@@ -65,7 +65,7 @@ class MixtureOfPrompts(nn.Module):
 
     @property
     def context_ids(self) -> Tensor:
-        """Token ids (M,) that the learned tokens start from."""
+        """Token ids (M,) that the learned tokens are initialised from."""
         return torch.tensor([i for context in self.contexts for i in (*context.before, *context.after)])
 
     def class_features(self, encoder: TextEncoder) -> Tensor:
@@ -76,7 +76,7 @@ class MixtureOfPrompts(nn.Module):
         return F.normalize(features, dim=-1)
 
     def forward(self, x: Tensor, h: Tensor, gram: Tensor | None = None) -> Mixed:
-        """Route normalised image features x (B, D) and compare them with the mix of h (E, C, D)."""
+        """Route normalised image features x (B, D); similarities to the mix of h (E, C, D)."""
         router_logits = self.router(x)
         gate = top_k_gate(router_logits, self.top_k)
         similarities = mix_similarities(x, h, gate, renormalise=self.renormalise_mix, gram=gram)
@@ -91,12 +91,12 @@ def new_model(
     seed: int,
     images: Callable[[], Tensor] | None = None,
 ) -> MixtureOfPrompts:
-    """A model at its start: contexts from their templates' embeddings, the router as the settings say.
+    """A newly initialised model: contexts from their templates' embeddings, the router by the settings.
 
     Args:
         hard: the groups' hard features (T_g, C, D) over the classes trained on.
-        seed: of a router that starts at random.
-        images: gives the training images' normalised features (N, D); a `CorrectedGate` needs them.
+        seed: for a randomly initialised router.
+        images: returns the training images' normalised features (N, D); a `CorrectedGate` needs them.
     """
     model = empty_model(backbone, contexts, config)
     with torch.no_grad():
@@ -112,16 +112,16 @@ def new_model(
 
 
 def chosen_experts(config: Config, experts: int) -> int:
-    """K: how many of E experts an image uses."""
+    """K: the number of the E experts used per image."""
     return experts if config.routing == "uniform" or config.top_k == "all" else config.top_k
 
 
 def empty_model(
     backbone: Backbone, contexts: Sequence[Context], config: Config, classes: int | None = None
 ) -> MixtureOfPrompts:
-    """A model of the right shapes on the backbone's device, to be filled from a run or started.
+    """A model of the right shapes on the backbone's device, to be loaded from a run or initialised.
 
-    `classes` counts the classes trained on, which matters where each has a ctx of its own.
+    `classes` is the number of classes trained on, which matters if each has its own ctx.
     """
     return MixtureOfPrompts(
         contexts,

@@ -1,7 +1,7 @@
-"""What one step minimises: L = L_cls + lambda1 L_router + lambda2 L_text (Eq. 10), as the settings ask for it.
+"""The loss of one step: L = L_cls + lambda1 L_router + lambda2 L_text (Eq. 10), according to the settings.
 
-The class text features are encoded once a step, for every class name of L_text; the classes trained on are the
-first of them. B batch, E experts, C classes trained on, C' of them with extra names, D joint width.
+The class text features are encoded once per step, for all class names of L_text; the classes trained on come first.
+B batch, E experts, C classes trained on, C' classes including extra names, D joint width.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ class Terms:
     router_term: Tensor
     text_term: Tensor
     mixed: Mixed
-    reference: Tensor | None = None  # the reference gate (B, E), where a router learns
+    reference: Tensor | None = None  # the reference gate (B, E), if a router is trained
 
     @classmethod
     def of(cls, class_term: Tensor, *, mixed: Mixed, text: tuple[float, Tensor] | None = None) -> Terms:
-        """A class loss, and perhaps a weighted term that keeps what the templates know."""
+        """A class loss, and optionally a weighted term that preserves the templates' knowledge."""
         nothing = class_term.new_zeros(())
         weight, text_term = text or (0.0, nothing)
         total = class_term + weight * text_term if weight else class_term
@@ -43,7 +43,7 @@ class Objective:
     """Eq. 10 over fixed hard features."""
 
     def __init__(self, config: Config, hard: Sequence[Tensor], classes: int, logit_scale: float) -> None:
-        """`hard`: a group each, normalised features (T_g, C', D), the `classes` trained on first."""
+        """`hard`: for each group, normalised features (T_g, C', D), the `classes` trained on first."""
         self._config = config
         self._hard = hard
         self._classes = classes
@@ -71,7 +71,7 @@ class Objective:
         return Terms(total, class_term, router_term, text_term, mixed, reference)
 
     def reference(self, x: Tensor, labels: Tensor) -> Tensor:
-        """The gate the router is held to, (B, E), for features centred as its own: Eq. 6, or the released code's."""
+        """The router's target gate (B, E), for features centred as the router's: Eq. 6, or the released code's."""
         prototypes = self._prototypes
         if prototypes.ndim == 3:  # (E, C, D): the prototype of each image's true class
             prototypes = prototypes[:, labels].transpose(0, 1)  # (B, E, D)

@@ -1,11 +1,11 @@
-"""The router and its gates: which experts an image uses, and how much of each (Eq. 1, 5 and 6).
+"""The router and its gates: which experts an image uses, and with what weights (Eq. 1, 5 and 6).
 
-B batch, E experts, K chosen, C classes, D joint width. Image features `x` are normalised. Knows tensors, not files.
+B batch, E experts, K chosen, C classes, D joint width. Image features `x` are normalised. Only tensors, no files.
 
-Two forms of router. The paper's is one linear layer. CLIP's own space is hard on it: all image features share a large
-common mean, so that one step moves the logits of all images alike, and at a logit scale of 100 by whole logits. The
-other form, a *correction*, starts from the reference gate and adds what is learned, both on features less the training
-images' mean; its steps do not depend on the logit scale (docs/method.md has what was measured).
+There are two forms of router. The paper's is one linear layer. It is ill-conditioned in CLIP's feature space: all
+image features share a large common mean, so one step shifts the logits of all images alike, and at a logit scale of
+100 by whole logits. The other form, a *correction*, adds a learned term to the reference gate, both on features minus
+the training images' mean; its steps do not depend on the logit scale (docs/method.md has the measurements).
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ class Router(nn.Module):
         super().__init__()
         self.linear = nn.Linear(dim, experts)
         self.scale = scale
-        with torch.no_grad():  # the same weight for every expert, until it is started otherwise
+        with torch.no_grad():  # equal weights for all experts until initialised
             self.linear.weight.zero_()
             self.linear.bias.zero_()
 
     def init_random(self, seed: int) -> None:
-        """PyTorch's default start of a linear layer, drawn from `seed` alone."""
+        """PyTorch's default initialisation of a linear layer, drawn from `seed` only."""
         generator = torch.Generator().manual_seed(seed)
         bound = 1 / math.sqrt(self.linear.in_features)
         with torch.no_grad():
@@ -43,17 +43,17 @@ class Router(nn.Module):
                 parameter.copy_(drawn)
 
     def init_groups(self, prototypes: Tensor) -> None:
-        """Start as the reference gate itself: rows = normalised group prototypes (E, D), bias 0."""
+        """Initialise as the reference gate: rows = normalised group prototypes (E, D), bias 0."""
         with torch.no_grad():
             self.linear.weight.copy_(F.normalize(prototypes, dim=-1))
             self.linear.bias.zero_()
 
     def folded(self) -> tuple[Tensor, Tensor]:
-        """Weight (E, D) and bias (E,) with `logits = weight x + bias`: what training and prediction both use."""
+        """Weight (E, D) and bias (E,) with `logits = weight x + bias`, used by both training and prediction."""
         return self.scale * self.linear.weight, self.scale * self.linear.bias
 
     def centred(self, x: Tensor) -> Tensor:
-        """Image features (B, D) as the reference gate beside this router sees them."""
+        """Image features (B, D) as input of the reference gate for this router."""
         return x
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,8 +64,8 @@ class Router(nn.Module):
 class CorrectedGate(Router):
     """The reference gate plus a learned correction: `logits = scale P (x - m) + V (x - m) / s + b`.
 
-    P (E, D) are the unit group prototypes, m (D) the training images' mean feature and s the mean length of their
-    x - m: buffers, which are kept with the run and do not learn. V and b learn, from 0.
+    P (E, D) are the unit group prototypes, m (D) the training images' mean feature and s the mean norm of their x - m:
+    buffers, saved with the run and not trained. V and b are trained, from 0.
     """
 
     prototypes: Tensor
@@ -79,7 +79,7 @@ class CorrectedGate(Router):
         self.register_buffer("spread", torch.ones(()))
 
     def init_gate(self, prototypes: Tensor, x: Tensor) -> None:
-        """Start as the reference gate of prototypes (E, D), centred by the training images' features x (N, D)."""
+        """Initialise as the reference gate of prototypes (E, D), centred by the training images' features x (N, D)."""
         centre = x.mean(dim=0)
         self.prototypes.copy_(F.normalize(prototypes, dim=-1))
         self.centre.copy_(centre)
@@ -96,20 +96,20 @@ class CorrectedGate(Router):
 
 
 def new_router(config: Config, dim: int, experts: int, logit_scale: float) -> Router:
-    """A router of the form that the settings ask for, to be started or filled from a run."""
+    """A router of the form in the settings, to be initialised or loaded from a run."""
     if config.router_form == "correction" and config.routing in ("learned", "reference"):
         router: Router = CorrectedGate(dim, experts, scale=1 / config.gate_temperature(logit_scale))
     else:
         own = logit_scale if config.router_scale else 1.0
-        gate = 1 / config.gate_temperature(logit_scale)  # a router that is the reference gate has its temperature
+        gate = 1 / config.gate_temperature(logit_scale)  # a router that starts as the reference gate has its temperature
         router = Router(dim, experts, scale=gate if config.routing == "reference" else own)
     return router.requires_grad_(config.routing == "learned")
 
 
 def router_of(tensors: Mapping[str, Tensor], prefix: str, config: Config, logit_scale: float) -> Router:
-    """The router of a run, from those of its tensors whose names begin so.
+    """The router of a run, from the tensors whose names start with `prefix`.
 
-    Raises ValueError where they are not those of the form that the settings name.
+    Raises ValueError if they do not match the form in the settings.
     """
     mine = {name.removeprefix(prefix): tensor for name, tensor in tensors.items() if name.startswith(prefix)}
     experts, dim = mine["linear.weight"].shape
@@ -134,15 +134,15 @@ def group_prototypes(hard: Sequence[Tensor]) -> Tensor:
 
 
 def class_prototypes(hard: Sequence[Tensor]) -> Tensor:
-    """(E, C, D): the mean over the templates of each group, a class at a time (released code's reference)."""
+    """(E, C, D): the mean over the templates of each group, per class (the released code's reference)."""
     return torch.stack([features.mean(dim=0) for features in hard])
 
 
 def reference_gate(x: Tensor, prototypes: Tensor, tau: float) -> Tensor:
     """W_hard of Eq. 6: softmax over groups of cos(h_g, x) / tau, shape (B, E).
 
-    With x less the training images' mean m it is the softmax of (cos(h_g, x) - cos(h_g, m) |m|) / tau: each group's
-    cosine less its mean over the training images.
+    With x minus the training images' mean m it is the softmax of (cos(h_g, x) - cos(h_g, m) |m|) / tau: each group's
+    cosine minus its mean over the training images.
     """
     return (group_cosines(x, prototypes) / tau).softmax(-1)
 
@@ -155,9 +155,9 @@ def two_hot_gate(x: Tensor, prototypes: Tensor, tau: float) -> Tensor:
 
 
 def group_cosines(x: Tensor, prototypes: Tensor) -> Tensor:
-    """x . h_g / |h_g|, (B, E): the cosine where x is normalised.
+    """x . h_g / |h_g|, (B, E): the cosine if x is normalised.
 
-    `prototypes` are (E, D), or (B, E, D) where every image has its own.
+    `prototypes` are (E, D), or (B, E, D) if each image has its own.
     """
     unit = F.normalize(prototypes, dim=-1)
     return x @ unit.T if unit.ndim == 2 else torch.einsum("bd,bed->be", x, unit)

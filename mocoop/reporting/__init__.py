@@ -1,6 +1,6 @@
-"""From rows of results to one page: what was measured, in tables and pictures, beside the paper's numbers.
+"""From rows of results to one page: tables and pictures, with the paper's numbers next to ours.
 
-`results` reads the rows and says which line of a table each belongs to, `statistics` reduces numbers, `tables`,
-`calibration`, `routing` and `timing` lay them out, `curves` draws, `comparison` puts the sections in order; `page` and
-`plain` write them as HTML, Markdown or CSV. Nothing here trains.
+`results` reads the rows and assigns them to lines of tables, `statistics` aggregates numbers, `tables`, `calibration`,
+`routing` and `timing` lay them out, `curves` draws, `comparison` orders the sections; `page` and `plain` write them as
+HTML, Markdown or CSV. Nothing here trains.
 """

@@ -1,4 +1,4 @@
-"""The sections on ablations: a table for each, the paper's numbers beside ours, and curves for the two weights."""
+"""The sections on ablations: a table for each, with the paper's numbers, and curves for the two loss weights."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from mocoop.reporting.tables import (
 
 
 def ablation_section(rows: Sequence[Row], one: Ablation) -> Section:
-    """A table of the ablation's variants; empty where it was not run."""
+    """A table of the ablation's variants; empty if it was not run."""
     section = Section(f"ablation-{one.name}", f"Ablation: {one.title}")
     variants = ablation_lines(rows, one.name)
     if not variants:
@@ -50,7 +50,7 @@ def ablation_section(rows: Sequence[Row], one: Ablation) -> Section:
 
 
 def _differences(one: Ablation, rows: Sequence[Row], variants: Mapping[str, Lines]) -> list[Table]:
-    """Each variant against the method as it is, but for the variant that is the method as it is."""
+    """Each variant against the unchanged method, except the variant that is the unchanged method."""
     plain = {
         line: cells for line, cells in main_lines(rows).items() if line.method == one.reference and not line.setting
     }
@@ -80,7 +80,7 @@ def _paper_ablation(one: Ablation, setting: str, dataset: str | None, line: Line
 
 
 def _sensitivity(one: Ablation, variants: Mapping[str, Lines], datasets: Sequence[str]) -> list[Picture]:
-    """Base, new and H over the weight, a picture for each way of training: averaged, or of the one data set."""
+    """Base, new and H over the weight, one picture per training setup: averaged, or for the only data set."""
     place = "average" if len(datasets) > 1 else datasets[0]
     found: dict[tuple[str, ...], dict[str, list[Point]]] = {}
     for setting, lines in variants.items():
@@ -101,7 +101,7 @@ _NUMBER = re.compile(r"= (\d+(?:\.\d+)?)$")
 
 
 def _context(line: Line) -> tuple[str, ...]:
-    """What a line was trained with beside the weight; the changes of a whole comparison stand after its name."""
+    """The line's training setup without the weight; changes of the whole comparison follow its name."""
     changes = line.setting.partition("; ")[2]
     return line.preset, line.budget, changes, line.groups.strip("-"), f"{line.shots} shots", line.backbone
 

@@ -1,7 +1,7 @@
-"""Which rows an ablation shows. Equal cells are trained once, so a variant's row may stand under another name.
+"""The rows that an ablation shows. Equal cells are trained once, so a variant's row may have another name.
 
-The default of one ablation is the default of all, and the main table's row too. A row stands for a variant where it is
-called so, or where all its settings are those that the variant has.
+All ablations share one default, which is the main table's row too. A row belongs to a variant if it has the variant's
+name, or if all its settings equal the variant's.
 """
 
 from __future__ import annotations
@@ -19,22 +19,22 @@ from mocoop.bench.rows import Row
 from mocoop.errors import MoCoOpError
 from mocoop.reporting.results import Line, Lines, beside_tuning, changes_text, line_of, lines_of
 
-_UNCOMPARED = ("preset", "extra_class_names", "template")  # a label; and what follows from the data set
+_UNCOMPARED = ("preset", "extra_class_names", "template")  # a label; and what depends on the data set
 
 
 @dataclass(frozen=True)
 class Ablation:
-    """An ablation as the page shows it; `paper` is the key of its table among the paper's numbers."""
+    """An ablation as shown on the page; `paper` is the key of its table in the paper's numbers."""
 
     name: str
     title: str
     about: str
     paper: str | None = None
-    labels: Mapping[str, str] | None = None  # our name of a variant -> the paper's, where they differ
-    reference: str = "mocoop"  # the method that variants are held against, as it is
+    labels: Mapping[str, str] | None = None  # our name of a variant -> the paper's, if they differ
+    reference: str = "mocoop"  # the unchanged method that variants are compared with
 
     def paper_label(self, setting: str) -> str:
-        """What the paper calls a variant."""
+        """The paper's name of a variant."""
         return (self.labels or {}).get(setting, setting)
 
 
@@ -61,7 +61,7 @@ SHOWN = (
 
 
 def main_lines(rows: Iterable[Row]) -> Lines:
-    """The rows of base-to-new that are no variant, or equal to none."""
+    """The rows of base-to-new that are the unchanged method, or equal to it."""
 
     def label(row: Row) -> Line | None:
         changes = _own_changes(row)
@@ -75,7 +75,7 @@ def main_lines(rows: Iterable[Row]) -> Lines:
 
 
 def ablation_lines(rows: Iterable[Row], name: str) -> dict[str, Lines]:
-    """The lines of each variant of an ablation, in its order; empty where nothing was run under its name."""
+    """The lines of each variant of an ablation, in its order; empty if nothing was run under its name."""
     mine = [row for row in rows if row["protocol"] == BASE_TO_NEW]
     if not any(row["ablation"] == name for row in mine):
         return {}
@@ -105,7 +105,7 @@ def ablation_lines(rows: Iterable[Row], name: str) -> dict[str, Lines]:
 
 
 def _experts(rows: Iterable[Row]) -> dict[str, int]:
-    """How many experts the mixture has on each data set, with its groups as they are."""
+    """The number of experts of the mixture on each data set, with its groups as given."""
     found: dict[str, int] = {}
     for row in rows:
         if row["groups"] and row["method"] == "mocoop" and row["groups"]["kind"] == OWN:
@@ -114,7 +114,7 @@ def _experts(rows: Iterable[Row]) -> dict[str, int]:
 
 
 def _own_changes(row: Row) -> dict[str, Any] | None:
-    """What the comparison as a whole changed, beside what the row's variant does; None where the variant is unknown."""
+    """The whole comparison's changes, without those of the row's variant; None if the variant is unknown."""
     if row["ablation"] is None:
         return dict(row["changes"])
     if row["ablation"] not in ABLATIONS:
@@ -140,11 +140,11 @@ def _stands_for(row: Row, variant: Variant, changes: Mapping[str, Any]) -> bool:
 def _settings(
     method: str, preset: str, budget: str | None, changes: str, dataset: str, shots: int
 ) -> dict[str, Any] | None:
-    """Every setting of such a cell as plain JSON values; None where this version does not know it."""
+    """All settings of such a cell as plain JSON values; None if this version does not know it."""
     cell = Cell("base-to-new", dataset, method, shots, 1, preset=preset, budget=budget, changes=json.loads(changes))
     try:
         settings = cell.config(dataset).to_dict()
     except (MoCoOpError, KeyError, TypeError, ValueError):
         return None
-    settings = json.loads(json.dumps(settings))  # as a row has them
+    settings = json.loads(json.dumps(settings))  # as in a row
     return {name: value for name, value in settings.items() if name not in _UNCOMPARED}

@@ -1,4 +1,4 @@
-"""What the results are: backbones, data, seeds, presets, budgets, versions, and all that a reader must not overlook."""
+"""About the results: backbones, data, seeds, presets, budgets, versions, and important notes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ COLLAPSED = (
     "The notes below tell which and what to change."
 )
 _MOST_NOTES = 20
-_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[+-]\d+)?(?!\w|\.\w)")  # by itself, not part of a name
+_NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[+-]\d+)?(?!\w|\.\w)")  # a separate number, not part of a name
 
 
 def about(rows: Sequence[Row], shown: Sequence[str]) -> Section:
@@ -74,7 +74,7 @@ def _facts(rows: Sequence[Row]) -> list[tuple[str, str]]:
 
 
 def _each(rows: Iterable[Row], word: Callable[[Row], str]) -> str:
-    """The different words, each once."""
+    """The distinct words, each once."""
     return "; ".join(sorted({word(row) for row in rows})) or "-"
 
 
@@ -100,7 +100,7 @@ def _left_out(rows: Sequence[Row], shown: Sequence[str]) -> list[str]:
 
 
 def _notes(rows: Iterable[Row]) -> tuple[tuple[str, str], ...]:
-    """Notes and in how many results each stands; those that differ in a number alone are one, with its range."""
+    """Notes with the number of results each is in; those that differ only in a number are merged, with its range."""
     counts = Counter(note for row in rows for note in dict.fromkeys(row["notes"]))
     alike: dict[str, list[str]] = {}
     for note in counts:
@@ -114,7 +114,7 @@ def _notes(rows: Iterable[Row]) -> tuple[tuple[str, str], ...]:
 
 
 def _together(notes: Sequence[str]) -> str:
-    """Notes that differ in numbers alone, as one: "C = 0.01 to 100"."""
+    """Merge notes that differ only in numbers: "C = 0.01 to 100"."""
     places = zip(*(_NUMBER.findall(note) for note in notes), strict=True)
     ranges = iter([(min(numbers, key=float), max(numbers, key=float)) for numbers in places])
     return _NUMBER.sub(lambda _: " to ".join(dict.fromkeys(next(ranges))), notes[0])

@@ -1,6 +1,6 @@
-"""How sure the classifiers are and how right: the expected calibration error, and reliability over all images.
+"""Calibration of the classifiers: the expected calibration error, and reliability over all images.
 
-Rows hold, for each part, bins of confidence as (images, mean confidence, accuracy in 0..1).
+Rows have, for each part, confidence bins as (images, mean confidence, accuracy in 0..1).
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from mocoop.reporting.statistics import CellName, over_datasets
 from mocoop.reporting.tables import Naming, distinct_names
 
 BINS = 15  # of equal width, as mocoop bench writes them
-FEWEST = 10  # images of a bin that a diagram shows
+FEWEST = 10  # minimum images of a bin in a diagram
 
 
 def calibration_parts(lines: Lines) -> list[str]:
-    """The parts that any row has a calibration of, base and new first."""
+    """The parts for which any row has calibration, base and new first."""
     found = {part for cells in lines.values() for row in cells.values() for part in row.get("calibration") or {}}
     return sorted(found, key=lambda part: (part not in ("base", "new", "all"), part))
 
@@ -44,14 +44,14 @@ def calibration_table(name: str, lines: Lines, caption: str) -> Table:
 
 
 def reliability(cells: Cells, part: str) -> list[Bin]:
-    """The bins of all cells together, by images; empty bins are left out."""
+    """The bins of all cells pooled, weighted by images, without empty bins."""
     return pooled(
         bin_ for row in cells.values() for bin_ in ((row.get("calibration") or {}).get(part) or {"bins": ()})["bins"]
     )
 
 
 def pooled(bins: Iterable[Any]) -> list[Bin]:
-    """Bins of several results joined by the place of their mean confidence among BINS of equal width."""
+    """Merge bins of several results: each goes by its mean confidence into one of BINS bins of equal width."""
     found: dict[int, list[tuple[float, float, float]]] = {}
     for images, sure, right in bins:
         found.setdefault(min(BINS - 1, max(0, int(sure * BINS))), []).append((images, sure, right))

@@ -1,4 +1,4 @@
-"""The report on a comparison: which sections there are, in what order, and what each says around its tables."""
+"""The report on a comparison: its sections, their order, and the text around the tables."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ INTERVAL = (
 
 
 def comparison(rows: Sequence[Row], reference: str = "mocoop", title: str = TITLE) -> Document:
-    """The whole report on some rows, in whatever order they come."""
+    """The whole report on some rows, independent of their order."""
     main = main_lines(rows)
     of = partial(_protocol, rows)
     few = of(FEW_SHOT)
@@ -112,12 +112,12 @@ def _paper_average(line: Line, cells: Cells) -> Accuracies | None:
 
 
 def _like_the_paper(line: Line) -> bool:
-    """Whether the line is the method as it is, with the paper's shots; backbone and budget may differ."""
+    """Whether the line is the unchanged method with the paper's shots; backbone and budget may differ."""
     return not line.setting and line.shots == paper.SHOTS
 
 
 def _paper_note(lines: Lines, datasets: Sequence[str]) -> list[Words]:
-    """What must be known of the paper's columns, or that there are none."""
+    """A note on the paper's columns, or that there are none."""
     if not set(datasets) & set(paper.DATASETS):
         return [Words(f"The paper has no numbers for {', '.join(datasets)}.")]
     return [Words(paper.note(lines))]
@@ -180,7 +180,7 @@ def _few_shot(lines: Lines) -> Section:
 
 
 def _points(cells: Mapping[int, Cells], dataset: str | None) -> list[Point]:
-    """Accuracy by shots of a data set, or of the average (None) where it is of all cells that any shots have."""
+    """Accuracy by shots on a data set, or averaged (None) for those shots that have all cells any shots have."""
     most = max(map(len, cells.values()))
     points: list[Point] = []
     for shots, found in cells.items():
@@ -203,7 +203,7 @@ Compared = dict[str, dict[Line, dict[CellName, float]]]
 
 
 def _compared(main: Lines, few: Lines, cross: Lines, shift: Lines) -> Compared:
-    """What differences are taken of: percent by part, line and (data set, seed)."""
+    """The values to compare: percent by part, line and (data set, seed)."""
     found: Compared = {part: {line: numbers(cells, part) for line, cells in main.items()} for part in PARTS}
     found["few-shot"] = {line: numbers(cells, "all") for line, cells in few.items()}
     for part, lines in (("cross-dataset, targets", cross), ("domain-shift, targets", shift)):
@@ -243,7 +243,7 @@ def _differences(compared: Compared, reference: str) -> Section:
 def _means(
     lines: Mapping[Line, Mapping[CellName, float]], reference: str
 ) -> dict[str, tuple[float, tuple[float, float] | None]]:
-    """Mean difference and interval by name, of the lines that have a reference."""
+    """Mean difference and interval by name, for the lines that have a reference."""
     found = {}
     for line, name in zip(lines, distinct_names(lines), strict=True):
         against = reference_of(line, lines, reference)

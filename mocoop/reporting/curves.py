@@ -1,6 +1,6 @@
 """Pictures of comparisons, in the style of `plots.py`: accuracy over shots or a setting, reliability, bars.
 
-A curve keeps its colour, marker and dash in every picture of a report; error bars are deviations over seeds.
+A curve has the same colour, marker and dash in all pictures of a report; error bars are deviations over seeds.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from mocoop.reporting.plots import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, draw
 _COLOURS = (BLUE, RED, GREEN, PURPLE, ORANGE, "#56B4E9", BLACK)
 _MARKERS = "os^DvPX*<>"
 _DASHES = ("-", "--", "-.", ":")
-Point = tuple[float, float, float | None]  # where, accuracy in percent, its deviation over seeds
+Point = tuple[float, float, float | None]  # x, accuracy in percent, its deviation over seeds
 Bin = tuple[int, float, float]  # images, mean confidence, accuracy in 0..1
 
 
@@ -27,7 +27,7 @@ def plot_curves(
     names: Sequence[str] | None = None,
     by_doubling: bool = False,
 ) -> Path:
-    """Accuracy in percent over a number, a curve a name; `names` fixes the style of each over several pictures."""
+    """Accuracy in percent over a number, one curve per name; `names` fixes their styles across pictures."""
     order = list(names or curves)
     with drawing(path, 5.2, 3.4 + 0.17 * len(curves)) as figure:
         axes = figure.subplots()
@@ -55,7 +55,7 @@ def plot_curves(
 
 
 def plot_reliability(methods: Mapping[str, Sequence[Bin]], path: Path, *, title: str) -> Path:
-    """Accuracy over confidence, a curve a method; on the diagonal a classifier is as sure as it is right."""
+    """Accuracy over confidence, one curve per method; the diagonal is perfect calibration."""
     with drawing(path, 5.2, 4.6 + 0.17 * len(methods)) as figure:
         axes = figure.subplots()
         axes.plot([0, 100], [0, 100], color=BLACK, linewidth=0.8, alpha=0.6)
@@ -69,7 +69,7 @@ def plot_reliability(methods: Mapping[str, Sequence[Bin]], path: Path, *, title:
 
 
 def _columns(names: Iterable[str]) -> int:
-    """Of a legend: one line where all fits into it, else two names a line."""
+    """Columns of a legend: one line if everything fits, else two names per line."""
     known = list(names)
     return len(known) if sum(len(name) + 8 for name in known) < 60 else 2
 
@@ -85,7 +85,7 @@ def _style(place: int) -> dict[str, Any]:
 def plot_differences(
     differences: Mapping[str, tuple[float, tuple[float, float] | None]], path: Path, *, title: str
 ) -> Path:
-    """A mean difference in points a name, with its interval where there is one."""
+    """A mean difference in points per name, with its interval if there is one."""
     with drawing(path, 6.5, 1.2 + 0.32 * len(differences)) as figure:
         axes = figure.subplots()
         axes.axvline(0, color=BLACK, linewidth=0.8, alpha=0.6)
@@ -94,7 +94,7 @@ def plot_differences(
                 axes.plot(interval, [place, place], color=BLUE, linewidth=1.6)
             axes.plot([middle], [place], "o", color=BLUE, markersize=5)
         axes.set_yticks(range(len(differences)), [shortened(name) for name in differences])
-        axes.set_ylim(len(differences) - 0.5, -0.5)  # the first on top
+        axes.set_ylim(len(differences) - 0.5, -0.5)  # the first at the top
         axes.set(xlabel="difference in points, mean and 95 % interval", title=shortened(title))
         axes.tick_params(axis="y", length=0)
     return path

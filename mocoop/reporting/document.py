@@ -1,6 +1,6 @@
-"""What a report says, before it is HTML, Markdown or CSV: sections of sentences, tables and pictures.
+"""The content of a report, independent of HTML, Markdown or CSV: sections of text, tables and pictures.
 
-A number is a `Number` until it is written, so every form writes the same digits.
+A number stays a `Number` until it is written, so every format writes the same digits.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from mocoop.reporting.statistics import Spread
 
 @dataclass(frozen=True)
 class Number:
-    """A number with its deviation, if it has one, and the digits it is shown with."""
+    """A number with its deviation, if any, and the digits to show."""
 
     value: float
     deviation: float | None = None
     digits: int = 2
     signed: bool = False
-    mark: str = ""  # of a footnote
+    mark: str = ""  # footnote mark
 
     @property
     def value_text(self) -> str:
-        """The number alone."""
+        """The number without its deviation."""
         rounded = round(self.value, self.digits) + 0.0  # no "-0.00"
         return f"{rounded:+.{self.digits}f}" if self.signed and rounded else f"{rounded:.{self.digits}f}"
 
     @property
     def deviation_text(self) -> str:
-        """The deviation alone, "" where there is none."""
+        """The deviation, "" if there is none."""
         return "" if self.deviation is None else f"{self.deviation:.{self.digits}f}"
 
     def __str__(self) -> str:
@@ -39,12 +39,12 @@ class Number:
         return told + self.mark
 
 
-Entry = Number | str | None  # of a table; None: nothing was measured
+Entry = Number | str | None  # a table's entry; None: not measured
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table; `name` tells it from the others of the report."""
+    """A table; `name` is unique in the report."""
 
     name: str
     columns: tuple[str, ...]
@@ -54,7 +54,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that is drawn when it is needed, and what it shows in words."""
+    """A picture, drawn on demand, and its description."""
 
     name: str
     draw: Callable[[Path], Path]
@@ -63,7 +63,7 @@ class Picture:
 
 @dataclass(frozen=True)
 class Words:
-    """A sentence or more; a note must not be missed."""
+    """One or more sentences; notes are emphasised."""
 
     text: str
     kind: Literal["plain", "note"] = "plain"
@@ -71,7 +71,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Tiles:
-    """Small pictures, side by side, each with its caption."""
+    """Small pictures side by side, each with its caption."""
 
     pictures: tuple[tuple[Path, str], ...]
 
@@ -81,7 +81,7 @@ Block = Table | Picture | Words | Tiles | Sequence[Picture]
 
 @dataclass
 class Section:
-    """A heading and what stands below it; `anchor` is its place in the page."""
+    """A heading and its content; `anchor` is its link target in the page."""
 
     anchor: str
     title: str
@@ -101,5 +101,5 @@ class Document:
 
 
 def number(found: Spread | None, digits: int = 2) -> Number | None:
-    """A mean with its deviation as it is shown."""
+    """A mean with its deviation, for display."""
     return None if found is None else Number(found.mean, found.deviation, digits)

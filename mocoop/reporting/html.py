@@ -1,7 +1,7 @@
 """One self-contained HTML page: headings, text, tables, pictures and commands, added from top to bottom.
 
-Whatever comes in is text: it is escaped, never taken as HTML. Pictures are embedded, so that the file can be mailed,
-and the page runs no script and loads nothing; its own policy forbids both. What a report says is not here.
+All input is text: it is escaped, never taken as HTML. Pictures are embedded, so that the file can be mailed, and the
+page runs no script and loads nothing; its content security policy forbids both. A report's content is not here.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _TYPES = {
 }
 
 _NUMBER = re.compile(r"[+-]?\d")
-_NO_NUMBER = ("-", "cannot")  # what stands in a column of numbers where there is none
+_NO_NUMBER = ("-", "cannot")  # entries of a column of numbers without a number
 
 _STYLE = """
 :root { color-scheme: light dark; --line: #8886; --soft: #8881; --note: #0072b2; }
@@ -57,14 +57,14 @@ class Report:
     """Builds the page part by part; every method returns the report itself."""
 
     def __init__(self, title: str, *, wide: bool = False) -> None:
-        """`wide`: for tables of many columns."""
+        """`wide`: for tables with many columns."""
         self._title = title
         self._body = '<body class="wide">' if wide else "<body>"
         self._parts: list[str] = []
         self._contents: list[tuple[str, str]] = []
 
     def heading(self, text: str, anchor: str | None = None) -> Report:
-        """A section begins; with an anchor it is in the list of contents, which then stands on top."""
+        """Start a section; with an anchor it is listed in a table of contents at the top."""
         if anchor is None:
             return self._add(f"<h2>{_text(text)}</h2>")
         self._contents.append((anchor, text))
@@ -75,15 +75,15 @@ class Report:
         return self._add(f"<p>{_text(text)}</p>")
 
     def note(self, text: str) -> Report:
-        """Something the reader must not miss."""
+        """An emphasised note."""
         return self._add(f'<p class="note" role="note">{_text(text)}</p>')
 
     def code(self, text: str) -> Report:
-        """Commands or files, as they are."""
+        """Commands or files, verbatim."""
         return self._add(f"<pre><code>{_text(text)}</code></pre>")
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]], caption: str | None = None) -> Report:
-        """A table; a column of numbers is set right. Raises ValueError for a ragged row."""
+        """A table; columns of numbers are right-aligned. Raises ValueError for a ragged row."""
         if any(len(row) != len(columns) for row in rows):
             raise ValueError(f"each row must have {len(columns)} cells")
         kinds = [_column_class([row[n] for row in rows]) for n in range(len(columns))]
@@ -97,7 +97,7 @@ class Report:
         return self._add(_figure(path, description))
 
     def pictures(self, pictures: Sequence[tuple[Path, str]]) -> Report:
-        """Image files side by side where there is room, each with its description."""
+        """Image files side by side if there is room, each with its description."""
         figures = "".join(_figure(path, description) for path, description in pictures)
         return self._add(f'<div class="pictures">{figures}</div>')
 
@@ -135,7 +135,7 @@ class Report:
 
 
 def _text(value: object) -> str:
-    """Escaped for element text and attribute values; characters that HTML cannot hold become visible marks."""
+    """Escape for element text and attribute values; characters invalid in HTML become visible marks."""
     held = "".join(c if c in "\n\t" else printable(c) for c in str(value))
     return html.escape(held, quote=True)
 

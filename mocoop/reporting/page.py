@@ -10,7 +10,7 @@ from mocoop.reporting.html import Report
 
 
 def html(document: Document) -> str:
-    """The page, its pictures drawn and embedded. Raises StorageError."""
+    """The page with its pictures drawn and embedded. Raises StorageError."""
     page = Report(document.title, wide=True)
     with tempfile.TemporaryDirectory() as folder:
         for section in document.sections:

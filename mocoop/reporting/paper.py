@@ -1,7 +1,7 @@
-"""The paper's numbers, to stand beside ours where data set and method are in the paper.
+"""The paper's numbers, shown next to ours for data sets and methods in the paper.
 
-They are in paper_tables.json, with their source and what is odd about them as printed. The paper measured with CLIP's
-ViT-B/16, 16 shots.
+They are in paper_tables.json, with their source and oddities of the printed values. The paper used CLIP's ViT-B/16
+with 16 shots.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ Accuracies = Mapping[str, float]  # percent: base, new, H
 
 
 def source() -> str:
-    """Where the numbers are from."""
+    """The source of the numbers."""
     return str(_tables()["source"])
 
 
 def base_to_new(method: str, dataset: str) -> Accuracies | None:
-    """Table 1: a method on a data set, both by our names."""
+    """Table 1: a method on a data set, both under our names."""
     return _row("base_to_new", DATASETS.get(dataset, ""), METHODS.get(method, ""))
 
 
 def base_to_new_average(method: str, datasets: Collection[str]) -> Accuracies | None:
-    """Table 1's average over just these data sets; None where it lacks one of them. H is of the averages."""
+    """Table 1's average over just these data sets; None if one is missing. H is that of the averages."""
     if set(datasets) == set(DATASETS):
         return _row("base_to_new", "Average", METHODS.get(method, ""))
     return _average([base_to_new(method, dataset) for dataset in sorted(datasets)])
 
 
 def ablation(table: str, dataset: str, label: str) -> Accuracies | None:
-    """A table of ablations: a row by the paper's label, above the data sets in one table, below in others."""
+    """A table of ablations: a row by the paper's label, outside the data sets in one table, inside in others."""
     name = DATASETS.get(dataset, "")
     return _row(table, label, name) or _row(table, name, label)
 
 
 def ablation_average(table: str, datasets: Collection[str], label: str) -> Accuracies | None:
-    """The average over just these data sets of a row; None where the table lacks one of them."""
+    """A row's average over just these data sets; None if the table lacks one of them."""
     return _average([ablation(table, dataset, label) for dataset in sorted(datasets)])
 
 
@@ -73,7 +73,7 @@ def published_averages() -> dict[str, tuple[float, float, float]]:
 
 
 def note(lines: Iterable[Line]) -> str:
-    """Where the paper's numbers are from, and in what the results beside them differ."""
+    """The source of the paper's numbers, and how the results shown with them differ."""
     found = list(lines)
     backbones = sorted({line.backbone for line in found} - {BACKBONE})
     budgets = sorted({line.budget for line in found} - {"as the preset"})
@@ -90,14 +90,14 @@ def note(lines: Iterable[Line]) -> str:
 
 
 def is_harmonic(row: Accuracies) -> bool:
-    """Whether the printed H can be the harmonic mean of the printed base and new, all three rounded to 0.01."""
+    """Whether the printed H can be the harmonic mean of the printed base and new, with all three rounded to 0.01."""
     half = 0.005
     least, most = (harmonic_mean(row["base"] + shift, row["new"] + shift) for shift in (-half, half))
     return least - half <= row["H"] <= most + half
 
 
 def oddities(word: str) -> list[str]:
-    """What is odd about a table as printed, by a word that the remark begins with."""
+    """Oddities of a printed table: the remarks that begin with this word."""
     return [note for note in _tables()["notes"] if note.lower().startswith(word.lower())]
 
 

@@ -10,11 +10,11 @@ from mocoop.cli import printable
 from mocoop.reporting.document import Document, Entry, Number, Table, Words
 
 _MARKUP = re.compile(r"([\\`*_\[\]|~#$])")
-_FORMULA = ("=", "+", "-", "@")  # a spreadsheet runs what begins so
+_FORMULA = ("=", "+", "-", "@")  # spreadsheets run cells that start with these
 
 
 def markdown(document: Document) -> str:
-    """Sentences and tables; pictures are in the page alone."""
+    """Text and tables; pictures are only in the page."""
     parts = [f"# {_escaped(document.title)}"]
     for section in document.sections:
         parts.append(f"## {_escaped(section.title)}")
@@ -27,7 +27,7 @@ def markdown(document: Document) -> str:
 
 
 def csv_text(document: Document) -> str:
-    """A line for each entry of each table: table, row, column, value, deviation. What was not measured has no line."""
+    """A line per entry of each table: table, row, column, value, deviation. Entries not measured have no line."""
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(("table", "row", "column", "value", "deviation"))
@@ -47,7 +47,7 @@ def _markdown_table(table: Table) -> str:
 
 
 def _escaped(text: str) -> str:
-    """Text that Markdown shows as it is, on one line."""
+    """Text escaped for Markdown, on one line."""
     marked = _MARKUP.sub(r"\\\1", printable(text))
     return marked.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
@@ -59,6 +59,6 @@ def _value(entry: Entry) -> tuple[str, str]:
 
 
 def _harmless(text: str) -> str:
-    """Text on one line that no spreadsheet takes for a formula."""
+    """Text on one line that no spreadsheet treats as a formula."""
     text = printable(text)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) and text != "-" else text

@@ -1,8 +1,8 @@
-"""Pictures of a training and of its results: losses over steps, expert use by class, base / new / H bars.
+"""Pictures of a training run and its results: losses over steps, expert use by class, base / new / H bars.
 
 Every function takes plain numbers and a path, and draws one labelled picture: SVG, PNG or PDF by the suffix. The
-colours are Okabe and Ito's and cividis, which colour-blind people can tell apart. Figures are made without pyplot:
-no window system is asked for and no global state is left behind. Where the numbers come from is not here.
+colours are Okabe and Ito's and cividis, which colour-blind people can distinguish. Figures are made without pyplot:
+no display is needed and no global state remains. The numbers are computed elsewhere.
 """
 
 from __future__ import annotations
@@ -40,13 +40,13 @@ _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be searched and read aloud
     "svg.hashsalt": "mocoop",  # the same numbers give the same file
 }
-_LONGEST_LABEL = 40  # characters of a class, group or method name beside an axis
-_MOST_NUMBERED = 400  # cells of a heat map that carry their number
+_LONGEST_LABEL = 40  # characters of a class, group or method name on an axis
+_MOST_NUMBERED = 400  # maximum cells of a heat map with printed numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class BaseNewResult:
-    """One method's accuracies in percent; the deviations over seeds are None where nothing varies."""
+    """One method's accuracies in percent; the deviations over seeds are None if nothing varies."""
 
     method: str
     base: float
@@ -58,7 +58,7 @@ class BaseNewResult:
 
 
 def plot_losses(history: Sequence[StepLog], path: Path, title: str = "Training") -> Path:
-    """The loss terms and the accuracy of each batch over the steps, faint, with their means over epochs, strong."""
+    """The loss terms and accuracy of each batch over the steps (faint), with their means over epochs (strong)."""
     with drawing(path, 9.0, 3.6) as figure:
         losses, accuracy = figure.subplots(1, 2)
         terms = (
@@ -82,9 +82,9 @@ def plot_losses(history: Sequence[StepLog], path: Path, title: str = "Training")
 def plot_expert_use(
     use: Sequence[Sequence[float]], rows: Sequence[str], group_ids: Sequence[str], path: Path, title: str
 ) -> Path:
-    """A heat map (R, E): for each row, a class say, the share of its images whose first expert is each group.
+    """A heat map (R, E): for each row (such as a class), the share of its images by first expert.
 
-    Raises ValueError where `use` does not have a row for each name and a column for each group.
+    Raises ValueError if `use` does not have a row for each name and a column for each group.
     """
     if len(use) != len(rows) or any(len(row) != len(group_ids) for row in use):
         raise ValueError(f"expert use is not {len(rows)} rows of {len(group_ids)} experts")
@@ -106,7 +106,7 @@ def plot_expert_use(
 
 
 def plot_base_new(results: Sequence[BaseNewResult], path: Path, title: str = "Base and new classes") -> Path:
-    """Base, new and H of each method as bars with their numbers, and a line for the deviation over seeds."""
+    """Base, new and H of each method as bars with their values, and error bars over seeds."""
     with drawing(path, 8.0, 1.6 + 0.72 * len(results)) as figure:
         axes = figure.subplots()
         series = (
@@ -117,7 +117,7 @@ def plot_base_new(results: Sequence[BaseNewResult], path: Path, title: str = "Ba
         for place, (name, colour, hatch, values) in enumerate(series):
             _bars(axes, place, name, colour, hatch, values)
         axes.set_yticks([n + 0.27 for n in range(len(results))], [shortened(r.method) for r in results])
-        axes.invert_yaxis()  # the first method on top
+        axes.invert_yaxis()  # the first method at the top
         axes.set(xlabel="accuracy on test images, %", title=title, xlim=(0, 112))
         axes.set_xticks(range(0, 101, 20))
         axes.tick_params(axis="y", length=0)
@@ -126,7 +126,7 @@ def plot_base_new(results: Sequence[BaseNewResult], path: Path, title: str = "Ba
 
 
 def draw_run(run: Run, evaluations: Sequence[Evaluation], folder: Path, kind: str = ".svg") -> list[Path]:
-    """All pictures of a run and its evaluations; the files written. Raises StorageError."""
+    """Draw all pictures of a run and its evaluations; returns the files written. Raises StorageError."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -151,7 +151,7 @@ def draw_run(run: Run, evaluations: Sequence[Evaluation], folder: Path, kind: st
 
 
 def shortened(name: str) -> str:
-    """A name that fits beside an axis, without characters that a picture cannot hold."""
+    """A name that fits on an axis, without characters that a picture cannot contain."""
     name = printable(name)
     return name if len(name) <= _LONGEST_LABEL else f"{name[: _LONGEST_LABEL - 3]}..."
 
@@ -169,7 +169,7 @@ def _curve(axes: Axes, history: Sequence[StepLog], values: Sequence[float], colo
 def _number_cells(axes: Axes, percent: Sequence[Sequence[float]]) -> None:
     for y, row in enumerate(percent):
         for x, value in enumerate(row):
-            if value >= 0.5:  # a zero says nothing the colour does not
+            if value >= 0.5:  # a printed zero adds nothing to the colour
                 shade = "black" if value > 50 else "white"
                 axes.text(x, y, f"{value:.0f}", ha="center", va="center", color=shade, fontsize=8)
 
@@ -190,7 +190,7 @@ def _bars(
 
 @contextmanager
 def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
-    """An empty figure of so many inches, written to `path` when the body is done. Raises UsageError, StorageError."""
+    """An empty figure, size in inches, written to `path` when the body is done. Raises UsageError, StorageError."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
@@ -198,7 +198,7 @@ def drawing(path: Path, width: float, height: float) -> Iterator[Figure]:
     if suffix not in SUFFIXES:
         raise UsageError(f"{path} cannot be drawn", f"end the name with one of {', '.join(SUFFIXES)}")
     with mpl.rc_context({**_STYLE}), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box is drawn in its place
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")  # a box is drawn instead
         figure = Figure(figsize=(width, height), layout="constrained")
         yield figure
         undated: dict[str, Any] = {} if suffix == ".png" else {"Date" if suffix == ".svg" else "CreationDate": None}

@@ -1,4 +1,4 @@
-"""How the results of the commands are laid out: tables on a terminal, tab-separated lines in a pipe.
+"""Printing the results of the commands: tables on a terminal, tab-separated lines in a pipe.
 
 Numbers are computed elsewhere; `cli.py` draws the tables and makes every text in them printable.
 """
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 
 STAND_IN = "miniclip is a stand-in trained on drawings: these numbers say nothing about CLIP"
 SEEN = "seen in training"
-_MOST_EXPERTS = 3  # named beside a prediction
+_MOST_EXPERTS = 3  # shown with a prediction
 NAMES_NOTE = "the text loss read the names of {} classes that were not trained on (extra_class_names)"
 SEEN_NOTE = "the new classes were seen in training: their accuracy and H are no measure of new classes"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """A share of 1 as a percentage; "-" for nothing."""
+    """A fraction as a percentage; "-" for None."""
     return "-" if share is None else f"{100 * share:.{digits}f}%"
 
 
 def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | None = None) -> None:
-    """The end of a training in a few lines, and what to do next with the same data and names."""
+    """The result of a training run in a few lines, and the next commands for the same data and names."""
     last, training = summary["last_epoch"], summary["training"]
     rows = [
         ("run", summary["run"]),
@@ -56,7 +56,7 @@ def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | N
 
 
 def print_run(summary: Mapping[str, Any]) -> None:
-    """A run: what it is, its experts with their templates, its settings."""
+    """A run: its summary, its experts with their templates, its settings."""
     training, versions, data, last = summary["training"], summary["versions"], summary["data"], summary["last_epoch"]
     rows = [
         ("run", summary["run"]),
@@ -90,9 +90,9 @@ def print_run(summary: Mapping[str, Any]) -> None:
 def evaluation_record(
     run: Run, data_name: str, evaluations: Sequence[Evaluation], unnameable: Mapping[Half, str] | None = None
 ) -> dict[str, Any]:
-    """What `mocoop eval --json` prints: each result, and H where base and new were measured.
+    """The output of `mocoop eval --json`: each result, and H if base and new were measured.
 
-    `unnameable`: sets of classes that were asked for and cannot be measured, and why.
+    `unnameable`: sets of classes that were requested and cannot be measured, with the reason.
     """
     from mocoop.runs.evaluate import harmonic_mean
 
@@ -122,7 +122,7 @@ def evaluation_record(
 
 
 def _result_rows(record: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
-    """The run's accuracy on a set of classes, and that of the classifiers that learn nothing."""
+    """The run's accuracy on a set of classes, and that of the training-free classifiers."""
     remark = _remark(result, record["trained_on"])
     yield result["classes"], result["images"], f"{result['accuracy']:.2f}", record["preset"], remark
     for name, accuracy in result["training_free"].items():
@@ -130,12 +130,12 @@ def _result_rows(record: Mapping[str, Any], result: Mapping[str, Any]) -> Iterat
 
 
 def _read_names(run: Run) -> Sequence[str]:
-    """Names of classes not trained on that the text loss read."""
+    """Names of classes not trained on that the text loss used."""
     return run.config.extra_class_names if run.config.lambda_text > 0 else ()
 
 
 def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
-    """Accuracy a set of classes, H, and the classes one by one where asked."""
+    """Accuracy per set of classes, H, and each class if requested."""
     rows = [row for result in record["results"] for row in _result_rows(record, result)]
     rows += [(part, "", "-", record["preset"], f"impossible: {why}") for part, why in record["unnameable"].items()]
     if record["harmonic_mean"] is not None:
@@ -148,7 +148,7 @@ def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
             for one in result["per_class"]
         ]
         columns = ("classes", "class", "images", "accuracy %", "first expert")
-        shown = len(columns) - (len(record["group_ids"]) == 1)  # one expert is first for every image
+        shown = len(columns) - (len(record["group_ids"]) == 1)  # a single expert is first for every image
         _gap()
         show_table(columns[:shown], [line[:shown] for line in lines])
     for note in record["notes"]:
@@ -156,12 +156,12 @@ def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
 
 
 def print_predictions(predictions: Iterable[Mapping[str, Any]], *, experts: bool = True) -> None:
-    """A line an image: class, probability and, where there are several `experts`, those that decided."""
+    """One line per image: class, probability and, if there are several `experts`, those that decided."""
     columns = ("path", "class", "probability", "experts" if experts else "remark")
     if on_terminal():
         show_table(columns, [_prediction_row(prediction) for prediction in predictions])
         return
-    for number, prediction in enumerate(predictions):  # each as soon as it is known
+    for number, prediction in enumerate(predictions):  # each as soon as it is available
         if number == 0:
             click.echo("\t".join(columns))
         click.echo("\t".join(printable(cell) for cell in _prediction_row(prediction)))
@@ -185,7 +185,7 @@ def method_row(method: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def with_deviation(value: float, deviation: float | None) -> str:
-    """ "71.3 ± 0.8", or the value alone where nothing varies."""
+    """ "71.3 ± 0.8", or only the value if nothing varies."""
     return f"{value:.1f}" if deviation is None else f"{value:.1f} ± {deviation:.1f}"
 
 
@@ -200,7 +200,7 @@ def _trained_on(summary: Mapping[str, Any]) -> str:
 
 
 def _remarks(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """What was odd about the training: words never seen, images left out, notes."""
+    """Remarks on the training run: unknown words, skipped images, notes."""
     data, unknown = summary["data"], summary["unknown_words"]
     words = [("unknown words", ", ".join(unknown))] if unknown else []
     skipped = [("skipped image", f"{one['path']}: {one['why']}") for one in data.get("skipped", ())]
@@ -214,7 +214,7 @@ def _training(training: Mapping[str, Any]) -> str:
 
 
 def _losses(last: Mapping[str, Any]) -> str:
-    """The loss, and the terms of the method by its own names."""
+    """The loss, and its terms under the method's names."""
     if "loss" not in last:
         return "-"
     terms = ", ".join(f"{word} {value:.3f}" for word, value in last["terms"].items())
@@ -245,14 +245,14 @@ def _prediction_row(prediction: Mapping[str, Any]) -> tuple[str, str, str, str]:
 
 
 def _experts(experts: Sequence[Mapping[str, Any]]) -> str:
-    """The heaviest experts with their weights, and what the others have together."""
+    """The experts with the largest weights, and the total weight of the others."""
     told = [f"{expert['id']} {percent(expert['weight'], 0)}" for expert in experts[:_MOST_EXPERTS]]
     rest = experts[_MOST_EXPERTS:]
     return ", ".join([*told, *([f"{len(rest)} more {percent(sum(e['weight'] for e in rest), 0)}"] if rest else [])])
 
 
 def _expert_rows(expert: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
-    """A row a template, and one for a start that is none of them; on a terminal an expert is named once."""
+    """One row per template, and one for an init that is not among them; on a terminal an expert is named once."""
     init, texts = expert["init"], expert["templates"]
     lines = [f"* {text}" if text == init else text for text in texts]
     if init is not None and init not in texts:
@@ -268,6 +268,6 @@ def _setting(value: object) -> str:
 
 
 def _gap() -> None:
-    """An empty line between two tables in a pipe; on a terminal the frames part them."""
+    """Print an empty line between two tables in a pipe; on a terminal the frames separate them."""
     if not on_terminal():
         click.echo()

@@ -1,7 +1,7 @@
-"""Rows as they come from files, and which row of a table each of them belongs to.
+"""Reading rows of results, and assigning each to a row of a table.
 
-A *line* is one row of a table: a method with everything it was trained with. A *cell* of it is (data set, seed). Where
-two results claim one cell (measured again by another version, say), the newer one counts, in whatever order they come.
+A *line* is one row of a table: a method with its whole training setup. A *cell* of it is (data set, seed). If two
+results have the same cell (for example, measured again by another version), the newer one counts, in any order.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from mocoop.training.method import Method
 
 @dataclass(frozen=True, order=True)
 class Line:
-    """A method and what it was trained with; `shots` is 0 where the columns of a table are shots."""
+    """A method and its training setup; `shots` is 0 if the columns of a table are shots."""
 
-    place: int  # the method's among all methods, so that tables have one order
+    place: int  # the method's index among all methods, so that all tables have the same order
     method: str
     title: str = field(compare=False)
     setting: str
     preset: str
-    tuned: str  # settings that a search chose
+    tuned: str  # the settings that a search chose
     budget: str
     extra_names: bool
     groups: str
@@ -38,7 +38,7 @@ class Line:
 
     @property
     def name(self) -> str:
-        """As tables call it."""
+        """The name in tables."""
         return f"{self.title} ({self.setting})" if self.setting not in ("", self.title) else self.title
 
 
@@ -47,7 +47,7 @@ Lines = dict[Line, Cells]
 
 
 def read_results(paths: Sequence[Path]) -> list[Row]:
-    """All rows of some files, each key once. Raises DataError for a line that is no row, and where there is none."""
+    """All rows of some files, each key once. Raises DataError for a line that is not a row, or if there are none."""
     found: dict[str, Row] = {}
     for path in paths:
         for row in read_rows(path):
@@ -61,7 +61,7 @@ def read_results(paths: Sequence[Path]) -> list[Row]:
 
 
 def line_of(row: Row, *, setting: str | None = None) -> Line:
-    """The line of a row; `setting` is what else tells it from the method's default, "" for nothing."""
+    """The line of a row; `setting` is its other difference from the method's default, "" for none."""
     method = row["method"]
     return Line(
         place=METHODS.index(method) if method in METHODS else len(METHODS),
@@ -79,7 +79,7 @@ def line_of(row: Row, *, setting: str | None = None) -> Line:
 
 
 def lines_of(rows: Iterable[Row], label: Callable[[Row], Line | None] = line_of) -> Lines:
-    """The rows by line and cell, those without a line left out; of two that claim one cell the newer."""
+    """The rows by line and cell, without those that have no line; of two with the same cell the newer."""
     found: Lines = {}
     for row in rows:
         line = label(row)
@@ -93,20 +93,20 @@ def lines_of(rows: Iterable[Row], label: Callable[[Row], Line | None] = line_of)
 
 
 def measured_twice(rows: Sequence[Row]) -> int:
-    """How many results are not shown because a newer one stands in the same cell."""
+    """The number of results not shown because there is a newer one for the same cell."""
     told = ("protocol", "ablation", "setting", "dataset", "classes", "seed")
     seen = {(*(row.get(name) for name in told), line_of(row)) for row in rows}
     return len(rows) - len(seen)
 
 
 def numbers(cells: Mapping[CellName, Row], part: str) -> dict[CellName, float]:
-    """One part's accuracy in percent by cell; cells without it are left out."""
+    """One part's accuracy in percent by cell, without cells that lack it."""
     found = {name: row["accuracy"].get(part) for name, row in cells.items()}
     return {name: float(value) for name, value in found.items() if value is not None}
 
 
 def impossible(cells: Mapping[CellName, Row], part: str) -> bool:
-    """Whether the method was asked for this part and cannot do it, in every cell."""
+    """Whether the method cannot do this part in any of the cells."""
     return bool(cells) and all(part in row["accuracy"] and row["accuracy"][part] is None for row in cells.values())
 
 
@@ -116,7 +116,7 @@ def datasets_of(lines: Lines) -> list[str]:
 
 
 def by_shots(lines: Lines) -> dict[Line, dict[int, Cells]]:
-    """Lines that differ in shots alone, together: their cells by shots."""
+    """Lines that differ only in shots, merged: their cells by shots."""
     found: dict[Line, dict[int, Cells]] = {}
     for line, cells in lines.items():
         found.setdefault(replace(line, shots=0), {})[line.shots] = cells
@@ -124,7 +124,7 @@ def by_shots(lines: Lines) -> dict[Line, dict[int, Cells]]:
 
 
 def read_extra_names(row: Row) -> bool:
-    """Whether the text loss read the names of classes that were not trained on."""
+    """Whether the text loss used the names of classes that were not trained on."""
     names, weight = row["config"].get("extra_class_names"), row["config"].get("lambda_text")
     return bool(names) and weight != 0 and _reads_extra_names(row)
 
@@ -135,7 +135,7 @@ def _reads_extra_names(row: Row) -> bool:
 
 
 def backbone_name(row: Row) -> str:
-    """ "ViT-B-16, openai"; a stand-in is called one."""
+    """ "ViT-B-16, openai"; a stand-in is marked as one."""
     backbone = row["backbone"]
     weights = f", {backbone['pretrained']}" if backbone["pretrained"] else ""
     return f"{backbone['name']}{weights}{' (a stand-in)' if backbone['stand_in'] else ''}"
@@ -147,7 +147,7 @@ def machine_of(row: Row) -> str:
 
 
 def beside_tuning(row: Row, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Changes without those that a search chose."""
+    """The changes without those that a search chose."""
     return {name: value for name, value in changes.items() if name not in row.get("tuned", {})}
 
 
@@ -157,7 +157,7 @@ def changes_text(changes: Mapping[str, Any]) -> str:
 
 
 def _groups(row: Row) -> str:
-    """Which group file was read; "-" for a method that reads none."""
+    """The group file used; "-" for a method without groups."""
     method, groups = _known(row), row["groups"]
     if groups is None or (method is not None and not method.reads_groups):
         return "-"
@@ -168,10 +168,10 @@ def _groups(row: Row) -> str:
 
 
 def _known(row: Row) -> Method | None:
-    """The method of a row; None for one of another version."""
+    """The method of a row; None if this version does not have it."""
     return method_named(row["method"]) if row["method"] in METHODS else None
 
 
 def _age(row: Row) -> tuple[str, str, str]:
-    """What tells the newer of two rows, and one of two of the same second."""
+    """A sort key by age, with a tie-break for rows of the same second."""
     return row.get("finished", ""), row["key"], json.dumps(row, sort_keys=True)

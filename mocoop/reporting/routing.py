@@ -1,4 +1,4 @@
-"""Which experts are used: by class from the rows, and for single images with a run (the paper's Fig. 5).
+"""Expert use: by class from the rows, and for single images with a run (the paper's Fig. 5).
 
 C classes, E experts.
 """
@@ -31,7 +31,7 @@ _IMAGE_ENDS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 
 @dataclass(frozen=True)
 class ExpertUse:
-    """Shares (C, E) of each class's test images by first expert, means over seeds; how many classes there were."""
+    """Shares (C, E) of each class's test images by first expert, means over seeds; the total number of classes."""
 
     classes: tuple[str, ...]
     group_ids: tuple[str, ...]
@@ -41,10 +41,10 @@ class ExpertUse:
 
 
 def expert_use(cells: Cells, dataset: str) -> ExpertUse | None:
-    """The use of a line's experts on a data set, base classes first; None where no row tells.
+    """The use of a line's experts on a data set, base classes first; None if no row records it.
 
-    Of many classes those stay whose use is farthest from the mean use. Rows with other groups than the first seed's
-    are left out: their experts are others.
+    If there are many classes, those whose use is farthest from the mean use are kept. Rows with other groups than the
+    first seed's are left out: their experts differ.
     """
     rows = [row for (name, _), row in sorted(cells.items()) if name == dataset and _tells(row)]
     if not rows:
@@ -81,7 +81,7 @@ def _farthest(means: dict[tuple[str, str], tuple[float, ...]]) -> list[tuple[str
 
 
 def router_table(name: str, lines: Lines, caption: str) -> Table | None:
-    """How undecided each line's router is; how often its first expert names the image's style, where that is known."""
+    """Each line's router entropy, and how often its first expert names the image's style, if that is known."""
     mine = {line: cells for line, cells in lines.items() if any(row.get("router") for row in cells.values())}
     if not mine:
         return None
@@ -105,7 +105,7 @@ def router_table(name: str, lines: Lines, caption: str) -> Table | None:
 
 
 def _collapsed(cells: Cells) -> str | None:
-    """How many of a line's routers collapsed; None where none learned, or rows are older than the question."""
+    """How many of a line's routers collapsed; None if none was trained, or older rows do not record it."""
     learned = [row for row in cells.values() if row["config"].get("routing") == "learned" and "collapse" in row]
     return f"{sum(bool(row['collapse']) for row in learned)} of {len(learned)}" if learned else None
 
@@ -147,7 +147,7 @@ def _heat_map(found: ExpertUse, title: str, number: int) -> Picture:
 
 
 def images_below(folder: Path, most: int) -> list[Path]:
-    """So many images of a folder and its subfolders, evenly spaced in the order of their names. Raises DataError."""
+    """Up to `most` images of a folder and its subfolders, evenly spaced by name. Raises DataError."""
     from mocoop.errors import DataError
 
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_ENDS and path.is_file())
@@ -159,14 +159,14 @@ def images_below(folder: Path, most: int) -> list[Path]:
 
 
 def predictions(run: Run, paths: Sequence[Path], backbone: Backbone | None = None) -> list[dict[str, Any]]:
-    """What the run makes of the images; those that cannot be read tell why. Raises what loading its backbone does."""
+    """The run's predictions; unreadable images have an error instead. Raises the errors of loading its backbone."""
     from mocoop.runs.predict import predict_images
 
     return list(predict_images(run, paths, backbone=backbone, on_bad_image="skip"))
 
 
 def prediction_table(found: Sequence[dict[str, Any]], caption: str) -> Table:
-    """A row an expert that was chosen for an image, with its weight and templates."""
+    """One row per expert chosen for an image, with its weight and templates."""
     rows = [row for one in found for row in _prediction_rows(one)]
     columns = ("image", "predicted", "probability, %", "expert", "weight, %", "its templates")
     return Table("routing-images", columns, tuple(rows), caption)
@@ -185,7 +185,7 @@ def _prediction_rows(one: dict[str, Any]) -> list[tuple[Any, ...]]:
 
 
 def thumbnails(found: Sequence[dict[str, Any]], folder: Path) -> tuple[tuple[Path, str], ...]:
-    """Small copies, in a folder, of the images that were read, each with its caption. Raises ImageError."""
+    """Write small copies of the images that were read to a folder, each with a caption. Raises ImageError."""
     from mocoop.data.images import open_image
 
     tiles = []
@@ -200,7 +200,7 @@ def thumbnails(found: Sequence[dict[str, Any]], folder: Path) -> tuple[tuple[Pat
 
 
 def routing_section(run: Run, found: Sequence[dict[str, Any]], folder: Path) -> Section:
-    """Images with the experts that a run chose for them, as in the paper's Fig. 5; small copies go into `folder`."""
+    """Images with the experts that a run chose for them, as in the paper's Fig. 5; thumbnails go into `folder`."""
     about = f"{run.info['backbone']['name']}, preset {run.info['preset']}, {run.info['shots']} shots"
     section = Section("routing-images", "Which templates are chosen for an image (the paper's Fig. 5)")
     if run.stand_in:

@@ -1,4 +1,4 @@
-"""What `mocoop tune` tried, on validation images: every candidate, and what it gains over the preset."""
+"""Results of `mocoop tune` on validation images: every candidate, and its gain over the preset."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _CLASSES = {
 
 
 def search_section(rows: Sequence[Row]) -> Section:
-    """A table for each data set and choice of classes; empty where nothing was tuned."""
+    """A table for each data set and choice of classes; empty if nothing was tuned."""
     section = Section("searches", "Settings tried on validation images")
     mine = [row for row in rows if row["protocol"] == TUNE and chosen_by(row) is not None]
     if not mine:

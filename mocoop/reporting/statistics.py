@@ -1,6 +1,6 @@
-"""Means, deviations and paired differences, as pure functions of numbers.
+"""Means, standard deviations and paired differences, as pure functions of numbers.
 
-The sums are exact before they are rounded, so the order of the numbers does not matter. A *cell* is (data set, seed).
+Sums are exact before rounding, so the order of the numbers does not matter. A *cell* is (data set, seed).
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 CellName = tuple[str, int]
-_EQUAL = 1e-9  # percent: accuracies of the same count of images, however they were divided
+_EQUAL = 1e-9  # percent: accuracies from equal counts that differ only by rounding
 
 
 @dataclass(frozen=True)
 class Spread:
-    """The mean of some numbers and their sample deviation (over n - 1), which one number alone does not have."""
+    """Mean and sample standard deviation (over n - 1); a single number has no deviation."""
 
     mean: float
     deviation: float | None
@@ -25,7 +25,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Paired:
-    """Differences first - second over the pairs: how many, their mean, its interval, and who was better how often."""
+    """Differences first - second over the pairs: their number, mean, its interval, and how often each was better."""
 
     count: int
     mean: float
@@ -36,7 +36,7 @@ class Paired:
 
 
 def spread(values: Iterable[float]) -> Spread | None:
-    """Mean and sample deviation; None of no numbers."""
+    """Mean and sample standard deviation; None without numbers."""
     found = list(values)
     if not found:
         return None
@@ -44,7 +44,7 @@ def spread(values: Iterable[float]) -> Spread | None:
 
 
 def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[float, float] | None:
-    """Student's t interval of the mean; None of fewer than two numbers."""
+    """Student's t interval of the mean; None for fewer than two numbers."""
     if len(values) < 2:
         return None
     from scipy.stats import t
@@ -55,7 +55,7 @@ def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[f
 
 
 def paired_differences(first: Mapping[CellName, float], second: Mapping[CellName, float]) -> Paired | None:
-    """What differs where both have a number; None where they share nothing."""
+    """Differences over the cells that both have; None if they share none."""
     differences = [first[name] - second[name] for name in first if name in second]
     if not differences:
         return None
@@ -79,9 +79,9 @@ def by_dataset(cells: Mapping[CellName, float]) -> dict[str, Spread]:
 
 
 def over_datasets(cells: Mapping[CellName, float]) -> Spread | None:
-    """The average over data sets, each by its mean over seeds; None of no cells.
+    """The average over data sets of their means over seeds; None without cells.
 
-    The deviation is that of the averages of single seeds, over the seeds that every data set has; `count` counts cells.
+    The deviation is that of the single seeds' averages, over the seeds that every data set has; `count` counts cells.
     """
     datasets = by_dataset(cells)
     if not datasets:
@@ -94,7 +94,7 @@ def over_datasets(cells: Mapping[CellName, float]) -> Spread | None:
 
 
 def seed_averages(cells: Mapping[CellName, float]) -> dict[int, float]:
-    """The average over data sets of each seed that all of them have."""
+    """The average over data sets for each seed that all of them have."""
     datasets = {dataset for dataset, _ in cells}
     seeds = {seed for _, seed in cells}
     whole = [seed for seed in sorted(seeds) if all((dataset, seed) in cells for dataset in datasets)]

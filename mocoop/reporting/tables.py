@@ -1,7 +1,7 @@
-"""Tables of results: each row names its method with preset, budget and extras; what was not measured stays empty.
+"""Tables of results: each row names its method with preset, budget and extras; cells not measured are empty.
 
-A table shows means over seeds with their sample deviations. An average that lacks a cell which another method of the
-same comparison has is marked as partial, with its counts.
+A table shows means over seeds with their sample deviations. An average without a cell that another method of the same
+comparison has is marked as partial, with its counts.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ CANNOT, PARTIAL = "cannot", "partial: "
 NOT_HARMONIC = "†"
 NOT_HARMONIC_NOTE = "As printed; it is not the harmonic mean of the base and new that stand beside it."
 _ALWAYS = ("method", "preset", "budget", "extra names")
-Wanted = Mapping[tuple[str, int], Collection[CellName]]  # (backbone, shots) -> the cells that some line of it has
+Wanted = Mapping[tuple[str, int], Collection[CellName]]  # (backbone, shots) -> the cells that any of its lines has
 
 
 class Naming:
-    """The columns that say what a row is: always method, preset, budget and extra names, others where lines differ."""
+    """The columns that identify a row: always method, preset, budget and extra names, others if lines differ."""
 
     def __init__(self, lines: Iterable[Line]) -> None:
         known = list(lines)
@@ -40,7 +40,7 @@ class Naming:
         self.columns = (*_ALWAYS, *self._optional)
 
     def entries(self, line: Line, name: str | None = None) -> tuple[str, ...]:
-        """A line in these columns, the method by another name where one is given."""
+        """A line's entries in these columns, with another name for the method if given."""
         extra = "read in training" if line.extra_names else "none"
         optional = (str(getattr(line, column)) for column in self._optional)
         preset = f"{line.preset}, tuned: {line.tuned}" if line.tuned else line.preset
@@ -52,7 +52,7 @@ def _values(lines: Iterable[Line], name: str) -> set[object]:
 
 
 def distinct_names(lines: Iterable[Line]) -> list[str]:
-    """A name for each line that no other has: what else it was trained with is added where need be."""
+    """A unique name for each line: other parts of its training setup are added if needed."""
     known = list(lines)
     naming = Naming(known)
     named: dict[str, list[tuple[str, ...]]] = {}
@@ -71,7 +71,7 @@ def _short(line: Line) -> str:
 
 
 def wanted_cells(lines: Lines) -> dict[tuple[str, int], set[CellName]]:
-    """The cells that any line has, by backbone and shots: what a whole average is made of."""
+    """The cells that any line has, by backbone and shots: a complete average covers them."""
     found: dict[tuple[str, int], set[CellName]] = {}
     for line, cells in lines.items():
         found.setdefault((line.backbone, line.shots), set()).update(cells)
@@ -79,9 +79,9 @@ def wanted_cells(lines: Lines) -> dict[tuple[str, int], set[CellName]]:
 
 
 def base_new_entries(cells: Cells, dataset: str | None) -> dict[str, Entry]:
-    """Base, new and H of one data set, or averaged over all (None): "cannot" where the method has no such part.
+    """Base, new and H of one data set, or averaged over all (None): "cannot" if the method lacks that part.
 
-    H of a data set is the mean of its seeds' H; of an average it is H of the averaged base and new.
+    H of a data set is the mean of its seeds' H; H of an average is computed from the averaged base and new.
     """
     mine = cells if dataset is None else {name: row for name, row in cells.items() if name[0] == dataset}
     found = _averages(mine) if dataset is None else {part: spread(numbers(mine, part).values()) for part in PARTS}
@@ -101,7 +101,7 @@ def _averages(cells: Cells) -> dict[str, Spread | None]:
 
 
 def measured(cells: Collection[CellName], wanted: Collection[CellName], dataset: str | None) -> str:
-    """ "3 of 3" seeds of a data set; of an average "33 of 33 cells", marked as partial where some are missing."""
+    """ "3 of 3" seeds of a data set; for an average "33 of 33 cells", marked as partial if some are missing."""
     mine = [name for name in cells if dataset in (None, name[0])]
     all_of_them = [name for name in wanted if dataset in (None, name[0])]
     if dataset is not None:
@@ -125,14 +125,14 @@ class BaseNewRow:
     line: Line
     cells: Cells
     dataset: str | None
-    name: str | None = None  # instead of the method's
+    name: str | None = None  # replaces the method's name
     paper: Accuracies | None = None
 
 
 def base_new_table(
     name: str, rows: Sequence[BaseNewRow], wanted: Wanted, naming: Naming, caption: str, *, datasets: bool = False
 ) -> Table:
-    """Base, new and H of some rows, the paper's beside them where there are any; `datasets` adds that column."""
+    """Base, new and H of some rows, with the paper's if there are any; `datasets` adds that column."""
     paper = any(row.paper for row in rows)
     columns = (*naming.columns, "measured", *PARTS, *(f"paper {part}" for part in PARTS if paper))
     found = []
@@ -148,7 +148,7 @@ def base_new_table(
 
 
 def _printed(row: Accuracies | None) -> list[Entry]:
-    """The paper's base, new and H as printed; H is marked where it is no harmonic mean of the other two."""
+    """The paper's base, new and H as printed; H is marked if it is not the harmonic mean of the other two."""
     if row is None:
         return [None] * len(PARTS)
     mark = "" if is_harmonic(row) else NOT_HARMONIC
@@ -164,7 +164,7 @@ def rows_of(
 
 
 def few_shot_table(name: str, found: Mapping[Line, Mapping[int, Cells]], caption: str) -> Table:
-    """Accuracy on all classes: a row for each data set and line, and for the averages; a column for each shots."""
+    """Accuracy on all classes: a row per data set and line, and for the averages; a column per number of shots."""
     shots = sorted({count for by_shots in found.values() for count in by_shots})
     datasets = sorted({dataset for by_shots in found.values() for cells in by_shots.values() for dataset, _ in cells})
     places: list[str | None] = [None, *datasets] if len(datasets) > 1 else list(datasets)
@@ -233,7 +233,7 @@ def difference_table(
 ) -> Table | None:
     """Each line against the reference method trained with the same preset, budget, shots and backbone.
 
-    `values`: percent by part, line and cell. None where nothing can be compared.
+    `values`: percent by part, line and cell. None if nothing can be compared.
     """
     naming = Naming(line for lines in values.values() for line in lines)
     rows = [
@@ -251,9 +251,9 @@ _COUNTS = ("better", "equal", "worse")
 
 
 def reference_of(line: Line, lines: Iterable[Line], reference: str) -> Line | None:
-    """The plain line of the reference method that shares preset, budget, shots and backbone; never the line itself.
+    """The reference method's plain line with the same preset, budget, shots and backbone; never the line itself.
 
-    One with the same groups comes first, then one that was tuned too, or neither.
+    One with the same groups is preferred, then one that agrees in having been tuned or not.
     """
     like = [
         other

@@ -1,4 +1,4 @@
-"""How long methods take: to classify 100 images (the paper's Table 6), and to train."""
+"""Times of methods: to classify 100 images (the paper's Table 6), and to train."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from mocoop.reporting.tables import Naming
 
 
 def inference_section(lines: Lines) -> Section:
-    """Table 6: seconds for 100 images, the paper's beside ours; empty where nothing was timed."""
+    """Table 6: seconds for 100 images, ours and the paper's; empty if nothing was timed."""
     section = Section("inference-time", "Time to classify (the paper's Table 6)")
     timed = {line: cells for line, cells in lines.items() if any(map(_seconds, cells.values()))}
     if not timed:
@@ -45,7 +45,7 @@ def _seconds(row: Row) -> float | None:
 
 
 def _times(rows: Sequence[Row]) -> tuple[Entry, Entry, str]:
-    """Seconds of prediction and of the image tower, each with its deviation over runs, and the machines."""
+    """Seconds for prediction and for the image tower, each with its deviation over runs, and the machines."""
     own = spread(row["seconds_per_100"] for row in rows)
     tower = spread(s for row in rows if isinstance(s := row.get("image_tower_seconds_per_100"), float))
     machines = sorted({machine_of(row) for row in rows})
@@ -59,7 +59,7 @@ def _paper_seconds(line: Line, dataset: str) -> Number | None:
 
 
 def training_section(lines: Lines) -> Section:
-    """How long the trainings took, where they ran."""
+    """Training times and the machines."""
     section = Section("training-time", "Time to train")
     if not lines:
         return section

@@ -90,6 +90,8 @@ def evaluate(
             too many unreadable images.
     """
     chosen = classes or run.info["classes"]
+    if dataset.features is not None:
+        run.check_features(dataset.name)
     _check_classes(run, dataset)
     part = choose_classes(dataset, chosen)
     run.method.check_classes(run.learned, part.classnames)

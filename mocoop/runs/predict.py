@@ -76,10 +76,7 @@ def predict_features(
     The file is read and checked at once, its rows are predicted as they are asked for. The backbone is needed for other
     classes than those trained on, and where prompts depend on the image. Raises DataError for an unusable file.
     """
-    if run.learned.layer_norms:
-        raise DataError(
-            f"{run.path} tuned its image tower, which {path} was not made with", "predict the images themselves"
-        )
+    run.check_features(str(path))
     features, names = read_features(path)
     if features.shape[1] != (width := run.info["backbone"]["embed_dim"]):
         raise DataError(

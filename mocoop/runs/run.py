@@ -22,7 +22,7 @@ from torch import Tensor
 
 from mocoop.backbone.prompts import Context
 from mocoop.config import Config
-from mocoop.errors import CheckpointError, ConfigError, GroupFileError, UsageError
+from mocoop.errors import CheckpointError, ConfigError, DataError, GroupFileError, UsageError
 from mocoop.files import atomic_write, read_json, sha256_file, write_json
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups
 from mocoop.methods import method_named
@@ -112,6 +112,14 @@ class Run:
         if FEATURES not in self.info["files"]:
             return None
         return load_tensors(self.path / FEATURES, self.info["files"][FEATURES])["features"]
+
+    def check_features(self, of: str) -> None:
+        """Refuse image features that were computed elsewhere if this run tuned its image tower. Raises DataError."""
+        if self.learned.layer_norms:
+            raise DataError(
+                f"{self.path} tuned its image tower, which the features of {of} were not made with",
+                "give the images themselves",
+            )
 
     def history(self) -> list[StepLog]:
         """The log, a line a step."""

@@ -69,6 +69,13 @@ def test_half_of_the_classes_may_stand_in_for_new_ones(world, tmp_path):
     assert f"--classes all --backbone local-dir:{world['backbone']}" in done.err
 
 
+def test_a_file_of_features_is_called_what_bench_calls_it(world, tmp_path):
+    out = tmp_path / "t.jsonl"
+    done = tune(world, out, "--data", world["data"], "--trainings", 1, "--seeds", 1, "--val-shots", 3)
+    assert done.code == 0, done.err
+    assert read_rows(out)[0]["dataset"] == "features"
+
+
 def test_a_search_on_other_classes_is_another_search(world, tmp_path):
     out = tmp_path / "t.jsonl"
     for classes in ("all", "base"):

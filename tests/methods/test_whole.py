@@ -27,6 +27,7 @@ from mocoop.errors import DataError, MoCoOpError, UsageError
 from mocoop.methods import method_named
 from mocoop.runs.baselines import ENSEMBLE, GATED, ONE_TEMPLATE
 from mocoop.runs.evaluate import evaluate
+from mocoop.runs.predict import predict_features
 from mocoop.runs.run import Run
 from mocoop.runs.train import train
 
@@ -346,6 +347,14 @@ def classifier(world, method, **changes):
         settings["lambda_text"] = 0.1  # so short a training is held near random templates otherwise
     values = {"backbone": f"local-dir:{world['backbone']}", "device": "cpu", "cache": False, "settings": settings}
     return MoCoOpClassifier(**{"groups": groups, "method": method, **values, **changes})
+
+
+def test_features_made_elsewhere_are_refused_by_a_run_that_tuned_its_image_tower(world, runs):
+    run = runs("mocoop", "pictures", views="online", tune_layer_norm=True)
+    with pytest.raises(DataError, match="tuned its image tower, which the features of features were not made with"):
+        evaluate(run, open_dataset(world["data"]))
+    with pytest.raises(DataError, match="tuned its image tower"):
+        predict_features(run, world["data"])
 
 
 @pytest.fixture(scope="module")
