@@ -24,7 +24,7 @@ _MAY_STOP = re.compile(r"[\w}\])\"']\Z")
 
 
 def tidied(document: Document) -> tuple[Document, list[str]]:
-    """A fixed copy of the document, and one line per fix."""
+    """The document with fixes applied, and one line per fix; the given document is not modified."""
     groups = document.get("groups")
     if not isinstance(groups, list):
         return document, []

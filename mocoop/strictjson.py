@@ -1,11 +1,10 @@
-"""Strict JSON: bytes in, a value and every fault in it out, each fault with its line and column.
+"""Strict JSON: parses bytes into a value and a list of all faults, each with its line and column.
 
-Python's own reader is too forgiving for files that people write: it keeps the last of two equal keys, lets
-NaN and infinity through, and stops at the first mistake with a terse message. Here duplicate keys, numbers
-that are no JSON, lone surrogates, deep nesting and wrong encodings are faults with a place and a way to
-mend them.
+Python's own parser is too lenient for hand-written files: it keeps the last of two equal keys, accepts NaN and
+infinity, and stops at the first error with a terse message. Here duplicate keys, numbers that are not JSON, lone
+surrogates, deep nesting and wrong encodings are faults with a location and a fix.
 
-Everything is linear in the size of the file. Files, paths and error types are not here: see `mocoop.files`.
+Everything is linear in the size of the file. Reading files and raising errors is in `mocoop.files`.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 MAX_DEPTH = 64
-MAX_DIGITS = 400  # of an integer; a float's range ends at 308
-MAX_FAULTS = 100  # reported of one file; the first are enough to see what is wrong
+MAX_DIGITS = 400  # of an integer; a float's exponent ends at 308
+MAX_FAULTS = 100  # reported per file; the first are enough to see what is wrong
 
 Path = tuple[str | int, ...]
 
@@ -32,7 +31,7 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 
 @dataclass(frozen=True)
 class Fault:
-    """One thing wrong with the bytes as JSON; lines and columns count from 1, columns in characters.
+    """One error in the bytes as JSON; lines and columns count from 1, columns in characters.
 
     `kind` is one of: size, encoding, syntax, depth, duplicate, number, surrogate.
     """
@@ -47,7 +46,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class Parsed:
-    """`value` is meaningful only when `readable`; it may still have `faults` (say, a duplicate key)."""
+    """`value` is meaningful only if `readable`; there may still be `faults` (such as a duplicate key)."""
 
     value: Any
     text: str
@@ -57,7 +56,7 @@ class Parsed:
 
 @dataclass(frozen=True)
 class Place:
-    """Where one value stands: offsets into the text of the value and of its key (lists and roots have none).
+    """The location of one value: offsets into the text of the value and of its key (list items and roots have none).
 
     `twin` is the offset of an earlier equal key in the same object.
     """
@@ -69,7 +68,7 @@ class Place:
 
 
 class Lines:
-    """Turns an offset into a text to (line, column), both from 1."""
+    """Converts an offset into a text to (line, column), both from 1."""
 
     def __init__(self, text: str) -> None:
         self._starts = [0, *(match.end() for match in re.finditer("\n", text))]
@@ -86,7 +85,7 @@ def pointer(path: Path) -> str:
 
 
 def parse(data: bytes, *, max_bytes: int) -> Parsed:
-    """Read JSON from bytes; never raises for their content. A UTF-8 byte order mark is dropped."""
+    """Parse JSON from bytes; never raises for their content. A UTF-8 byte order mark is dropped."""
     if len(data) > max_bytes:
         message = f"larger than {max_bytes:,} bytes"
         return _unreadable(Fault("size", message, "this is not a file of the kind expected here"))
@@ -116,7 +115,7 @@ def parse(data: bytes, *, max_bytes: int) -> Parsed:
 
 
 def places(text: str) -> Iterator[Place]:
-    """Every value of a *valid* JSON text in the order written, without recursion."""
+    """The place of every value of a *valid* JSON text, in order, without recursion."""
     stack: list[_Frame] = []
     for match in _TOKEN.finditer(text):
         token, offset = match.group(), match.start()
@@ -137,7 +136,7 @@ def places(text: str) -> Iterator[Place]:
 
 
 def locate(text: str, wanted: Iterable[Path], *, unique: bool = False) -> dict[Path, Place]:
-    """The places of some paths of a valid JSON text; of two equal keys the last, the one a reader keeps.
+    """The places of some paths of a valid JSON text; of two equal keys the last, which a parser keeps.
 
     With `unique` (no object has equal keys) the text is read no further than needed.
     """
@@ -153,7 +152,7 @@ def locate(text: str, wanted: Iterable[Path], *, unique: bool = False) -> dict[P
 
 @dataclass
 class _Frame:
-    """An object or a list that is open at this point of the text."""
+    """An object or list that is open at the current position."""
 
     path: Path
     is_object: bool
@@ -183,7 +182,7 @@ class _Frame:
 
 
 class _Suspects:
-    """Hooks of json.loads: they only note that something is wrong; where it is, a second pass finds."""
+    """Hooks of json.loads: they only record that something is wrong; a second pass locates it."""
 
     def __init__(self) -> None:
         self.found = False
@@ -213,7 +212,7 @@ def _unreadable(fault: Fault, text: str = "") -> Parsed:
 
 
 def decode(data: bytes) -> tuple[str, Fault | None]:
-    """Bytes as text, or what says that they are no UTF-8. A byte order mark is dropped."""
+    """Decode UTF-8 bytes, or return the encoding fault. A byte order mark is dropped."""
     other = _other_encoding(data)
     if other:
         return "", Fault("encoding", f"the text is {other}, not UTF-8", "save it again as UTF-8")
@@ -227,7 +226,7 @@ def decode(data: bytes) -> tuple[str, Fault | None]:
 
 
 def _other_encoding(data: bytes) -> str | None:
-    """UTF-16 and UTF-32 by their mark, or by the zero bytes that ASCII characters have in them."""
+    """Detect UTF-16 and UTF-32 by byte order mark, or by the zero bytes in ASCII characters."""
     if data.startswith((codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE)):
         return "UTF-32"
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):

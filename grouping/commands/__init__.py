@@ -1,6 +1,6 @@
-"""The command line `mocoop-groups`: make group files, check them, look at them.
+"""The command line `mocoop-groups`: make, check and inspect group files.
 
-Results go to stdout or to `-o FILE`, everything else to stderr. Nothing heavy is imported here; `--help` is quick.
+Results go to stdout or to `-o FILE`, everything else to stderr. No heavy imports here, so that `--help` is fast.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class _Sectioned(click.Group):
     """A command line whose help lists the commands under headings."""
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
-        """Write each section, all of them with descriptions in one column."""
+        """Write the sections, with all descriptions aligned in one column."""
         widest = max(map(len, self.commands))
         room = formatter.width - widest - 6
         for heading, commands in SECTIONS.items():

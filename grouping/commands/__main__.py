@@ -1,4 +1,4 @@
-"""The same as `mocoop-groups`, as `python -m mocoop.grouping.commands`."""
+"""Runs `mocoop-groups` as `python -m mocoop.grouping.commands`."""
 
 from mocoop.grouping.commands import main
 

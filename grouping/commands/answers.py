@@ -1,4 +1,4 @@
-"""`mocoop-groups cache`: the answers of language models that are kept."""
+"""`mocoop-groups cache`: the cached answers of language models."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The command that checks group files, by rules and on demand by meaning, and mends what can be mended: `validate`."""
+"""The command that checks group files by rules and optionally by meaning, and can fix some problems: `validate`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Checking:
-    """What files are checked against; `embedder` is None unless their meaning is to be compared too."""
+    """What files are checked against; `embedder` is None unless meanings are compared too."""
 
     names: tuple[str, ...] | None
     context_length: int
@@ -79,7 +79,7 @@ def validate(
 
 
 def _refuse_unused(embed: bool, embedder: EmbedderOptions, fix: bool, paths: Sequence[str]) -> None:
-    """Options that would do nothing, or cannot be done. Raises UsageError."""
+    """Raises UsageError for options that would have no effect or are not possible."""
     if not embed and named(embedder):
         raise UsageError("a way to compare meanings was named, but not --embed", "add --embed")
     if fix and "-" in paths:
@@ -87,7 +87,7 @@ def _refuse_unused(embed: bool, embedder: EmbedderOptions, fix: bool, paths: Seq
 
 
 def _check(path: str, checking: Checking) -> list[Finding]:
-    """All findings of one file; one that cannot be read gives a finding too."""
+    """All findings about one file; an unreadable file gives a finding too."""
     from mocoop.groupfile.groups import check, read_groups
 
     try:
@@ -117,7 +117,7 @@ def _with_meaning(data: bytes, source: str, findings: list[Finding], embedder: E
 
 
 def _fix(path: str) -> list[str]:
-    """Mend a file in its place; what was done. A file that stays wrong is not written."""
+    """Fix a file in place and return what was done. A file that would still be invalid is not written."""
     from mocoop.groupfile.groups import MAX_BYTES, dump_groups, parse_groups, read_groups
     from mocoop.grouping.editing.inplace import write_bytes
     from mocoop.grouping.provenance import now, with_step

@@ -1,6 +1,6 @@
 """The commands that change a group file in place: add, remove, rename, move, merge, split, set-init, lock.
 
-Each names a pure change of `mocoop.grouping.editing.edit`; how it is told and written is in `changing`.
+Each applies a pure function of `mocoop.grouping.editing.edit`; reporting and writing are in `changing`.
 """
 
 from __future__ import annotations
@@ -219,7 +219,7 @@ def lock(writing: Writing, targets: tuple[str, ...], off: bool) -> None:
 
 
 def _target(to: str | None, new: str | None, title: str | None) -> tuple[str, str | None]:
-    """The group that templates go to, and its title where it is new. Raises UsageError."""
+    """The group that templates go to, and its title if it is new. Raises UsageError."""
     if bool(to) == bool(new):
         raise UsageError("say where they go", "a group there is with --to ID, or a new one with --new ID")
     if title is not None and not new:

@@ -1,7 +1,7 @@
-"""What the commands that change a group file share: their options, and the one way from a change to the file.
+"""Shared parts of the commands that change a group file: their options, and applying a change to the file.
 
-The changes are in `mocoop.grouping.editing.edit`. A command gives one here; it is checked, told on one line, noted in
-the provenance with its time, and written where it belongs.
+The changes are in `mocoop.grouping.editing.edit`. A command passes one here; it is validated, summarised on one line,
+recorded in the provenance with its time, and written to its destination.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Writing:
-    """Which file is changed, and where the changed one goes."""
+    """The file to change, and where the result goes."""
 
     path: str
     out: Path | None
@@ -38,9 +38,9 @@ class Writing:
     as_json: bool
 
     def apply(self, step: str, change: Callable[[Document], Document]) -> bool:
-        """Read the file, change it, tell the change and write it; False where the change changes nothing.
+        """Read the file, change it, report the change and write it; False if nothing changed.
 
-        Raises GroupFileError for a file that is wrong or would be, UsageError, StorageError.
+        Raises GroupFileError if the file is invalid before or after the change, UsageError, StorageError.
         """
         from mocoop.groupfile.groups import dump_groups, parse_groups
         from mocoop.grouping.editing.byhand import stamped
@@ -61,7 +61,7 @@ class Writing:
         return bool(changes)
 
     def opened(self) -> Opened:
-        """The file to change, from stdin where it is -. Raises GroupFileError."""
+        """The file to change, from stdin if the path is -. Raises GroupFileError."""
         from mocoop.groupfile.groups import parse_groups
         from mocoop.grouping.editing.inplace import Opened, open_groups
 
@@ -91,7 +91,7 @@ class Writing:
 
 
 def changes_file(command: Callable[..., Any]) -> Callable[..., Any]:
-    """The argument FILE and the options -o, --force, --dry-run and --json, handed on as one `writing`."""
+    """Add the argument FILE and the options -o, --force, --dry-run and --json, passed on as one `writing`."""
 
     @click.argument("path", metavar="FILE", type=FILE)
     @click.option("-o", "--out", type=OUT, help="Write there, and leave FILE as it is.")
@@ -106,7 +106,7 @@ def changes_file(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def _new_findings(before: GroupFile, after: GroupFile) -> list[Finding]:
-    """Warnings that the change brought, and that the metrics no longer match."""
+    """Warnings that the change introduced, including that the metrics no longer match."""
     known = {(finding.code, finding.message) for finding in before.findings}
     told = [finding for finding in after.findings if finding.severity == "warning" or finding.code == "G120"]
     return [finding for finding in told if (finding.code, finding.message) not in known]

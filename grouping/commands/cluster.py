@@ -93,7 +93,7 @@ def cluster(
 
 
 def _checked_out(out: Path | None, force: bool, as_json: bool) -> bool:
-    """Whether the group file goes to a file. Raises UsageError before anything is computed."""
+    """Whether the result is written to a file. Raises UsageError before anything is computed."""
     if out is None or str(out) == "-":
         if as_json:
             raise UsageError("--json and the group file would both go to stdout", "name a file with -o")
@@ -138,7 +138,7 @@ def _by_vectors(pool: Pool, how: Clustering, embedder: EmbedderOptions) -> Clust
 
 
 def _show(figures: list[dict[str, Any]], made: int, to_file: bool) -> None:
-    """The numbers of groups that were tried: a table on stdout, or lines on stderr where the group file goes there."""
+    """The numbers of groups that were tried: a table on stdout, or lines on stderr if the group file goes to stdout."""
     heading = ("groups", "stability", "silhouette", "smallest", "largest", "")
     rows = [
         (*("-" if one[key] is None else one[key] for key in heading[:-1]), "taken" if one["groups"] == made else "")

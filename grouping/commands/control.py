@@ -1,4 +1,4 @@
-"""`mocoop-groups control`: the same file with its meaning taken out, for ablations."""
+"""`mocoop-groups control`: the same file with its meaning removed, for ablations."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mocoop-groups diff`: what differs between two group files, by meaning."""
+"""`mocoop-groups diff`: the differences between two group files, by content."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`mocoop-groups doctor`: what is here to work with."""
+"""`mocoop-groups doctor`: what is installed and available."""
 
 from __future__ import annotations
 

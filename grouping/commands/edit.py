@@ -1,4 +1,4 @@
-"""`mocoop-groups edit`: a group file in a person's own editor, checked before it is written."""
+"""`mocoop-groups edit`: edit a group file in the user's editor, with validation before it is written."""
 
 from __future__ import annotations
 
@@ -60,26 +60,26 @@ def edit(path: str, group_id: str | None, resume: bool) -> None:
 
 @dataclass(frozen=True)
 class _Work:
-    """What is edited: its text, what an edited text makes of the file, with words for it, and how that is written.
+    """An editing task: the text, how an edited text changes the file (with a summary), and how that is written.
 
-    `result` gives None where there is nothing to write.
+    `result` returns None if there is nothing to write.
     """
 
-    name: str  # of the file the editor shows
+    name: str  # name of the file in the editor
     text: bytes
-    kept: Path  # where a refused edit goes
+    kept: Path  # where a rejected edit is saved
     result: Callable[[bytes], tuple[bytes | None, str]]
     write: Callable[[bytes], Any]
 
     def save(self, edited: bytes) -> str:
-        """Write what the text means, and tell it. Raises GroupFileError, UsageError, StorageError."""
+        """Apply an edited text to the file and return a summary. Raises GroupFileError, UsageError, StorageError."""
         data, told = self.result(edited)
         if data is not None:
             self.write(data)
         return told
 
     def trouble(self, text: bytes) -> MoCoOpError | None:
-        """What is wrong with a text."""
+        """The error in a text, or None."""
         try:
             self.result(text)
         except MoCoOpError as error:
@@ -127,7 +127,7 @@ def _show(error: MoCoOpError) -> None:
 
 
 def _ask(error: MoCoOpError) -> bool:
-    """Show what is wrong, and whether the person wants the editor again; without a terminal, not."""
+    """Show the error and ask whether to reopen the editor; False without a terminal."""
     from mocoop.grouping.editing.terminal import has_terminal
 
     if not has_terminal():
@@ -143,7 +143,7 @@ def _ask(error: MoCoOpError) -> bool:
 
 
 def _parting(path: str, reason: MoCoOpError | KeyboardInterrupt, shown: bool) -> BaseException:
-    """The error that ends the command; one that was shown is not told again."""
+    """The error that ends the command; one that was already shown is not repeated."""
     if shown and isinstance(reason, (GroupFileError, UsageError)):
         return GroupFileError(f"the edit was given up; {path} is as it was")
     return reason
@@ -158,13 +158,13 @@ def _kept_edit(kept: Path) -> bytes:
 
 
 def _keep(kept: Path, text: bytes, resumed: bool) -> Path:
-    """Put a text that was given up beside its file; an older one gets a number, unless this one goes on from it."""
+    """Save an abandoned text beside its file; an older one is renamed with a number, unless this edit resumed it."""
     try:
         if kept.exists() and not resumed and kept.read_bytes() != text:
             number = next(n for n in range(1, 10_000) if not os.path.lexists(f"{kept}.{n}"))
             os.replace(kept, f"{kept}.{number}")
         files.atomic_write(kept, text)
-    except (OSError, StorageError):  # that folder cannot be written
+    except (OSError, StorageError):  # the folder is not writable
         handle, name = tempfile.mkstemp(prefix="mocoop-edit-", suffix=".rej")
         with os.fdopen(handle, "wb") as file:
             file.write(text)

@@ -1,7 +1,7 @@
 """Options of the commands that turn templates into vectors.
 
-A command takes `@embedder_options` and gets one `embedder: EmbedderOptions` argument; `choice` makes of it what
-`mocoop.grouping.clustering.embed.embed` takes. Nothing heavy is imported here.
+A command is decorated with `@embedder_options` and receives one `embedder: EmbedderOptions` argument; `choice` converts
+it for `mocoop.grouping.clustering.embed.embed`. No heavy imports here.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class EmbedderOptions:
-    """What was typed about the way templates become vectors."""
+    """The embedder options as typed."""
 
     embedder: str = "auto"
     sentence_model: str | None = None
@@ -47,7 +47,7 @@ class EmbedderOptions:
 
 
 def embedder_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the command gets them as one `embedder: EmbedderOptions`."""
+    """Add the options; the command receives them as one `embedder: EmbedderOptions`."""
 
     @functools.wraps(command)
     def with_options(*arguments: Any, **others: Any) -> Any:
@@ -58,7 +58,7 @@ def embedder_options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def choice(options: EmbedderOptions, class_kind: str, seed: int = 0) -> EmbedderChoice:
-    """The options as `embed` takes them. Raises DataError for class names that cannot be read."""
+    """Convert the options for `embed`. Raises DataError for class names that cannot be read."""
     from mocoop.grouping.clustering.embed import EmbedderChoice
 
     return EmbedderChoice(

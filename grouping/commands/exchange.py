@@ -1,4 +1,4 @@
-"""The commands that bring templates in from other software's files and take them out: `import` and `export`."""
+"""The commands that convert templates from and to other software's files: `import` and `export`."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def generate(
 
 
 def _deliver_flat(document: dict[str, Any], out: Path | None) -> None:
-    """The templates one a line, to stdout or a file; that the file may be overwritten has been checked."""
+    """Write the templates, one per line, to stdout or a file; whether it may be overwritten was checked before."""
     from mocoop import files
     from mocoop.grouping.keep import texts_of
 
@@ -127,7 +127,7 @@ def _deliver_flat(document: dict[str, Any], out: Path | None) -> None:
 
 
 def _made(wanted: Wanted, who: str, session: Session, *, dry_run: bool) -> Generated | None:
-    """The file that was made, or None where only the questions were printed."""
+    """The generated file, or None if only the prompts were printed."""
     from mocoop.grouping.generate import generate_from_bank
     from mocoop.grouping.llm.generate import brief_of, generate_from_model, plan
 
@@ -150,7 +150,7 @@ def _made(wanted: Wanted, who: str, session: Session, *, dry_run: bool) -> Gener
 
 
 def _backend(asked: str, session: Session) -> str:
-    """bank, llm, or auto for a model that the bank may stand in for; says so where it was not typed."""
+    """bank, llm, or auto for a model with the bank as fallback; reports a choice that the user did not make."""
     from mocoop.grouping.llm.settings import reachable
 
     if asked != "auto":
@@ -164,13 +164,13 @@ def _backend(asked: str, session: Session) -> str:
 
 
 def _check_out(out: Path | None, force: bool, dry_run: bool) -> None:
-    """Refuse to overwrite before anything is asked, not after it was paid for."""
+    """Refuse to overwrite before the model is called, not after it was paid for."""
     if out is not None and str(out) != "-" and os.path.lexists(out) and not (force or dry_run):
         raise UsageError(f"{out} exists already", "choose another name, or overwrite it with --force")
 
 
 def _kept(earlier: str | None, out: Path | None, force: bool, fresh: bool) -> Kept:
-    """What must stay: of the file that was named, or of the valid group file that is overwritten."""
+    """What must be kept: from the named file, or from the valid group file that is overwritten."""
     from mocoop.grouping.keep import Kept, kept_of
 
     if fresh:

@@ -1,4 +1,4 @@
-"""The commands that show what is there: groups, domain profiles, the bank, the paper's groups, the schema."""
+"""The commands that show things: groups, domain profiles, the bank, the paper's groups, the schema."""
 
 from __future__ import annotations
 

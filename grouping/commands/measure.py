@@ -1,4 +1,4 @@
-"""The commands that put figures on groupings: `stats` of one file, `compare` of two."""
+"""The commands that measure groupings: `stats` for one file, `compare` for two."""
 
 from __future__ import annotations
 
@@ -94,12 +94,12 @@ def compare(first: str, second: str, embedder: EmbedderOptions, sizes: bool, as_
 
 
 def named(embedder: EmbedderOptions) -> bool:
-    """Whether a way to compare meanings was asked for, not left to what is at hand."""
+    """Whether an embedder was requested explicitly, not left to what is available."""
     return embedder != EmbedderOptions(classes=embedder.classes, offline=embedder.offline)
 
 
 def _if_at_hand(embedder: EmbedderOptions, make: Callable[[], Made], *, needed: bool = False) -> Made | None:
-    """What is made with a model; None where no model is at hand and none was asked for. Raises UsageError."""
+    """The result of `make`; None if it needs a model and none is available or requested. Raises UsageError."""
     try:
         return make()
     except UsageError as error:
@@ -110,7 +110,7 @@ def _if_at_hand(embedder: EmbedderOptions, make: Callable[[], Made], *, needed: 
 
 
 def _meaning(file: GroupFile, embedder: EmbedderOptions) -> Meaning:
-    """The file's vectors; what a person should know of them is said."""
+    """The file's vectors; their notices are printed."""
     from mocoop.grouping.measuring.meaning import vectors_of
 
     meaning = vectors_of(file, choice(embedder, file.class_kind))
@@ -120,7 +120,7 @@ def _meaning(file: GroupFile, embedder: EmbedderOptions) -> Meaning:
 
 
 def _store(path: str, found: FileStats) -> None:
-    """Put the figures in the file, unless they stand there already. Raises StorageError."""
+    """Store the figures in the file, unless they are there already. Raises StorageError."""
     from mocoop.grouping.editing.inplace import open_groups, write_document
     from mocoop.grouping.measuring.stats import with_metrics
 

@@ -1,7 +1,7 @@
-"""Options of the commands that ask a language model, and what a person sees while it is asked.
+"""Options of the commands that call a language model, and progress output during the calls.
 
-A command takes `@model_options`, gets one `model` argument, and opens a session with it. Where a wait is long, a
-terminal shows it counting down. How a model is asked is in `mocoop.grouping.llm.session`.
+A command is decorated with `@model_options`, receives one `model` argument, and opens a session with it. Long waits
+are shown as a countdown on a terminal. The calls themselves are in `mocoop.grouping.llm.session`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _OPTIONS = (
 
 @dataclass(frozen=True)
 class ModelChoice:
-    """What was typed about the model: settings (None where nothing was), a settings file, use of the cache."""
+    """The model options as typed: settings (None if not given), a settings file, use of the cache."""
 
     options: dict[str, Any]
     config: Path | None
@@ -53,14 +53,14 @@ class ModelChoice:
     refresh: bool
 
     def settings(self) -> Settings:
-        """The settings that come of it. Raises UsageError or ConfigError."""
+        """The resulting settings. Raises UsageError or ConfigError."""
         from mocoop.grouping.llm.settings import resolve
 
         return resolve(self.options, self.config)
 
 
 def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options; the command gets them as one `model: ModelChoice`."""
+    """Add the options; the command receives them as one `model: ModelChoice`."""
 
     @functools.wraps(command)
     def with_choice(*arguments: Any, config: Path | None, cache: bool, refresh: bool, **others: Any) -> Any:
@@ -73,11 +73,11 @@ def model_options(command: Callable[..., Any]) -> Callable[..., Any]:
 def open_session(
     model: ModelChoice, *, seed: int, offline: bool, out: Path | None, instead: str | None = None
 ) -> Session:
-    """A session with the model, nothing sent yet; a reply that cannot be used is kept beside `out`.
+    """Open a session with the model; nothing is sent yet. An unusable reply is saved beside `out`.
 
-    `instead` is offered where the model fails, as the end of a hint.
+    `instead` is appended to the hint if the model fails.
 
-    Raises UsageError or ConfigError for the settings. A key that is missing shows when something is to be sent.
+    Raises UsageError or ConfigError for the settings. A missing key is only reported when something is to be sent.
     """
     from mocoop.grouping.llm.session import Session
 
@@ -95,7 +95,7 @@ def open_session(
 
 
 def show_plan(prompts: Sequence[tuple[Prompt, int]], session: Session) -> None:
-    """The questions that would be asked on stdout; their number and size on stderr."""
+    """Print the prompts that would be sent to stdout, and their number and size to stderr."""
     for prompt, times in prompts:
         click.echo(f"==== {prompt.id}, {times} time{'s' if times > 1 else ''}, sha256 {prompt.sha256}")
         for message in prompt.messages:
@@ -113,13 +113,13 @@ def show_plan(prompts: Sequence[tuple[Prompt, int]], session: Session) -> None:
 
 
 def rejected_path(out: Path | None) -> Path:
-    """Where a reply goes that cannot be used: beside the output, or here where that is stdout."""
+    """The file for an unusable reply: beside the output, or in the current folder if that is stdout."""
     named = out is not None and str(out) != "-"
     return out.with_name(f"{out.name}.rejected.txt") if named and out else Path("mocoop-groups.rejected.txt")
 
 
 def countdown(seconds: float, reason: str) -> None:
-    """Wait; say why, and on a terminal how long still."""
+    """Wait, and say why; on a terminal, also show the remaining time."""
     cli.say(f"{reason}: waiting {seconds:.0f} s" if seconds >= 1 else reason)
     end = time.monotonic() + seconds
     drawn = sys.stderr is not None and sys.stderr.isatty()

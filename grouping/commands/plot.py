@@ -51,7 +51,7 @@ def plot(path: str, out: Path, kind: str, embedder: EmbedderOptions, force: bool
 
 
 def _refuse(out: Path, force: bool) -> None:
-    """What can be known before the templates are compared. Raises UsageError."""
+    """Checks that need no embedding. Raises UsageError."""
     suffixes = (".html", ".svg", ".png", ".pdf")
     if out.suffix.lower() not in suffixes:
         raise UsageError(f"{out} cannot be drawn", f"end the name with one of {', '.join(suffixes)}")

@@ -1,4 +1,4 @@
-"""`mocoop-groups review`: a person looks at templates one at a time, and decides by single keys."""
+"""`mocoop-groups review`: review templates one at a time, with single-key decisions."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def _entry(
 
 @dataclass
 class _Screen:
-    """The session at the terminal: shows a template, takes a key, saves, and shows the next."""
+    """The session at the terminal: shows a template, reads a key, saves, and shows the next."""
 
     opened: Opened
     session: Session
@@ -109,7 +109,7 @@ class _Screen:
     terminal: Terminal
 
     def run(self) -> None:
-        """Go on until nothing is left or the person leaves. Ctrl-C leaves at once; all is saved."""
+        """Loop until nothing is left or the user quits. Ctrl-C quits at once; everything is saved already."""
         self.terminal.show(f"{len(self.session.queue)} templates to review, compared by {self.neighbours.name}")
         try:
             while self.session.queue and self._one():
@@ -120,7 +120,7 @@ class _Screen:
             self._farewell()
 
     def _one(self) -> bool:
-        """One key on the template at hand; False to leave."""
+        """Handle one decision on the current template; False to quit."""
         self._card()
         while True:
             wide = self.terminal.columns > len(_WIDE_PROMPT) + 2
@@ -135,7 +135,7 @@ class _Screen:
                 return True
 
     def _act(self, action: Callable[[Session], Session | None]) -> bool:
-        """Decide and save; what cannot be done is said, and the template stays."""
+        """Apply a decision and save; if it is not possible, say why and stay on the template."""
         try:
             after = action(self.session)
         except UsageError as error:
@@ -149,7 +149,7 @@ class _Screen:
         return True
 
     def _tell(self, after: Session) -> None:
-        """Say what a decision did beyond keeping the template, such as an init that moved on."""
+        """Report what a decision changed other than review marks, such as a new init."""
         from mocoop.grouping.editing.diff import differences, one_line
         from mocoop.grouping.keep import SEEN
 
@@ -220,7 +220,7 @@ class _Screen:
         return item.get("note", "") if isinstance(item, dict) else ""
 
     def _card(self) -> None:
-        """The template, its group, why it is doubtful, and what is nearest to it."""
+        """Show the template, its group, why it is doubtful, and the templates nearest to it."""
         from mocoop.grouping.editing.lookup import init_of
         from mocoop.grouping.keep import texts_of
 

@@ -1,4 +1,4 @@
-"""What the commands share: options, reading a group file or stdin, writing the file that was made."""
+"""Shared parts of the commands: options, reading a group file or stdin, writing the result."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from mocoop.errors import UsageError
 if TYPE_CHECKING:
     from mocoop.groupfile.groups import Group, GroupFile
 
-FILE = click.Path(readable=False, allow_dash=True)  # whether it can be read, the loader finds out and says
+FILE = click.Path(readable=False, allow_dash=True)  # the loader reports files that cannot be read
 TEXT_FILE = click.Path(path_type=Path)
 OUT = click.Path(dir_okay=False, writable=False, allow_dash=True, path_type=Path)
 
@@ -27,7 +27,7 @@ force_option = click.option("--force", is_flag=True, help="Overwrite the file.")
 
 
 def group_count(text: str) -> int | None:
-    """A number of groups as it was typed; None for auto. Raises UsageError."""
+    """Parse a number of groups; None for auto. Raises UsageError."""
     if text == "auto":
         return None
     if not re.fullmatch("[0-9]{1,9}", text):
@@ -36,13 +36,13 @@ def group_count(text: str) -> int | None:
 
 
 def deliver(document: dict[str, Any], out: Path | None, force: bool) -> None:
-    """Check a group file and write it: to stdout, or to a file, and then say what may come next."""
+    """Check a group file and write it to stdout or to a file; for a file, suggest the next commands."""
     from mocoop.groupfile.groups import dump_groups, parse_groups, save_groups
 
     if out is None or str(out) == "-":
         data = dump_groups(document)
         parse_groups(data, source="<generated>")
-        click.echo(data, nl=False)  # as bytes: the same ones whatever the locale
+        click.echo(data, nl=False)  # as bytes, so that the output does not depend on the locale
         return
     if os.path.lexists(out) and not force:
         raise UsageError(f"{out} exists already", "choose another name, or overwrite it with --force")
@@ -54,12 +54,12 @@ def deliver(document: dict[str, Any], out: Path | None, force: bool) -> None:
 
 
 def print_json(**content: Any) -> None:
-    """One JSON object on stdout, with the number of its format."""
+    """Print one JSON object to stdout, with its format number."""
     click.echo(json.dumps({"format": 1, **content}, indent=2))
 
 
 def class_names(path: Path | None) -> tuple[str, ...] | None:
-    """Class names of a text file, one a line. Raises DataError."""
+    """Class names from a text file, one per line. Raises DataError."""
     if path is None:
         return None
     from mocoop.data.classnames import read_list
@@ -68,14 +68,14 @@ def class_names(path: Path | None) -> tuple[str, ...] | None:
 
 
 def stdin_or(path: str) -> tuple[bytes, str] | None:
-    """What stands on stdin where the path is -, no more of it than shows that it is too large."""
+    """The contents of stdin if the path is -; reads just enough to detect that it is too large."""
     from mocoop.groupfile.groups import MAX_BYTES
 
     return (sys.stdin.buffer.read(MAX_BYTES + 1), "<stdin>") if path == "-" else None
 
 
 def load(path: str) -> GroupFile:
-    """A group file, from stdin where the path is -. Raises GroupFileError."""
+    """Load a group file, from stdin if the path is -. Raises GroupFileError."""
     from mocoop.groupfile.groups import load_groups, parse_groups
 
     given = stdin_or(path)
@@ -83,7 +83,7 @@ def load(path: str) -> GroupFile:
 
 
 def group_named(file: GroupFile, group_id: str) -> Group:
-    """A group by its id. Raises UsageError that lists the ids."""
+    """The group with the given id. Raises UsageError that lists the ids."""
     for group in file.groups:
         if group.id == group_id:
             return group

@@ -89,7 +89,7 @@ def server_message(body: bytes, key: Key) -> str:
 
 
 def object_in(text: str, raw: str) -> dict[str, Any]:
-    """The only JSON object in a text: alone, in a code fence or amid prose. Raises UnusableReply for none or several."""
+    """The only JSON object in a text: alone, fenced or amid prose. Raises UnusableReply for none or several."""
     found, fault = [], None
     for number, piece in enumerate(_objects(_THOUGHT.sub("", text, count=1))):
         if number >= MAX_PIECES:

@@ -107,7 +107,7 @@ def names_a_class(text: str, names: frozenset[tuple[str, ...]]) -> bool:
 
 
 def _written(text: str) -> str:
-    """Normalise a line to the bank's style: plain quotes and spaces, no list mark, lower case at the start, a full stop."""
+    """One line in the bank's style: plain quotes and spaces, no list mark, lower case at the start, a full stop."""
     line = unicodedata.normalize("NFC", text).translate(_QUOTES).replace("\u2026", "...").strip()
     line = _MARKS.sub("", line)
     for quote in "\"'`":

@@ -1,4 +1,4 @@
-"""Frozen features of the hand-written templates: `HP[g][i, c]` of docs/method.md, computed once and cached by content.
+"""Frozen features of hand-written templates: `HP[g][i, c]` of docs/method.md, computed once, cached by content.
 
 They depend only on the backbone, the templates and the class names, so all seeds and settings of a group file share
 one cache entry. T templates, C classes, D joint width.

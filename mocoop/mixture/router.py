@@ -29,7 +29,7 @@ class Router(nn.Module):
         super().__init__()
         self.linear = nn.Linear(dim, experts)
         self.scale = scale
-        with torch.no_grad():  # equal weights for all experts until initialised
+        with torch.no_grad():  # a uniform gate until initialised
             self.linear.weight.zero_()
             self.linear.bias.zero_()
 
@@ -101,7 +101,7 @@ def new_router(config: Config, dim: int, experts: int, logit_scale: float) -> Ro
         router: Router = CorrectedGate(dim, experts, scale=1 / config.gate_temperature(logit_scale))
     else:
         own = logit_scale if config.router_scale else 1.0
-        gate = 1 / config.gate_temperature(logit_scale)  # a router that starts as the reference gate has its temperature
+        gate = 1 / config.gate_temperature(logit_scale)  # scale of a router that is the reference gate
         router = Router(dim, experts, scale=gate if config.routing == "reference" else own)
     return router.requires_grad_(config.routing == "learned")
 

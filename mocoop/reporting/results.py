@@ -106,7 +106,7 @@ def numbers(cells: Mapping[CellName, Row], part: str) -> dict[CellName, float]:
 
 
 def impossible(cells: Mapping[CellName, Row], part: str) -> bool:
-    """Whether the method cannot do this part in any of the cells."""
+    """Whether in every cell the method was asked for this part and cannot do it."""
     return bool(cells) and all(part in row["accuracy"] and row["accuracy"][part] is None for row in cells.values())
 
 

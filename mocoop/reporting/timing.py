@@ -59,7 +59,7 @@ def _paper_seconds(line: Line, dataset: str) -> Number | None:
 
 
 def training_section(lines: Lines) -> Section:
-    """Training times and the machines."""
+    """Training times; empty if nothing was trained."""
     section = Section("training-time", "Time to train")
     if not lines:
         return section

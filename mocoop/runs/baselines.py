@@ -1,4 +1,4 @@
-"""What a learned mixture must be compared with: the methods that learn nothing, over the same templates.
+"""Baselines for a learned mixture: the training-free methods, over the same templates.
 
 Zero-shot with one template, the ensemble of all templates, and the ensembles of the groups mixed by the reference
 gate (`mocoop.methods`). B images, C classes, D joint width.
@@ -29,7 +29,7 @@ _METHODS = {ONE_TEMPLATE: "zero-shot", ENSEMBLE: "zero-shot-ensemble", GATED: "g
 
 @dataclass(frozen=True)
 class TrainingFree:
-    """Accuracies in percent by classifier, and each image's first group under the reference gate."""
+    """Accuracies in percent by classifier, and each image's top group under the reference gate."""
 
     accuracy: dict[str, float]
     first_group: tuple[int, ...]
@@ -44,11 +44,11 @@ def training_free(
     *,
     cache: FeatureCache | None = None,
 ) -> TrainingFree:
-    """Measure the three classifiers, as the preset recommended has them.
+    """Measure the three classifiers with the settings of the recommended preset.
 
     On image features x (B, D), normalised or not, with labels (B,).
 
-    The one template is the first group's init. `cache` keeps the templates' features.
+    The single template is the first group's init. `cache` stores the templates' features.
     """
 
     def predicted(name: str) -> Prediction:
@@ -66,5 +66,5 @@ def training_free(
 
 
 def percent_right(guesses: Tensor, labels: Tensor) -> float:
-    """Accuracy in percent of guesses (B,)."""
+    """Accuracy of guesses (B,) in percent."""
     return 100 * int((guesses == labels).sum()) / len(labels)

@@ -1,6 +1,6 @@
 """Evaluating a run on the test images of a data set, on the classes trained on or on others.
 
-B images, C classes, E experts. Accuracy is top-1 in percent. Selection on test is nowhere: the last step counts.
+B images, C classes, E experts. Accuracy is top-1 in percent. Nothing is selected on test: the last step counts.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ MAX_SKIPPED = 0.1
 
 @dataclass(frozen=True)
 class ClassResult:
-    """One class: how many test images, how many right, accuracy in percent, and the share of each first expert."""
+    """One class: number of test images, number correct, accuracy in percent, and its images' shares by first expert."""
 
     name: str
     images: int
@@ -42,7 +42,7 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result on one set of classes. `first_expert` and `predictions` are a number an image, in `examples` order."""
+    """The result on one set of classes. `first_expert` and `predictions` are per image, in the order of `examples`."""
 
     classes: Half
     accuracy: float
@@ -53,10 +53,10 @@ class Evaluation:
     first_expert: tuple[int, ...]
     predictions: tuple[int, ...]
     examples: tuple[Example, ...]
-    training_free: dict[str, float]  # accuracies of classifiers that learn nothing, where they were asked for
+    training_free: dict[str, float]  # accuracies of training-free classifiers, if requested
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain JSON values, without the image by image lists."""
+        """Plain JSON values, without the per-image lists."""
         return {
             "classes": self.classes,
             "accuracy": self.accuracy,
@@ -82,11 +82,11 @@ def evaluate(
 ) -> Evaluation:
     """Evaluate on the test split; `classes` defaults to those trained on.
 
-    `baselines` adds what the group file's templates reach on the same images with nothing learned; for a method that
-    reads no groups, what the data set's own template reaches.
+    `baselines` adds the training-free accuracy of the group file's templates on the same images; for a method without
+    groups, that of the data set's own template.
 
     Raises:
-        DataError: no test images, other classes than those of the training, classes that the method cannot name, or
+        DataError: no test images, classes that differ from those in training, classes that the method cannot name, or
             too many unreadable images.
     """
     chosen = classes or run.info["classes"]
@@ -127,7 +127,7 @@ def evaluate(
 def _training_free(
     run: Run, part: Dataset, inputs: Inputs, backbone: Backbone, cache: FeatureCache | None
 ) -> dict[str, float]:
-    """With the backbone as it was before any LayerNorm of it was tuned; only what the templates there are allow."""
+    """The training-free accuracies, with the backbone before any LayerNorm tuning, as far as templates exist."""
     mine = run.method.reads_groups
     groups = run.groups if mine else one_group([run.config.template or PLAIN], domain=run.groups.domain)
     if run.learned.layer_norms:
@@ -147,9 +147,9 @@ def _training_free(
 
 
 def unnameable(run: Run, dataset: Dataset, classes: Sequence[Half]) -> dict[Half, str]:
-    """Which of some sets of classes the run cannot name, and why; empty where it can name none of them.
+    """Which of some sets of classes the run cannot name, and why; empty if it can name none of them.
 
-    So the others can be measured still, and `evaluate` refuses where there are no others.
+    So the others can still be measured, and `evaluate` refuses if there are no others.
     """
     reasons = {part: run.method.why_not(run.learned, choose_classes(dataset, part).classnames) for part in classes}
     found = {part: reason for part, reason in reasons.items() if reason}
@@ -170,7 +170,7 @@ def _class_result(
 
 
 def _check_classes(run: Run, dataset: Dataset) -> None:
-    """Base and new are halves of one class list, so it must be the list of the training."""
+    """Base and new are halves of one class list, so it must be the one used in training."""
     expected = tuple(run.info["all_classnames"])
     if dataset.classnames != expected:
         differ = next(

@@ -1,7 +1,7 @@
-"""Learning one method from image features and labels: what the command line and the Python API share.
+"""Training one method on image features and labels: shared by the command line and the Python API.
 
-Takes a backbone, groups and batches; gives back what was learned. What a method learns is in `mocoop.methods`; data
-sets, splits and run folders are in `train.py`.
+Takes a backbone, groups and batches; returns what was learned. The methods are in `mocoop.methods`; data sets, splits
+and run folders are in `train.py`.
 """
 
 from __future__ import annotations
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
     from mocoop.groupfile.groups import GroupFile
 
-_STUCK_ROUTER_LOSS = 0.5  # above this at the end, the router did not come near the reference gate
+_STUCK_ROUTER_LOSS = 0.5  # above this at the end, the router did not approach the reference gate
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """What was learned, its class text features (E, C, D) of the classes trained on, and how it went.
+    """What was learned, its class text features (E, C, D) of the classes trained on, and the training log.
 
-    `class_features` is None for a method whose text side is none, or depends on the image.
+    `class_features` is None for a method without text features, or whose text features depend on the image.
     """
 
     learned: Learned
@@ -40,7 +40,7 @@ class Fitted:
     history: list[StepLog]
     seconds: float
     notes: tuple[str, ...]
-    collapse: str | None = None  # what went wrong with the router, if anything did
+    collapse: str | None = None  # how the router collapsed, if it did
 
 
 def fit(
@@ -59,22 +59,22 @@ def fit(
     listener: Listener | None = None,
     text_cache: FeatureCache | None = None,
 ) -> Fitted:
-    """Learn what `config.method` learns.
+    """Train the method `config.method`.
 
     Args:
-        groups: as the method reads them (`Method.groups`).
+        groups: the groups the method uses (`Method.groups`).
         batch: normalised image features (B, D) of an epoch's images.
         labels: (N,) in 0..C-1.
         classnames: the C classes trained on.
-        config: as the method goes by it (`Method.settle`).
-        epochs: passes over the images; `config.epochs_for` says how many the settings ask for.
-        samples: the same images as plain features, and those of val, for methods that take no steps.
-        plain: the features of the training images alone, which need no val; None: those of `samples`.
-        text_cache: where the frozen features of the templates are kept, or None.
+        config: the settings after `Method.settle`.
+        epochs: passes over the images; `config.epochs_for` gives the number in the settings.
+        samples: plain features of the same images and of val, for methods that take no steps.
+        plain: the features of the training images only, without val; None: those of `samples`.
+        text_cache: cache of the templates' frozen features, or None.
 
     Raises:
-        ConfigError, GroupFileError, DataError: settings, templates or class names that cannot work together.
-        TrainingStopped: a loss that is not finite.
+        ConfigError, GroupFileError, DataError: settings, templates or class names are incompatible.
+        TrainingStopped: the loss is not finite.
     """
     listener = listener or Listener()
     began = time.monotonic()
@@ -99,7 +99,7 @@ def fit(
     )
     history: list[StepLog] = []
     ids = groups.ids
-    fallen: list[str] = []  # the first time that the router collapsed, as soon as it is known
+    fallen: list[str] = []  # the first collapse of the router, as soon as it is detected
 
     def watch(so_far: Sequence[StepLog]) -> None:
         if not fallen and (told := first_collapse(so_far, ids, config)):
@@ -121,7 +121,7 @@ def fit(
         listener.stage("training")
         trainer.run(listener, checkpoints)
         history.extend(trainer.history)
-        watch(history)  # what happened before an interruption counts too
+        watch(history)  # steps before an interruption count too
         for note in _warnings(history, trainer.steps_per_epoch, len(groups.groups), config):
             notice(note)
 
@@ -137,7 +137,7 @@ def fit(
 
 
 def _warnings(history: Sequence[StepLog], steps_per_epoch: int, experts: int, config: Config) -> tuple[str, ...]:
-    """What a person should know of how the router ended, beside a collapse (`mocoop.training.collapse`)."""
+    """Warnings on the final router, other than a collapse (`mocoop.training.collapse`)."""
     last = history[-steps_per_epoch:]
     if not last or experts < 2 or config.routing != "learned":
         return ()

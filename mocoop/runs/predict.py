@@ -1,4 +1,4 @@
-"""Predicting images with a run: the class, the runners-up, and which experts decided, as in the paper's Fig. 5."""
+"""Predicting images with a run: the class, the runners-up, and the chosen experts, as in the paper's Fig. 5."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def predict_images(
     batch_size: int = 64,
     on_bad_image: BadImages = "fail",
 ) -> Iterator[dict[str, Any]]:
-    """One dictionary an image, in order: `path`, `class`, `probability`, `top_k`, `experts`.
+    """One dictionary per image, in order: `path`, `class`, `probability`, `top_k`, `experts`.
 
-    `experts` are those chosen, the heaviest first, each with its weight and its group's templates; none where there is
-    one prompt for all images, or no prompt. With "skip" an unreadable image gives `path` and `error` instead.
+    `experts` are those chosen, the largest weight first, each with its weight and its group's templates; empty if there
+    is one prompt for all images, or no prompt. With "skip" an unreadable image gives `path` and `error` instead.
     `classnames` may name other classes than those trained on. Raises DataError for those that cannot be named.
     """
     if classnames is not None:
@@ -53,7 +53,7 @@ def predict_images(
             if None in faults:
                 raise
             yield from ({"path": str(path), "error": why} for path, why in zip(chunk, faults, strict=True))
-            continue  # a batch of nothing but bad images has no features, but others may follow
+            continue  # a batch of only bad images has no features, but others may follow
         prediction = classifier.predict(torch.from_numpy(found.features[0].copy()))
         rows = {
             i: _describe(str(chunk[i]), prediction, row, classifier, templates, top) for row, i in enumerate(found.kept)
@@ -71,10 +71,10 @@ def predict_features(
     top: int = 5,
     batch_size: int = 1024,
 ) -> Iterator[dict[str, Any]]:
-    """The same for a file of image features, a dictionary a row; `path` is the row's own, or tells its number.
+    """Like `predict_images` for a file of image features, a dictionary per row; `path` is the row's own, or its number.
 
-    The file is read and checked at once, its rows are predicted as they are asked for. The backbone is needed for other
-    classes than those trained on, and where prompts depend on the image. Raises DataError for an unusable file.
+    The file is read and checked at once, its rows are predicted lazily. The backbone is needed for other classes than
+    those trained on, and if prompts depend on the image. Raises DataError for an unusable file.
     """
     run.check_features(str(path))
     features, names = read_features(path)
@@ -99,12 +99,12 @@ def predict_features(
 
 
 def _templates(run: Run) -> dict[str, list[str]]:
-    """The templates of each expert by id; none where there is one prompt."""
+    """The templates of each expert by id; empty if there is one prompt."""
     return {group.id: list(group.texts) for group in run.groups.groups} if len(run.groups.ids) > 1 else {}
 
 
 def _fault(path: Path) -> str | None:
-    """Why an image cannot be read, or None."""
+    """The reason why an image cannot be read, or None."""
     try:
         open_image(path)
     except ImageError as error:

@@ -1,9 +1,9 @@
-"""A run folder: everything a training leaves behind, readable years later, and the classifier it holds.
+"""A run folder: all output of a training run, in lasting formats, and the classifier in it.
 
-`run.json` says what was trained, from what, with which settings; `groups.json` is a copy of the group file;
-`model.safetensors` holds what was learned; `features.safetensors` the class text features (E, C, D), so that
-prediction needs no text tower; `log.jsonl` a line a step; `checkpoints/` is for resuming. Hashes of the tensor files
-are in run.json. Nothing is pickled.
+`run.json` records what was trained, on what, with which settings; `groups.json` is a copy of the group file;
+`model.safetensors` has the learned tensors; `features.safetensors` the class text features (E, C, D), so that
+prediction needs no text tower; `log.jsonl` one line per step; `checkpoints/` is for resuming. Hashes of the tensor
+files are in run.json. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Run:
 
     @classmethod
     def open(cls, path: str | Path) -> Run:
-        """Read a run folder. Raises CheckpointError where it is missing, unfinished, newer or damaged."""
+        """Read a run folder. Raises CheckpointError if it is missing, unfinished, of a newer version or damaged."""
         path = Path(path)
         info = read_info(path)
         if info is None and not path.is_dir():
@@ -75,12 +75,12 @@ class Run:
 
     @property
     def stand_in(self) -> bool:
-        """Whether the backbone is the stand-in that says nothing about CLIP."""
+        """Whether the backbone is the stand-in, whose results say nothing about CLIP."""
         return bool(self.info["backbone"]["stand_in"])
 
     @functools.cached_property
     def tensors(self) -> dict[str, Tensor]:
-        """What was learned, by name, checked against the hash in run.json; empty where nothing is learned."""
+        """The learned tensors by name, checked against the hash in run.json; empty if nothing is learned."""
         if MODEL not in self.info["files"]:
             return {}
         shapes = {name: torch.Size(shape) for name, shape in self.info["shapes"].items()}
@@ -103,12 +103,12 @@ class Run:
 
     @property
     def method(self) -> Method:
-        """What was learned is this method's."""
+        """The method of the run."""
         return method_named(self.config.method)
 
     @property
     def stored_features(self) -> Tensor | None:
-        """The class text features (E, C, D) of the classes trained on, checked against their hash; None without any."""
+        """Class text features (E, C, D) of the classes trained on, checked against their hash; None without any."""
         if FEATURES not in self.info["files"]:
             return None
         return load_tensors(self.path / FEATURES, self.info["files"][FEATURES])["features"]
@@ -122,7 +122,7 @@ class Run:
             )
 
     def history(self) -> list[StepLog]:
-        """The log, a line a step."""
+        """The log, one entry per step."""
         return read_log(self.path / LOG)
 
     def load_backbone(
@@ -134,9 +134,9 @@ class Run:
         pretrained: str | None = None,
         tuned: bool = True,
     ) -> Backbone:
-        """The backbone this run was trained with, refused if its weights differ; `tuned` adopts the LayerNorms learned.
+        """The backbone this run was trained with, refused if its weights differ; `tuned` loads the tuned LayerNorms.
 
-        `name` and `pretrained` say where it is now, if it has moved.
+        `name` and `pretrained` give its location now, if it has moved.
         """
         from mocoop.backbone.backbone import load_backbone
 
@@ -162,7 +162,7 @@ class Run:
     def classifier(self, classnames: Sequence[str] | None = None, backbone: Backbone | None = None) -> Predictor:
         """The classifier of the classes trained on (stored features) or of others (needs the text tower).
 
-        Raises UsageError where the backbone is needed and not given, DataError for classes the method cannot name.
+        Raises UsageError if the backbone is needed and not given, DataError for classes the method cannot name.
         """
         names = self.classnames if classnames is None else tuple(classnames)
         if names == self.classnames:
@@ -175,7 +175,7 @@ class Run:
 
 
 def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, Any]) -> Run:
-    """Write a finished run; run.json comes last, so that the folder counts as finished only when it is whole."""
+    """Write a finished run; run.json is written last, so that the folder counts as finished only when complete."""
     path.mkdir(parents=True, exist_ok=True)
     tensors = fitted.learned.tensors
     atomic_write(path / GROUPS, dump_groups(groups.document))
@@ -224,7 +224,7 @@ def new_record(
     data: Mapping[str, Any],
     unknown_words: Sequence[str],
 ) -> dict[str, Any]:
-    """run.json as it stands before the first step; `classes` says which of `all_classnames` are trained on."""
+    """The content of run.json before the first step; `classes` says which of `all_classnames` are trained on."""
     from mocoop.backbone.backbone import STAND_IN_NOTE
 
     return {
@@ -261,7 +261,7 @@ def new_record(
 
 
 def read_info(path: Path) -> dict[str, Any] | None:
-    """run.json, or None where there is none. Raises CheckpointError for one that is damaged or newer."""
+    """The content of run.json, or None if there is none. Raises CheckpointError if it is damaged or newer."""
     if not (path / RUN).is_file():
         return None
     info = read_json(path / RUN, what="run file", error=CheckpointError)
@@ -285,12 +285,12 @@ def _record_schema() -> Any:
 
 
 def write_log(path: Path, history: Sequence[StepLog]) -> None:
-    """Write the log, a JSON line a step, atomically."""
+    """Write the log atomically, one JSON line per step."""
     atomic_write(path, "".join(json.dumps(log.to_dict()) + "\n" for log in history))
 
 
 def read_log(path: Path, upto: int | None = None) -> list[StepLog]:
-    """Read the log, up to a step. Raises CheckpointError where a line is damaged."""
+    """Read the log, up to a step. Raises CheckpointError if a line is damaged."""
     if not path.is_file():
         return []
     try:

@@ -1,7 +1,7 @@
-"""What a finished run is, as plain JSON values: learned what, from what, with which settings, and how it ended.
+"""Summary of a finished run as plain JSON values: what was learned, on what, the settings, and the final losses.
 
-`mocoop show` and `mocoop train` print it. Losses and expert use are means over the last epoch of training; accuracy
-on test images is not here but in `evaluate.py`.
+`mocoop show` and `mocoop train` print it. Losses and expert use are means over the last epoch of training; test
+accuracy is in `evaluate.py`.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ _KEPT = (
 
 
 def summarise(run: Run) -> dict[str, Any]:
-    """The run's record with its experts, the state of training in its last epoch, and which settings were read.
+    """The run's record with its experts, the training state of the last epoch, and the settings in use.
 
-    An expert's `init` is what its ctx starts from, for people; null where none is learned.
+    An expert's `init` is a readable form of its ctx's initialisation; null if no ctx is learned.
     """
     last = last_epoch(run.history())
     use = last.get("expert_use") or [None] * len(run.groups.groups)
@@ -44,14 +44,14 @@ def summarise(run: Run) -> dict[str, Any]:
     if last:
         last["terms"] = {word: last[name] for name, word in method.terms.items()}
     record = {key: run.info[key] for key in _KEPT if key in run.info}
-    record["config"] = run.config.to_dict()  # of an older run too: settings that came since have their default
+    record["config"] = run.config.to_dict()  # also for older runs: newer settings have their default
     domain = {"domain": run.groups.domain, "sha256": run.groups.sha256}
     read = method.read(run.config)
     return {"run": str(run.path), **record, "groups": domain, "experts": experts, "last_epoch": last, "read": read}
 
 
 def last_epoch(history: Sequence[StepLog]) -> dict[str, Any]:
-    """Means over the last epoch's steps; `expert_use` is that of the whole epoch. Empty without a log."""
+    """Means over the last epoch's steps; `expert_use` is over the whole epoch. Empty without a log."""
     steps = [log for log in history if log.epoch == history[-1].epoch]
     if not steps:
         return {}

@@ -1,7 +1,7 @@
-"""A training from a group file and a data set to a run folder: what `mocoop train` does.
+"""A training run from a group file and a data set to a run folder: the work of `mocoop train`.
 
-Cheap checks come first, so that a bad group file is refused in a second. The same plan again resumes an interrupted
-run, and refuses a finished one unless told to start anew.
+Cheap checks come first, so that a bad group file is refused within a second. Running the same plan again resumes an
+interrupted run, and refuses a finished one unless told to overwrite it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ _IDENTITY = ("method", "shots", "seed", "split_seed", "classes", "classnames")
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingPlan:
-    """What to train, from what, and where it goes; `config.method` says which method."""
+    """What to train, on what, and the output folder; `config.method` is the method."""
 
     groups: Path | None
     data: Path
@@ -70,13 +70,13 @@ class TrainingPlan:
 
 
 def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
-    """Train, or go on with an interrupted training, and return the finished run.
+    """Train, or resume an interrupted training run, and return the finished run.
 
     Raises:
-        GroupFileError, DataError, BackboneError, ConfigError: what the plan names cannot be used.
-        UsageError: the folder holds a finished or another run.
-        StorageError: the folder cannot be written, or another process trains into it.
-        TrainingStopped: a loss that is not finite.
+        GroupFileError, DataError, BackboneError, ConfigError: the plan's inputs cannot be used.
+        UsageError: the folder has a finished or another run.
+        StorageError: the folder cannot be written, or another process is training into it.
+        TrainingStopped: the loss is not finite.
     """
     listener = listener or Listener()
     if plan.threads is not None:
@@ -84,7 +84,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
     method = method_named(plan.config.method)
     plan = replace(plan, config=method.settle(plan.config))
     given = _given_groups(plan, method)
-    method.groups(given, plan.config)  # a method without the groups it needs is refused first
+    method.groups(given, plan.config)  # first refuse a method without the groups it needs
     with _locked(plan.out):
         _check_folder(plan)
         everything = open_dataset(
@@ -105,7 +105,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         )
         _check_templates(plan, groups, dataset, backbone)
         if plan.config.tune_layer_norm:
-            backbone.block_layer_norms()  # a tower without any is refused before the images are read
+            backbone.block_layer_norms()  # refuse a tower without any before the images are read
         unknown = _vocabulary(plan, backbone, groups, dataset, listener)
         epochs = plan.config.epochs_for(plan.shots, imagenet=everything.name == "imagenet")
         dataset, batch, plain, data = _batches(plan, backbone, everything, epochs, listener)
@@ -147,12 +147,12 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         )
         crash_point("before-save", 0)
         run = save_run(plan.out, fitted, groups, info)
-        shutil.rmtree(plan.out / _CHECKPOINTS, ignore_errors=True)  # the run itself holds the last state
+        shutil.rmtree(plan.out / _CHECKPOINTS, ignore_errors=True)  # the run itself has the last state
     return run
 
 
 def _given_groups(plan: TrainingPlan, method: Method) -> GroupFile | None:
-    """The group file, where there is one and the method reads it."""
+    """The group file, if there is one and the method uses it."""
     if plan.groups is None or not method.reads_groups:
         return None
     return load_groups(plan.groups, context_length=stated_context_length(plan.backbone))
@@ -166,7 +166,7 @@ def _samples(
     plain: Callable[[], Tensor],
     listener: Listener,
 ) -> Samples:
-    """Plain features of train and of the images to choose on, of which there may be none."""
+    """Plain features of train and of the images to choose settings on, if any."""
     available = choose_classes(everything, plan.classes).train
     val = chosen_on(dataset, available, min(plan.shots, VAL_SHOTS), plan.seed)
     train = plain()
@@ -180,19 +180,19 @@ def _samples(
 def _plain_inputs(
     plan: TrainingPlan, backbone: Backbone, dataset: Dataset, examples: Sequence[Example], listener: Listener
 ) -> Inputs:
-    """The plain view of some images."""
+    """Centre-view features of some images."""
     cache = FeatureCache() if plan.use_cache else None
     return load_inputs(backbone, dataset, examples, cache=cache, on_bad_image=plan.on_bad_image, listener=listener)
 
 
 def _draw(plan: TrainingPlan, everything: Dataset, unreadable: Container[Path] = ()) -> Dataset:
-    """The shots of the classes trained on, drawn from the images that can be read."""
+    """The shots of the classes trained on, drawn from the readable images."""
     readable = tuple(example for example in everything.train if example.path not in unreadable)
     return choose_classes(few_shot(replace(everything, train=readable), plan.shots, plan.seed), plan.classes)
 
 
 def _check_templates(plan: TrainingPlan, groups: GroupFile, dataset: Dataset, backbone: Backbone | None = None) -> None:
-    """The groups once more, with the class names; with the backbone, by its own tokens and context length."""
+    """Check the groups again, with the class names; with the backbone, by its own tokens and context length."""
     checked = parse_groups(
         dump_groups(groups.document),
         source=str(plan.groups or "the templates"),
@@ -210,7 +210,7 @@ def _check_templates(plan: TrainingPlan, groups: GroupFile, dataset: Dataset, ba
 def _vocabulary(
     plan: TrainingPlan, backbone: Backbone, groups: GroupFile, dataset: Dataset, listener: Listener
 ) -> tuple[str, ...]:
-    """Words the backbone never saw in training: named once and recorded, or refused under --strict-vocabulary."""
+    """Words the backbone was not trained on: reported once and recorded, or refused under --strict-vocabulary."""
     if backbone.stand_in:
         listener.notice(STAND_IN_NOTE)
     texts = method_named(plan.config.method).texts(plan.config, groups, dataset.classnames)
@@ -227,9 +227,9 @@ def _vocabulary(
 def _batches(
     plan: TrainingPlan, backbone: Backbone, everything: Dataset, epochs: int, listener: Listener
 ) -> tuple[Dataset, Batch, Callable[[], Tensor], dict[str, Any]]:
-    """The shots that are trained on, their batches, their plain features (N, D), and what run.json records of them.
+    """The shots trained on, their batches, their plain features (N, D), and their record for run.json.
 
-    Images that cannot be read are named and refused, or with `on_bad_image = "skip"` left out and replaced by others.
+    Unreadable images are named and refused, or with `on_bad_image = "skip"` left out and replaced by others.
     """
     skipped: dict[Path, str] = {}
     while True:
@@ -279,7 +279,7 @@ def _online(plan: TrainingPlan, backbone: Backbone, dataset: Dataset) -> tuple[B
 
 
 def _check_shots(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, str]) -> None:
-    """A class with unreadable images must keep the shots asked for."""
+    """Check that every class with unreadable images still has the requested shots."""
     left = Counter(example.label for example in everything.train if example.path not in skipped)
     short = {e.label for e in everything.train if e.path in skipped and left[e.label] < plan.shots}
     if short:
@@ -292,10 +292,10 @@ def _check_shots(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path,
 
 
 def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
-    """An interrupted run goes on only with the same settings, data, groups and backbone."""
+    """Refuse to resume a run unless settings, data, groups and backbone are the same."""
     before = read_info(out)
     if before is None or not (out / _CHECKPOINTS / "latest").is_file():
-        return  # nothing was learned yet
+        return  # nothing has been learned yet
     pairs = {name: (before.get(name), info[name]) for name in _IDENTITY}
     pairs["groups"] = (before["groups"]["sha256"], info["groups"]["sha256"])
     pairs["data"] = (before["data"]["sha256"], info["data"]["sha256"])
@@ -303,7 +303,7 @@ def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
     old, new = (
         Config.from_dict(before["config"]).to_dict(),
         info["config"],
-    )  # settings that came since have their default
+    )  # newer settings have their default
     pairs |= {f"config.{key}": (old.get(key), value) for key, value in new.items()}
     changed = [f"{name} ({_short(was)}, now {_short(now)})" for name, (was, now) in pairs.items() if was != now]
     if changed:
@@ -321,7 +321,7 @@ def _short(value: object) -> str:
 
 
 def _check_folder(plan: TrainingPlan) -> None:
-    """Refuse a finished run, a folder that is not ours, and inputs that the run would write over."""
+    """Refuse a finished run, a folder that is not a run, and inputs that the run would overwrite."""
     sweep_stale(plan.out)
     for given in (plan.groups, plan.data, plan.class_names):
         if given is not None and given.resolve() in {(plan.out / name).resolve() for name in _OURS}:
@@ -336,7 +336,7 @@ def _check_folder(plan: TrainingPlan) -> None:
 
 
 def _clear(out: Path) -> None:
-    """Remove an earlier run, now that everything for the next one has been read and found good."""
+    """Remove an earlier run, after everything for the next one has been read and checked."""
     shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
     for name in _OURS:
         (out / name).unlink(missing_ok=True)
@@ -344,7 +344,7 @@ def _clear(out: Path) -> None:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """One training a folder; the lock goes with the process, however it ends. Also the first write there."""
+    """Lock the folder for one training process; released when the process ends. Also the first write there."""
     from filelock import FileLock, Timeout
 
     try:

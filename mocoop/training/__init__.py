@@ -1,1 +1,1 @@
-"""The training loop: steps, checkpoints, what it reads, what a person sees of it, and whether the router collapsed."""
+"""The training loop: steps, checkpoints, inputs, progress display, and detecting a collapsed router."""

@@ -1,8 +1,8 @@
 """Checkpoints: safetensors and JSON, atomic, hashed, never a pickle.
 
-A checkpoint is a new folder `step-N` with `state.safetensors` and `state.json`, and then one atomic rename of the
+A checkpoint is a new folder `step-N` with `state.safetensors` and `state.json`, followed by one atomic rename of the
 pointer `latest`. A run killed at any moment leaves the old checkpoint or the new one. The hash of the tensors is in
-the JSON, because safetensors itself reads a flipped byte without a word.
+the JSON, because safetensors itself does not detect a flipped byte.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from torch import Tensor
 from mocoop.errors import CheckpointError
 from mocoop.files import atomic_path, atomic_write, os_error, read_json, sha256_file, write_json
 
-KEEP = 2  # the newest good one, and one to fall back to
+KEEP = 2  # the newest good one, and one fallback
 _STEP = re.compile(r"step-(\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """What a checkpoint holds, and why newer ones were passed over."""
+    """The content of a checkpoint, and why newer ones were skipped."""
 
     step: int
     tensors: dict[str, Tensor]
@@ -38,7 +38,7 @@ class Checkpoint:
 
 
 def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
-    """Write the checkpoint of a step and point `latest` at it; older ones than the last two are removed."""
+    """Write the checkpoint of a step and point `latest` at it; all but the last two are removed."""
     target = folder / f"step-{step:08d}"
     target.mkdir(parents=True, exist_ok=True)
     save_tensors(target / "state.safetensors", tensors)
@@ -48,13 +48,13 @@ def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], meta
     crash_point("after-pointer", step)
     kept = [each for each in _steps(folder) if each <= step][:KEEP]  # damaged newer ones do not count
     for other in set(_steps(folder)) - set(kept):
-        shutil.rmtree(folder / f"step-{other:08d}", ignore_errors=True)  # a leftover folder harms nobody
+        shutil.rmtree(folder / f"step-{other:08d}", ignore_errors=True)  # a leftover folder is harmless
 
 
 def load_checkpoint(folder: Path, shapes: Mapping[str, torch.Size]) -> Checkpoint | None:
-    """The newest checkpoint that is whole and fits `shapes`, or None where there is none.
+    """The newest checkpoint that is complete and matches `shapes`, or None if there are no checkpoints.
 
-    Damaged ones are passed over and named. Raises CheckpointError if there are checkpoints and none is good.
+    Damaged ones are skipped and named. Raises CheckpointError if there are checkpoints but none is good.
     """
     if not (folder / "latest").is_file():
         return None
@@ -78,7 +78,7 @@ def load_checkpoint(folder: Path, shapes: Mapping[str, torch.Size]) -> Checkpoin
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write tensors as safetensors, atomically. Raises StorageError and leaves the old file when the disk is full."""
+    """Write tensors as safetensors, atomically. Raises StorageError and keeps the old file if the disk is full."""
     from safetensors import SafetensorError
     from safetensors.torch import save_file
 
@@ -94,7 +94,7 @@ def load_tensors(path: Path, sha256: str | None, shapes: Mapping[str, torch.Size
     """Read tensors on the CPU, checked against hash, names, shapes, type and finiteness; all faults in one message.
 
     Raises:
-        CheckpointError: missing, cut, changed since it was written, not safetensors, or of other tensors.
+        CheckpointError: missing, truncated, changed since written, not safetensors, or with other tensors.
     """
     from safetensors import SafetensorError
     from safetensors.torch import load_file
@@ -132,13 +132,13 @@ def _faults(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> 
 
 
 def _steps(folder: Path) -> list[int]:
-    """Steps that have a folder, newest first."""
+    """Steps with a folder, newest first."""
     names = [_STEP.fullmatch(entry.name) for entry in folder.iterdir()]
     return sorted((int(match[1]) for match in names if match), reverse=True)
 
 
 def crash_point(name: str, step: int) -> None:
-    """Send this process a signal here, if the environment asks for it: how tests place a kill exactly.
+    """Send this process a signal here, if the environment asks for it: lets tests kill it at an exact point.
 
     MOCOOP_SIGNAL_AT is SIGNAL:name:step, such as SIGKILL:after-step:4.
     """

@@ -1,7 +1,7 @@
 """Whether a router has collapsed: one expert serves all images, or takes all the weight of each.
 
-Then the run is one prompt that calls itself a mixture. Found during training, named with what to change, and kept with
-the run (`Fitted.collapse`). E experts.
+Then the run is effectively a single prompt. Detected during training, reported with a remedy, and stored with the run
+(`Fitted.collapse`). E experts.
 """
 
 from __future__ import annotations
@@ -13,22 +13,22 @@ from itertools import groupby
 from mocoop.config import Config
 from mocoop.training.trainer import StepLog
 
-MOST = 0.9  # share of images with the same first expert, above which a router has collapsed
+MOST = 0.9  # above this share of images with the same first expert, a router has collapsed
 LEAST_ENTROPY = 0.05  # nats, mean over images; below this nearly all weight of an image lies on one expert
 
 
 def collapse(epoch: Sequence[StepLog], ids: Sequence[str], config: Config) -> str | None:
-    """What went wrong in an epoch, and what to change; None for a router that lives, or does not learn.
+    """Description of a collapse in an epoch, with a remedy; None if the router works, or is not trained.
 
     Args:
-        epoch: the logs of its steps; shares are those of the last, which counts all of the epoch's images.
+        epoch: the logs of its steps; shares are from the last, which counts all of the epoch's images.
         ids: the experts' group ids (E).
     """
     if not epoch or config.routing != "learned" or len(ids) < 2:
         return None
     last, entropy = epoch[-1], statistics.fmean(log.gate_entropy for log in epoch)
     share = max(last.expert_use)
-    reference = max(last.reference_use, default=1.0)  # a log without it says nothing of the gate
+    reference = max(last.reference_use, default=1.0)  # a log without it says nothing about the gate
     if share > MOST >= reference:
         expert = ids[last.expert_use.index(share)]
         told = (
@@ -43,7 +43,7 @@ def collapse(epoch: Sequence[StepLog], ids: Sequence[str], config: Config) -> st
 
 
 def first_collapse(history: Sequence[StepLog], ids: Sequence[str], config: Config) -> str | None:
-    """The first epoch of a training that ended so, and what was wrong then."""
+    """The first epoch that ended with a collapse, and its description."""
     for number, epoch in by_epoch(history):
         if told := collapse(epoch, ids, config):
             return f"epoch {number + 1}: {told}"

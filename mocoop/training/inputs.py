@@ -1,7 +1,6 @@
-"""From the examples of a data set to the image features a method sees, whether they are images or already features.
+"""From the examples of a data set to image features for a method, whether given as images or as features.
 
-N images, V views, D joint width. Which images are drawn is decided in `data.splits`; how features are cached, in
-`data.features`.
+N images, V views, D joint width. `data.splits` draws the images; `data.features` caches their features.
 """
 
 from __future__ import annotations
@@ -44,14 +43,14 @@ class Inputs:
 
     @property
     def sha256(self) -> str:
-        """Names the features and labels: what a resumed run must find again."""
+        """Hash of the features and labels, which must match when a run is resumed."""
         digest = hashlib.sha256(str([example.label for example in self.examples]).encode())
-        for view in self.features:  # a view at a time: all together they can be most of the memory
+        for view in self.features:  # one view at a time: together they can take most of the memory
             digest.update(np.ascontiguousarray(view).data)
         return digest.hexdigest()
 
     def view(self, number: int) -> Tensor:
-        """One view's features (N, D) as the backbone gave them."""
+        """One view's features (N, D), not normalised."""
         return torch.from_numpy(np.array(self.features[number]))
 
     def normalised(self, device: torch.device) -> Tensor:
@@ -71,7 +70,7 @@ def load_inputs(
 ) -> Inputs:
     """Features of some examples of a data set; `plan` says which views (None: one centre view).
 
-    Raises DataError for unreadable images (with "fail") and for stored features of another width.
+    Raises DataError for unreadable images (with "fail") and for stored features of the wrong width.
     """
     if dataset.features is not None:
         return _stored(backbone, dataset, examples)
@@ -95,12 +94,12 @@ def _stored(backbone: Backbone, dataset: Dataset, examples: Sequence[Example]) -
             f"{backbone.embed_dim}",
             "name the backbone the features were made with",
         )
-    rows = [example.row for example in examples if example.row is not None]  # all have one, here
+    rows = [example.row for example in examples if example.row is not None]  # here all have one
     return Inputs(dataset.features[rows][None], tuple(examples))
 
 
 def view_plan(config: Config, epochs: int, seed: int, dataset: Dataset) -> ViewPlan:
-    """The cached views a training asks for. Raises DataError where views are asked of stored features."""
+    """The cached views that the settings ask for. Raises DataError if stored features would need views."""
     count = epochs if config.views == "epochs" else config.views
     if dataset.features is not None and count != 0:
         raise DataError("stored features have no pixels to draw views from", "set --views 0")
@@ -108,13 +107,13 @@ def view_plan(config: Config, epochs: int, seed: int, dataset: Dataset) -> ViewP
 
 
 def cached_batches(inputs: Inputs, device: torch.device) -> Batch:
-    """Batches of cached features: epoch e sees view e, starting over when the views are used up."""
+    """Batches of cached features: epoch e uses view e, modulo the number of views."""
     x = inputs.normalised(device)  # (V, N, D)
     return lambda epoch, index: x[epoch % len(x), index.to(device)]
 
 
 def online_batches(backbone: Backbone, examples: Sequence[Example], seed: int, config: Config) -> Batch:
-    """Batches with the image tower in the loop: a fresh crop and flip of every image in every epoch."""
+    """Batches with the image tower in the loop: a new crop and flip of every image in every epoch."""
 
     def batch(epoch: int, index: Tensor) -> Tensor:
         chosen = [examples[i] for i in index.tolist()]
@@ -126,6 +125,6 @@ def online_batches(backbone: Backbone, examples: Sequence[Example], seed: int, c
 
 
 def files_sha256(examples: Sequence[Example]) -> str:
-    """Names the images and labels of an online training by their contents."""
+    """Hash of the images and labels of an online training run."""
     parts = [f"{sha256_file(example.path)} {example.label}" for example in examples if example.path is not None]
     return sha256_bytes("\n".join(parts).encode())

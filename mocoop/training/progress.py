@@ -1,7 +1,7 @@
-"""What a person sees while a training runs: losses, accuracy, time left and the use of each expert, on stderr.
+"""Training progress on stderr: losses, accuracy, time left and the use of each expert.
 
-On a terminal a small display that renews itself and disappears at the end. Anywhere else, in a log say, notices and
-now and then a line; no bars and no escape codes. Results are not printed here.
+On a terminal it is a small live display that disappears at the end. Elsewhere, as in a log, it is notices and an
+occasional line, without bars or escape codes. Results are not printed here.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from mocoop.training.trainer import Listener, StepLog
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-QUIET_SECONDS = 5.0  # at least so long between two lines in a log
-_MOST_EXPERTS = 12  # shown at once, the most used first
+QUIET_SECONDS = 5.0  # minimum time between two lines in a log
+_MOST_EXPERTS = 12  # maximum number shown, the most used first
 
 
 @contextmanager
 def training_progress(group_ids: Sequence[str] = ()) -> Iterator[Listener]:
-    """A listener that fits where stderr goes; `group_ids` name the experts."""
+    """A listener suited to stderr, terminal or not; `group_ids` name the experts."""
     console = cli.console(stderr=True)
     if not console.is_terminal or console.is_dumb_terminal:
         yield LineProgress(group_ids)
@@ -33,17 +33,17 @@ def training_progress(group_ids: Sequence[str] = ()) -> Iterator[Listener]:
 
 
 class Pace:
-    """How long the rest will take, from the steps taken since the start or the resumption."""
+    """Estimates the time left from the steps since the start or resumption."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock, self._began, self._from = clock, clock(), 0
 
     def start(self, done: int) -> None:
-        """The work begins, or goes on after so many steps."""
+        """Start, or resume after `done` steps."""
         self._began, self._from = self._clock(), done
 
     def left(self, done: int, total: int) -> str:
-        """Time left as m:ss or h:mm:ss; "-:--" while nothing is known."""
+        """Time left as m:ss or h:mm:ss; "-:--" while unknown."""
         taken = done - self._from
         if taken <= 0:
             return "-:--"
@@ -53,7 +53,7 @@ class Pace:
 
 
 class LineProgress(Listener):
-    """For logs: a line at most every `every` seconds, always one for the last step. A notice is said once."""
+    """For logs: a line at most every `every` seconds, and always for the last step. A notice is printed once."""
 
     def __init__(
         self,
@@ -68,26 +68,26 @@ class LineProgress(Listener):
         self._epochs = 0
 
     def notice(self, text: str) -> None:
-        """Say it, unless it was said."""
+        """Print it once."""
         if text not in self._said:
             self._said.add(text)
             self._say(f"note: {text}")
 
     def features(self, done: int, total: int) -> None:
-        """A line now and then; short work stays quiet."""
+        """An occasional line; none for short work."""
         if self._due():
             self._say(f"encoding images: {done} of {total}")
 
     def started(self, epochs: int, steps: int, resumed_step: int) -> None:
-        """Only a resumption is worth a line."""
+        """Print a line only on resumption."""
         self._epochs = epochs
         self._pace.start(resumed_step)
         if resumed_step:
             self._say(f"going on after step {resumed_step} of {steps}")
 
     def step(self, log: StepLog) -> None:
-        """A line for this step, if one is due."""
-        last_epoch = log.epoch + 1 == self._epochs  # its end has a line anyway
+        """Print a line for this step, if one is due."""
+        last_epoch = log.epoch + 1 == self._epochs  # its end always has a line
         if log.step == log.steps or (not last_epoch and self._due()):
             left = self._pace.left(log.step, log.steps)
             self._say(f"epoch {log.epoch + 1}/{self._epochs}  {losses_text(log)}  left {left}{self._use(log)}")
@@ -105,7 +105,7 @@ class LineProgress(Listener):
 
 
 class LiveProgress(Listener):
-    """For a terminal: the stage, a bar, the losses and a bar an expert; gone when the work is done."""
+    """For a terminal: the stage, a bar, the losses and a bar per expert; removed when the work is done."""
 
     def __init__(
         self, console: Console, group_ids: Sequence[str] = (), *, clock: Callable[[], float] = time.monotonic
@@ -126,7 +126,7 @@ class LiveProgress(Listener):
         self._live.stop()
 
     def stage(self, text: str) -> None:
-        """Show another stage."""
+        """Show a new stage."""
         self._stage, self._done, self._total, self._log = text, 0, 0, None
         self._pace.start(0)
 
@@ -143,16 +143,16 @@ class LiveProgress(Listener):
         self._done, self._total = done, total
 
     def started(self, epochs: int, steps: int, resumed_step: int) -> None:
-        """The bar counts steps from here."""
+        """From here the bar counts steps."""
         self._epochs, self._done, self._total = epochs, resumed_step, steps
         self._pace.start(resumed_step)
 
     def step(self, log: StepLog) -> None:
-        """Remember the step; the display renews itself four times a second."""
+        """Remember the step; the display refreshes four times a second."""
         self._done, self._log = log.step, log
 
     def render(self) -> RenderableType:
-        """What is on the screen now."""
+        """The current display."""
         from rich.console import Group
         from rich.text import Text
 
@@ -195,14 +195,14 @@ class LiveProgress(Listener):
 
 
 def losses_text(log: StepLog) -> str:
-    """The numbers of one step in one line; a term that is nothing at all is no term of the method."""
-    router = max(0.0, log.router_loss)  # a divergence of nothing can round to a little below it
+    """The numbers of one step in one line; a term of exactly zero is not part of the method."""
+    router = max(0.0, log.router_loss)  # a divergence of zero can round to slightly below
     terms = {"class": log.class_loss, "router": router, "text": log.text_loss}
     named = [f"{name} {value:.3f}" for name, value in terms.items() if value or name == "class"]
     return "  ".join([f"loss {log.loss:.3f}", *named, f"batch accuracy {100 * log.accuracy:.0f}%"])
 
 
 def most_used(group_ids: Sequence[str], log: StepLog) -> tuple[list[tuple[str, float]], int]:
-    """The experts that are first most often, in this order, and how many are left out."""
+    """The experts that are most often first, in this order, and how many are omitted."""
     ranked = sorted(zip(group_ids, log.expert_use, strict=True), key=lambda pair: -pair[1])
     return ranked[:_MOST_EXPERTS], max(0, len(ranked) - _MOST_EXPERTS)

@@ -1,7 +1,8 @@
-"""Learning prompts by the training loop: what the methods share whose prompts do not depend on the image.
+"""Prompt learning with the training loop: shared by methods whose prompts do not depend on the image.
 
-A prompt is M learned tokens and the class name: "[ctx] dog.". It starts from words or at random, stands before, around
-or after the name, and is shared by the classes or one a class. The mixture learns one an expert, the others one in all.
+A prompt is M learned tokens and the class name: "[ctx] dog.". The context is initialised from words or at random,
+placed before, around or after the name, and shared by all classes or class-specific. The mixture learns one per
+expert, the other methods a single one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from mocoop.data.cache import FeatureCache
 
 StepTerms = Callable[[MixtureOfPrompts, TextEncoder, Tensor, Tensor], Terms]
-RANDOM_WORD = "X"  # stands for a token that starts from no word
+RANDOM_WORD = "X"  # placeholder for a randomly initialised token
 _DEVIATION = 0.02
 ONE_EXPERT = {
     "routing": "uniform", "top_k": 1, "lambda_router": 0.0, "lambda_text": 0.0, "text_offset": False,
@@ -38,7 +39,7 @@ ONE_EXPERT = {
 
 
 class PromptMethod(Method):
-    """What methods share whose prompts do not depend on the image: class text features say all of the text side."""
+    """Base of methods whose prompts do not depend on the image: class text features are all they need for text."""
 
     def class_features(
         self, learned: Learned, classnames: Sequence[str], backbone: Backbone, *, cache: FeatureCache | None = None
@@ -62,7 +63,7 @@ def learn_prompts(
 
     Args:
         terms: the loss of a batch.
-        text_names: the class names encoded at a step, those trained on first; None: those.
+        text_names: the class names encoded at each step, those trained on first; None: only those.
     """
     config, backbone = task.config, task.backbone
     names = text_names if text_names is not None and config.lambda_text > 0 else task.classnames
@@ -85,7 +86,7 @@ def learn_prompts(
 
 
 def learned_of(task: Task, tensors: Mapping[str, Tensor], contexts: Sequence[Context] = ()) -> Learned:
-    """Copies of tensors on the CPU, with what is needed to use them."""
+    """Copies of the tensors on the CPU, with what is needed to use them."""
     return Learned(
         tensors={name: tensor.detach().cpu().clone() for name, tensor in tensors.items()},
         contexts=tuple(contexts),
@@ -97,7 +98,7 @@ def learned_of(task: Task, tensors: Mapping[str, Tensor], contexts: Sequence[Con
 
 
 def text_classnames(classnames: Sequence[str], config: Config) -> list[str]:
-    """The class names of L_text: those trained on, and the extra ones where the settings ask for all."""
+    """The class names of L_text: those trained on, plus the extra ones if the settings ask for all."""
     if config.text_classes == "trained":
         return list(classnames)
     return list(dict.fromkeys([*classnames, *config.extra_class_names]))
@@ -105,7 +106,7 @@ def text_classnames(classnames: Sequence[str], config: Config) -> list[str]:
 
 @contextmanager
 def _unspoiled(parameters: Mapping[str, nn.Parameter]) -> Iterator[None]:
-    """The image tower learns inside only; a training that stops early leaves the backbone as it was."""
+    """Train the image tower only within the context; if training stops early, the backbone is restored."""
     before = {name: parameter.detach().clone() for name, parameter in parameters.items()}
     try:
         yield
@@ -131,17 +132,17 @@ def _image_parameters(backbone: Backbone, config: Config) -> dict[str, nn.Parame
 
 
 def prompt_words(config: Config) -> str:
-    """The words that ctx starts from; a placeholder for each token that starts at random."""
+    """The words that initialise ctx, with a placeholder for each random token."""
     return config.ctx_init or " ".join([RANDOM_WORD] * config.ctx_tokens)
 
 
 def prompt_template(config: Config) -> str:
-    """The same as a template, for people to read."""
+    """The same as a readable template."""
     return with_slot(prompt_words(config), config.ctx_position) + "."
 
 
 def prompt_start(config: Config) -> str:
-    """What ctx starts from, for people."""
+    """A readable form of what initialises ctx."""
     if config.ctx_init is not None:
         start = without_full_stop(prompt_template(config)) if config.drop_full_stop else prompt_template(config)
     else:
@@ -151,9 +152,9 @@ def prompt_start(config: Config) -> str:
 
 
 def prompt_model(task: Task, names: Sequence[str] | None = None) -> MixtureOfPrompts:
-    """A mixture of one expert at its start: the tokens' embeddings, or N(0, 0.02) drawn from the seed.
+    """A newly initialised mixture of one expert: the tokens' embeddings, or N(0, 0.02) drawn from the seed.
 
-    `names` are all class names that will stand in the prompt (None: those trained on).
+    `names` are all class names used in the prompt (None: those trained on).
     """
     config = task.config
     names = task.classnames if names is None else names
@@ -176,7 +177,7 @@ def prompt_model(task: Task, names: Sequence[str] | None = None) -> MixtureOfPro
 
 
 def started(backbone: Backbone, context: Context, config: Config, classes: int) -> MixtureOfPrompts:
-    """One expert with the embeddings of its context, once or once a class."""
+    """One expert with the embeddings of its context, once or once per class."""
     model = empty_model(backbone, [context], config, classes)
     times = len(model.ctx) // len(context)
     with torch.no_grad():
