@@ -171,6 +171,24 @@ def _umask() -> int:
     return mask
 
 
+def order_metadata(path: str | os.PathLike[str]) -> None:
+    """Sort the metadata of a .safetensors file, in place, so that equal content gives equal bytes.
+
+    safetensors (0.8.0) writes the entries in the order of a hash map whose seed is random: two files of the same
+    tensors and metadata mostly differ.
+    """
+    with open(path, "r+b") as file:
+        size = int.from_bytes(file.read(8), "little")
+        header = json.loads(file.read(size))
+        if len(header.get("__metadata__", {})) < 2:
+            return
+        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+        ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+        assert len(ordered) <= size, "the same entries without spaces are no longer"
+        file.seek(8)
+        file.write(ordered.ljust(size))  # padded with spaces, as before
+
+
 def sweep_stale(folder: str | os.PathLike[str]) -> list[Path]:
     """Remove temporary files that dead processes left in a folder (not its subfolders); returns those removed."""
     removed = []

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mocoop.errors import BackboneError
-from mocoop.files import atomic_path, sha256_file
+from mocoop.files import atomic_path, order_metadata, sha256_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,6 +58,7 @@ def pack(
     tensors[_MEAN], tensors[_DEVIATION] = _halved(rows.mean(0)), _halved(rows.std(0))
     with atomic_path(path) as temporary:
         save_file(tensors, temporary, metadata=dict(facts or {}))
+        order_metadata(temporary)
 
 
 def state_dict(path: Path = WEIGHTS) -> dict[str, Tensor]:

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from mocoop.errors import CheckpointError
-from mocoop.files import atomic_path, atomic_write, os_error, read_json, sha256_file, write_json
+from mocoop.files import atomic_path, atomic_write, order_metadata, os_error, read_json, sha256_file, write_json
 
 KEEP = 2  # the newest good one, and one fallback
 _STEP = re.compile(r"step-(\d+)")
@@ -86,6 +86,7 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[st
     with atomic_path(path) as temporary:
         try:
             save_file(plain, temporary, metadata=dict(metadata or {}))
+            order_metadata(temporary)
         except SafetensorError as error:
             raise os_error(OSError(str(error)), "write", path) from error
 

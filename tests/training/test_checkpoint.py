@@ -8,6 +8,7 @@ import pickle
 import pytest
 import torch
 from attacks import Bomb
+from safetensors import safe_open
 
 from mocoop.errors import CheckpointError
 from mocoop.files import sha256_file
@@ -25,6 +26,18 @@ def test_round_trip_and_only_the_last_two_are_kept(tmp_path):
     assert (found.step, found.meta["note"], found.passed_over) == (3, "x", ())
     assert torch.equal(found.tensors["b"], torch.full((2,), 3.0))
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["latest", "step-00000002", "step-00000003"]
+
+
+def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path):
+    """Which safetensors does not promise: its metadata come in the random order of a hash map."""
+    metadata = {"z": "ü\n\"", "classnames": '["a", "b"]', "weights": "0" * 64, "y": "", "x": "\x08\x1f\u2028"}
+    for number in range(12):
+        save_tensors(tmp_path / f"{number}.safetensors", TENSORS, metadata)
+    assert len({sha256_file(path) for path in tmp_path.iterdir()}) == 1
+    with safe_open(tmp_path / "0.safetensors", "pt") as file:
+        assert file.metadata() == metadata
+    found = load_tensors(tmp_path / "0.safetensors", None)
+    assert all(torch.equal(found[name], TENSORS[name]) for name in TENSORS)
 
 
 def test_none_where_there_is_none(tmp_path):
