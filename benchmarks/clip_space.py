@@ -19,7 +19,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mocoop.bench.cells import BASE_TO_NEW, Cell
+from mocoop.bench.cell import BASE_TO_NEW, Cell
 from mocoop.bench.groupkinds import RANDOM
 from mocoop.bench.protocols import LINEAR_ROUTER
 from mocoop.bench.rows import read_rows

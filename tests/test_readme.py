@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 import pytest
 
-from mocoop.bench.cells import Cell
+from mocoop.bench.cell import Cell
 from mocoop.bench.rows import read_rows
 from mocoop.bench.tuning import chosen
 from mocoop.commands import mocoop

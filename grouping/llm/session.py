@@ -15,10 +15,10 @@ from typing import Any, Generic, TypeVar
 
 from mocoop import files
 from mocoop.errors import RemoteError, StorageError
-from mocoop.grouping.llm.ask import Client, Tell, Wait
 from mocoop.grouping.llm.cache import AnswerCache, Entry, key_of
 from mocoop.grouping.llm.prompts import Prompt, repair_messages
 from mocoop.grouping.llm.replies import Reply, UnusableReply, object_in
+from mocoop.grouping.llm.retry import Client, Tell, Wait
 from mocoop.grouping.llm.settings import Settings, warnings
 from mocoop.grouping.llm.settings import key_of as key_for
 

@@ -2,7 +2,7 @@
 
 Whatever the server does, an exchange ends in time, uses bounded memory, and returns a status and a body or raises
 `Unreached` with our own message. Redirects are not followed, the key is sent to the named server only, and it is
-removed from the body before anything else sees it. Statuses and bodies are interpreted in `mocoop.grouping.llm.ask`.
+removed from the body before anything else sees it. Statuses and bodies are interpreted in `mocoop.grouping.llm.retry`.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from mocoop.bench.cells import Ready
+from mocoop.bench.cell import Ready
 from mocoop.bench.rows import FORMAT, Row
 from mocoop.config import Config
 from mocoop.methods import method_named

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from mocoop.bench.cells import BASE_TO_NEW, CROSS, FEW_SHOT, SHIFT, TIME, Cell, Protocol
+from mocoop.bench.cell import BASE_TO_NEW, CROSS, FEW_SHOT, SHIFT, TIME, Cell, Protocol
 from mocoop.bench.groupkinds import EARLY, FIRST, LATE, OWN, RANDOM
 from mocoop.config import METHODS
 from mocoop.errors import UsageError

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from mocoop.backbone.hard_features import text_cache
-from mocoop.bench.cells import BASE_TO_NEW, TUNE, Cell, Ready, key_of
+from mocoop.bench.cell import BASE_TO_NEW, TUNE, Cell, Ready, key_of
 from mocoop.bench.data import BenchData
 from mocoop.bench.measuring import Measurement, new_row
 from mocoop.bench.rows import Row

@@ -19,7 +19,7 @@ import torch
 
 from mocoop import cli
 from mocoop.backbone.backbone import Backbone, load_backbone
-from mocoop.bench.cells import TIME, Cell, Ready
+from mocoop.bench.cell import TIME, Cell, Ready
 from mocoop.bench.claims import Claims, Done
 from mocoop.bench.data import BenchData, open_bench_data
 from mocoop.bench.groupkinds import groups_of_kind

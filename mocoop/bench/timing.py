@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from mocoop.bench.cells import Ready
+from mocoop.bench.cell import Ready
 from mocoop.bench.data import BenchData
 from mocoop.bench.measuring import new_row
 from mocoop.bench.rows import Row

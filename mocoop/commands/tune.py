@@ -98,7 +98,7 @@ def values_tried(tried: tuple[str, ...]) -> dict[str, list[Any]]:
 
 def _trainer(out: Path, options: dict[str, Any]) -> Any:
     """A function that trains a candidate with a seed and measures it on val; existing rows are not trained again."""
-    from mocoop.bench.cells import TUNE, Cell
+    from mocoop.bench.cell import TUNE, Cell
     from mocoop.bench.data import SCENES
     from mocoop.bench.groupkinds import FIRST, OWN
     from mocoop.bench.rows import append_row, read_rows
@@ -171,7 +171,7 @@ def _settings(candidate: Candidate, options: dict[str, Any]) -> tuple[dict[str, 
 
 def _command(best: Scored, out: Path, options: dict[str, Any]) -> str:
     """The command that trains with the chosen settings; if only the first groups are used, they get their own file."""
-    from mocoop.bench.cells import BUDGETS
+    from mocoop.bench.cell import BUDGETS
 
     changes, experts = _settings(best.candidate, options)
     changes = {**BUDGETS.get(options["budget"], {}), **changes}

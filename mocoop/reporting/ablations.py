@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from mocoop.bench.cells import BASE_TO_NEW, Cell
+from mocoop.bench.cell import BASE_TO_NEW, Cell
 from mocoop.bench.groupkinds import OWN
 from mocoop.bench.protocols import ABLATIONS, Variant
 from mocoop.bench.rows import Row

@@ -6,7 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 
-from mocoop.bench.cells import BUDGETS
+from mocoop.bench.cell import BUDGETS
 from mocoop.bench.rows import Row
 from mocoop.reporting.document import Section, Table, Words
 from mocoop.reporting.results import backbone_name, changes_text, machine_of, measured_twice, read_extra_names

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 
-from mocoop.bench.cells import CROSS, FEW_SHOT, SHIFT, TIME
+from mocoop.bench.cell import CROSS, FEW_SHOT, SHIFT, TIME
 from mocoop.bench.protocols import INFERENCE
 from mocoop.bench.rows import Row
 from mocoop.reporting import paper

@@ -6,7 +6,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import replace
 
-from mocoop.bench.cells import TUNE
+from mocoop.bench.cell import TUNE
 from mocoop.bench.rows import Row
 from mocoop.bench.tuning import chosen_by
 from mocoop.reporting.document import Entry, Number, Section, Table, Words

@@ -13,7 +13,7 @@ from dataclasses import replace
 import pytest
 from worlds import CLASSNAMES, GROUPS, write_world
 
-from mocoop.bench.cells import Cell
+from mocoop.bench.cell import Cell
 from mocoop.bench.groupkinds import groups_of_kind
 from mocoop.bench.protocols import ABLATIONS, INFERENCE, Comparison, ablation_cells, cells_of
 from mocoop.bench.rows import append_row, read_rows

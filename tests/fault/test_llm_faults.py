@@ -24,7 +24,7 @@ from llm_server import LlmServer, Mode, completion, error, good_answer, says, se
 
 from mocoop.errors import MoCoOpError
 from mocoop.grouping.llm import answers as llm_answers
-from mocoop.grouping.llm import ask as llm
+from mocoop.grouping.llm import retry as llm
 from mocoop.grouping.llm import wire as llm_wire
 from mocoop.grouping.llm.replies import object_in, read_reply
 from mocoop.grouping.llm.session import OutOfRules

@@ -265,7 +265,7 @@ LARGE: dict[str, Callable[[], bytes]] = {
 
 @pytest.mark.parametrize("name", LARGE)
 def test_large_files_are_refused_cheaply(name: str, tmp_path: Path) -> None:
-    """Under a second of processor time and 200 MB, the start of Python included."""
+    """In less processor time than counting to twenty million takes, the start of Python included, and 200 MB."""
     path = tmp_path / "groups.json"
     path.write_bytes(LARGE[name]())
     code = """

@@ -6,7 +6,7 @@ import json
 import random
 from dataclasses import replace
 
-from mocoop.bench.cells import BUDGETS, Cell, cell_key
+from mocoop.bench.cell import BUDGETS, Cell, cell_key
 from mocoop.bench.protocols import Comparison, ablation_cells, cells_of
 from mocoop.methods import method_named
 from mocoop.runs.evaluate import harmonic_mean

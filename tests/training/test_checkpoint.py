@@ -30,7 +30,7 @@ def test_round_trip_and_only_the_last_two_are_kept(tmp_path):
 
 def test_equal_tensors_and_metadata_give_equal_bytes(tmp_path):
     """Which safetensors does not promise: its metadata come in the random order of a hash map."""
-    metadata = {"z": "ü\n\"", "classnames": '["a", "b"]', "weights": "0" * 64, "y": "", "x": "\x08\x1f\u2028"}
+    metadata = {"z": 'ü\n"', "classnames": '["a", "b"]', "weights": "0" * 64, "y": "", "x": "\x08\x1f\u2028"}
     for number in range(12):
         save_tensors(tmp_path / f"{number}.safetensors", TENSORS, metadata)
     assert len({sha256_file(path) for path in tmp_path.iterdir()}) == 1

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from worlds import GROUPS
 
-from mocoop.bench.cells import BUDGETS, Cell, key_of
+from mocoop.bench.cell import BUDGETS, Cell, key_of
 from mocoop.config import METHODS, PRESETS
 from mocoop.groupfile.groups import dump_groups, parse_groups
 from mocoop.methods import method_named

@@ -14,10 +14,10 @@ import pytest
 from llm_server import LlmServer, Slow, error, lesser
 
 from mocoop.errors import RemoteError
-from mocoop.grouping.llm import ask as llm
-from mocoop.grouping.llm.ask import Client, retry_after
+from mocoop.grouping.llm import retry as llm
 from mocoop.grouping.llm.prompts import Context, aspects_prompt, groups_prompt, names_prompt, places_prompt
 from mocoop.grouping.llm.replies import UnusableReply, object_in
+from mocoop.grouping.llm.retry import Client, retry_after
 from mocoop.grouping.llm.settings import Key, Settings
 
 PROMPT = aspects_prompt(Context("cats", "object"), 3)
