@@ -155,6 +155,7 @@ def test_ctrl_c_exits_130():
 
         @click.command()
         def wait():
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let background jobs ignore it
             os.kill(os.getpid(), signal.SIGINT)
             signal.pause()
 
