@@ -16,6 +16,8 @@ from mocoop.demo.results import DemoPlan, demo_commands
 from mocoop.demo.story import run_demo
 from mocoop.errors import UsageError
 
+pytestmark = pytest.mark.slow
+
 SEEDS = (1, 2)
 
 

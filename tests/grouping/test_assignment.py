@@ -1,4 +1,4 @@
-"""The assignment of rows to columns, against every permutation."""
+"""The assignment of rows to columns, against every permutation and against scipy."""
 
 from __future__ import annotations
 
@@ -33,6 +33,14 @@ def test_no_other_pairs_share_more(shared):
         for order in permutations(range(len(wide[0])), len(wide))
     )
     assert sum(shared[row][column] for row, column in pairs) == pytest.approx(best)
+
+
+def test_a_large_table_agrees_with_scipy():
+    optimize = pytest.importorskip("scipy.optimize")
+    shared = [[(row * 37 + column * 91 + row * column) % 23 for column in range(60)] for row in range(50)]
+    rows, columns = optimize.linear_sum_assignment(shared, maximize=True)
+    most = sum(shared[row][column] for row, column in zip(rows, columns, strict=True))
+    assert sum(shared[row][column] for row, column in best_pairs(shared)) == most
 
 
 def test_nothing_shares_nothing():

@@ -28,7 +28,8 @@ class Terminal:
     def __init__(self, *arguments: str | Path, columns: int = 100, **environment: str | None) -> None:
         self._mine, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
-        set_ = {**os.environ, "TERM": "xterm", **environment}
+        # a runner may have set the size of its own terminal, which would hide that of this one
+        set_ = {**os.environ, "COLUMNS": None, "LINES": None, "TERM": "xterm", **environment}
         command = [sys.executable, "-m", "mocoop.grouping.commands", *map(str, arguments)]
         options: dict[str, Any] = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "start_new_session": True}
         self.process = subprocess.Popen(

@@ -220,7 +220,7 @@ def evaluation(classes, accuracy, seen):
 RUN = SimpleNamespace(
     path="run",
     stand_in=True,
-    group_ids=("plain", "blurry"),
+    groups=SimpleNamespace(ids=("plain", "blurry")),
     info={"backbone": {"name": "miniclip"}, "classes": "all", "preset": "recommended", "shots": 16, "seed": 1},
     config=preset("recommended"),
 )
