@@ -1,7 +1,7 @@
 """Which row goes with which column, so that what they share is largest in all (the assignment problem).
 
-Shortest augmenting paths over potentials; a few dozen rows take milliseconds. scipy has the same, but every command that
-changes a group file shows the difference, and importing scipy would take longer than all the rest of it.
+Shortest augmenting paths over potentials; a few dozen rows take milliseconds. scipy has the same, but every command
+that changes a group file shows the difference, and importing scipy would take longer than all the rest of it.
 """
 
 from __future__ import annotations

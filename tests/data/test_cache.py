@@ -195,7 +195,11 @@ def compute(encoder, **options):
 
 def start(code: str, cache: FeatureCache, paths: list[Path]) -> subprocess.Popen[str]:
     """A Python process with `compute(encoder)` on the same cache and images."""
-    environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'helpers'}", "OMP_NUM_THREADS": "1"}
+    environment = {
+        **os.environ,
+        "PYTHONPATH": f"{ROOT}{os.pathsep}{ROOT / 'tests' / 'helpers'}",
+        "OMP_NUM_THREADS": "1",
+    }
     command = [sys.executable, "-c", PRELUDE + textwrap.dedent(code), str(cache.root), *map(str, paths)]
     return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
