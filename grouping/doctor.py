@@ -117,7 +117,7 @@ def _server(settings: Settings) -> Check:
     serves = "generate --backend llm, cluster --method llm"
     try:
         key = key_of(settings) if settings.key_env else None
-        answer = ask_models(settings.url, key)
+        answer = ask_models(settings.url, key, query=settings.query)
     except Unanswered as error:
         how = "check the address, and that the server runs"
         return Check("server", MISSING, f"{settings.host}: {error}", serves, how, needed=True)

@@ -24,7 +24,10 @@ if TYPE_CHECKING:
     from mocoop.grouping.llm.session import Session
     from mocoop.grouping.llm.settings import Settings
 
-_SETTINGS = ("model", "base_url", "key_env", "structured", "temperature", "timeout", "total_timeout", "max_tokens")
+_SETTINGS = (
+    "model", "base_url", "key_env", "structured", "temperature", "timeout", "total_timeout", "max_tokens",
+    "max_answer_tokens",
+)  # fmt: skip
 _FORMATS = click.Choice(["auto", "schema", "object", "text"])
 _OPTIONS = (
     click.option("--model", metavar="NAME", help="The language model; gpt-4.1 if nothing names another."),
@@ -38,6 +41,8 @@ _OPTIONS = (
     click.option("--timeout", type=float, help="Seconds a call may take; 60."),
     click.option("--total-timeout", type=float, help="Seconds all calls may take, waiting included; 300."),
     click.option("--max-tokens", type=int, help="Output tokens all calls may use; 24000."),
+    click.option("--max-answer-tokens", type=int,
+                 help="Output tokens one answer may take, the model's thought included; by the question if left out."),
     click.option("--cache/--no-cache", default=True, show_default=True, help="Keep answers, and take kept ones."),
     click.option("--refresh", is_flag=True, help="Ask anew although an answer is kept."),
 )  # fmt: skip
@@ -103,7 +108,7 @@ def show_plan(prompts: Sequence[tuple[Prompt, int]], session: Session) -> None:
             click.echo("\n".join(map(cli.printable, message["content"].split("\n"))))
     calls = sum(times for _, times in prompts)
     tokens_in = sum(prompt.estimated_tokens * times for prompt, times in prompts)
-    ceiling = sum(prompt.most_tokens * times for prompt, times in prompts)
+    ceiling = sum(session.settings.answer_tokens(prompt.most_tokens) * times for prompt, times in prompts)
     limit = session.settings.max_tokens
     number = f"{calls} call{'s' if calls != 1 else ''}"
     cli.say(f"{session.settings.model} at {session.settings.host}: {number}, nothing sent")

@@ -12,7 +12,9 @@ import queue
 import socket
 import threading
 import urllib.error
+import urllib.parse
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -42,10 +44,13 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
         return None
 
 
-def ask_models(url: str, key: Key | None, seconds: float = SECONDS) -> Answer:
+def ask_models(
+    url: str, key: Key | None, seconds: float = SECONDS, *, query: Mapping[str, str] | None = None
+) -> Answer:
     """Request /models. A server that asks for a key, or has no such list, still counts as there. Raises Unanswered."""
+    end = f"?{urllib.parse.urlencode(query)}" if query else ""
     found: queue.SimpleQueue[Answer | Unanswered] = queue.SimpleQueue()
-    threading.Thread(target=lambda: found.put(_asked(url, key, seconds)), daemon=True).start()
+    threading.Thread(target=lambda: found.put(_asked(f"{url}/models{end}", key, seconds)), daemon=True).start()
     try:  # a DNS look-up has no timeout of its own
         answer = found.get(timeout=seconds + 0.5)
     except queue.Empty:
@@ -56,7 +61,7 @@ def ask_models(url: str, key: Key | None, seconds: float = SECONDS) -> Answer:
 
 
 def _asked(url: str, key: Key | None, seconds: float) -> Answer | Unanswered:
-    request = urllib.request.Request(f"{url}/models", headers={"Accept": "application/json"})
+    request = urllib.request.Request(url, headers={"Accept": "application/json"})
     if key is not None and key.value:
         request.add_unredirected_header("Authorization", f"Bearer {key.value}")
     try:

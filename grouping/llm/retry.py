@@ -28,7 +28,25 @@ Tell = Callable[[str], None]
 
 PAUSES = (1.0, 2.0, 4.0)  # seconds before a second, third and fourth attempt
 _BUSY = (408, 409, 425, 429)
-_NAMES_FORMAT = re.compile(r"response_format|json[_ ]schema|json[_ ]object|json[_ -]mode|structured[_ ]output", re.I)
+_NAMES_FORMAT = re.compile(
+    r"response_format|json[_ ]schema|json[_ ]object|json[_ -]mode|structured[_ ]output|guided[_ ](?:json|decoding)"
+    r"|\bgrammar",
+    re.I,
+)
+_NAMES_SYSTEM = re.compile(
+    r"\bsystem['\"]?[ _-](?:roles?|prompts?|messages?|instructions?)\b|\broles?\b.{0,80}\bsystem\b"
+    r"|developer instruction|roles must alternate|only user and assistant|\brole\b.{0,80}\bshould be 'user'",
+    re.I | re.S,
+)
+_REFUSES = re.compile(
+    r"not (?:\w+ )?(?:support|allow|permit|accept|enable)|unsupported"
+    r"|un(?:known|recogni[sz]ed|expected) (?:param|arg|field)",
+    re.I,
+)
+_OWN_CAUSE = (401, 402, 403, 408, 429)  # these have a cause besides the request's parameters, unless they say so
+_TOO_LARGE = re.compile(
+    r"too (?:large|high|big|long)|at most|exceed|maximum|less than|<=|supports? (?:only|up to)", re.I
+)
 _KEPT = "finished answers are kept: the same command goes on from there"
 
 
@@ -38,6 +56,7 @@ class _Dialect:
 
     form: str
     tokens_name: str
+    system: bool = True  # whether a message may have the role system
     unsent: set[str] = field(default_factory=set)
 
 
@@ -78,8 +97,8 @@ class Client:
             if isinstance(exchanged, Exchange):
                 if exchanged.status == 200:
                     sent = {key: payload.get(key) for key in ("seed", "temperature")}
-                    return read_reply(exchanged.body, self.key, sent)
-                if exchanged.status == 400 and self._step_down(exchanged, payload):
+                    return read_reply(exchanged.body, self.key, sent, most_tokens)
+                if self._step_down(exchanged, payload):
                     continue
                 exchanged = self._failure(exchanged)
             attempt += 1
@@ -106,29 +125,46 @@ class Client:
         }
         sent = {key: value for key, value in wanted.items() if value is not None and key not in self._dialect.unsent}
         limit = {self._dialect.tokens_name: most_tokens}
-        return {"model": self.settings.model, "messages": [dict(message) for message in messages], **limit, **sent}
+        asked = [dict(message) for message in messages] if self._dialect.system else [_folded(messages)]
+        return {"model": self.settings.model, "messages": asked, **limit, **sent}
 
     def _step_down(self, refused: Exchange, payload: Mapping[str, Any]) -> bool:
-        """Whether a refusal names something that can be left out; it is then left out from now on."""
+        """Whether a refusal of any status names something that can be left out; it is then left out from now on."""
         said = refused.body.decode("utf-8", "replace")
+        if refused.status < 400 or (refused.status in _OWN_CAUSE and not _REFUSES.search(said)):
+            return False
+        return self._plainer_form(said) or self._without(said, payload) or self._fold(said) or self._other_limit(said)
+
+    def _plainer_form(self, said: str) -> bool:
         plainer = FORMATS[FORMATS.index(self.form) + 1 :]
-        if self.settings.structured == "auto" and plainer and _NAMES_FORMAT.search(said):
-            self._dialect.form = plainer[0]
-            self._tell(f"{self.settings.host} takes no {_FORM_WORDS[FORMATS[-len(plainer) - 1]]}: asking for less")
-            return True
+        if self.settings.structured != "auto" or not plainer or not _NAMES_FORMAT.search(said):
+            return False
+        self._tell(f"{self.settings.host} takes no {_FORM_WORDS[self.form]}: asking for less")
+        self._dialect.form = plainer[0]
+        return True
+
+    def _without(self, said: str, payload: Mapping[str, Any]) -> bool:
         for name in ("seed", "temperature"):
             if name in payload and re.search(rf"\b{name}\b", said):
                 self._dialect.unsent.add(name)
                 self._tell(f"{self.settings.host} takes no {name} for this model: asking without")
                 return True
-        other = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}[
-            self._dialect.tokens_name
-        ]
-        if "tokens_name" not in self._dialect.unsent and re.search(rf"\b{self._dialect.tokens_name}\b", said):
-            self._dialect.tokens_name = other
-            self._dialect.unsent.add("tokens_name")  # only once, so that a server that accepts neither ends the loop
-            return True
         return False
+
+    def _fold(self, said: str) -> bool:
+        if not self._dialect.system or not _NAMES_SYSTEM.search(said):
+            return False
+        self._dialect.system = False
+        self._tell(f"{self.settings.host} takes no system role: its text goes into the user's message")
+        return True
+
+    def _other_limit(self, said: str) -> bool:
+        name = self._dialect.tokens_name
+        if "tokens_name" in self._dialect.unsent or not re.search(rf"\b{name}\b", said) or _limit_too_large(said):
+            return False
+        self._dialect.tokens_name = "max_tokens" if name == "max_completion_tokens" else "max_completion_tokens"
+        self._dialect.unsent.add("tokens_name")  # only once, so that a server that accepts neither ends the loop
+        return True
 
     def _pause(self, failed: _Failure, attempt: int) -> None:
         """Wait before another attempt, or raise the failure if none is left."""
@@ -162,7 +198,8 @@ class Client:
             return _Failure(error, len(PAUSES) + 1, retry_after(got.headers))
         if 300 <= got.status < 400:
             return _Failure(self._redirected(got))
-        return _Failure(RemoteError(f"{host} refused the request ({got.status}){said}", self._refused_hint()))
+        hint = self._refused_hint(got.body.decode("utf-8", "replace"))
+        return _Failure(RemoteError(f"{host} refused the request ({got.status}){said}", hint))
 
     def _key_refused(self, status: int, said: str) -> RemoteError:
         if self.key.value is None:
@@ -179,7 +216,9 @@ class Client:
         hint = "redirects are not followed, so that a key stays where it was meant to go; give the address itself"
         return RemoteError(f"{self.settings.host} redirects to {quote(target)} ({got.status})", hint)
 
-    def _refused_hint(self) -> str:
+    def _refused_hint(self, said: str) -> str:
+        if _limit_too_large(said):
+            return "give a limit that the model takes: --max-answer-tokens"
         return "ask for --structured auto" if self.settings.structured != "auto" else "see what the server says of it"
 
     def _try_again(self) -> str:
@@ -187,6 +226,16 @@ class Client:
 
     def _more_time(self) -> str:
         return f"give more with --total-timeout, or try again later; {_KEPT}"
+
+
+def _folded(messages: Sequence[Message]) -> dict[str, str]:
+    """All messages as one of the user, for models that have no other role or want the roles to alternate."""
+    return {"role": "user", "content": "\n\n".join(message["content"] for message in messages)}
+
+
+def _limit_too_large(said: str) -> bool:
+    """Whether a refusal is about the value of the limit per answer, not about its name."""
+    return bool(re.search(r"\bmax_(?:completion_)?tokens\b", said) and _TOO_LARGE.search(said))
 
 
 _FORM_WORDS = {"schema": "strict JSON schema", "object": "JSON mode", "text": "text"}

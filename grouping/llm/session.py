@@ -151,7 +151,7 @@ class Session:
             return self._once(again, repair_messages(again, bad.problems[:MOST_PROBLEMS]), check)
         except UnusableReply as worse:
             message, raw = f"{prompt.title}: {worse.message}, twice", worse.raw
-            hint = "try another --model; finished answers are kept"
+            hint = f"{worse.hint or 'try another --model'}; finished answers are kept"
         except RemoteError as failed:
             message, raw, hint = failed.message, bad.raw, failed.hint or ""
         raise RemoteError(message, f"{self._keep_aside(raw)}; {hint}")
@@ -159,19 +159,19 @@ class Session:
     def _once(
         self, prompt: Prompt, messages: Sequence[Mapping[str, str]], check: Check[Checked]
     ) -> tuple[Reply, dict[str, Any], Checked]:
-        left = self.settings.max_tokens - self._spent
-        if left < prompt.most_tokens:
+        left, most = self.settings.max_tokens - self._spent, self.settings.answer_tokens(prompt.most_tokens)
+        if left < most:
             hint = "give more with --max-tokens; finished answers are kept, the same command goes on from there"
             told = f"{self._spent:,} of {self.settings.max_tokens:,} output tokens are used"
-            raise RemoteError(f"{prompt.title} may take {prompt.most_tokens:,} output tokens, and {told}", hint)
+            raise RemoteError(f"{prompt.title} may take {most:,} output tokens, and {told}", hint)
         client = self._connected()
         try:
-            reply = client.chat(messages, prompt.schema, prompt.name, prompt.most_tokens)
+            reply = client.chat(messages, prompt.schema, prompt.name, most)
         except UnusableReply as bad:
-            self._spent += prompt.most_tokens if bad.cut else 0
+            self._spent += most if bad.cut else 0
             raise
         self._spent += reply.tokens_out if reply.tokens_out is not None else len(reply.text) // 3
-        answer = object_in(reply.text, reply.raw)
+        answer = object_in(reply.text, reply.raw, prompt.schema)
         try:
             return reply, answer, check(answer)
         except OutOfRules as broken:

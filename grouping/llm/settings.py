@@ -16,7 +16,7 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 from mocoop import files
 from mocoop.errors import ConfigError, RemoteError, UsageError
@@ -29,6 +29,7 @@ MAX_CONFIG_BYTES = 64 * 1024
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 _SECRETS = ("key", "api_key", "apikey", "token", "password", "secret")
+_SECRET_NAME = re.compile(r"key|token|secret|password|credential|auth|^sig|^code$", re.I)  # as in the schema
 _REDACTED = "[key]"
 _SECRET = 8  # shortest secret, in characters; local servers are often given words such as "none" or "EMPTY"
 _START = 12  # characters of a key's start that are redacted even alone; a shorter start only hints which key it is
@@ -47,6 +48,7 @@ class Settings:
     timeout: float = 60.0  # maximum seconds per call
     total_timeout: float = 300.0  # maximum seconds for all calls of a command, waiting included
     max_tokens: int = 24_000  # maximum output tokens for all calls of a command
+    max_answer_tokens: int | None = None  # maximum output tokens per answer, thought included; None: by the question
 
     def __post_init__(self) -> None:
         _text("model", self.model, 200)
@@ -61,11 +63,21 @@ class Settings:
         _number("timeout", self.timeout, 0.05, 3600)
         _number("total_timeout", self.total_timeout, 0.05, 86_400)
         _number("max_tokens", self.max_tokens, 1, 10_000_000, whole=True)
+        _number("max_answer_tokens", self.max_answer_tokens, 1, 10_000_000, none=True, whole=True)
+
+    def answer_tokens(self, needed: int) -> int:
+        """The output tokens that an answer may take, for a question whose answer needs at most `needed`."""
+        return self.max_answer_tokens or needed
 
     @property
     def url(self) -> str:
-        """The base URL of the server's API, without a trailing slash."""
-        return (self.base_url or OPENAI_URL).rstrip("/")
+        """The base URL of the server's API, without a trailing slash and without its query."""
+        return (self.base_url or OPENAI_URL).partition("?")[0].rstrip("/")
+
+    @property
+    def query(self) -> dict[str, str]:
+        """The parameters that the base URL ends in, such as api-version; they are sent with each request."""
+        return dict(parse_qsl(urlsplit(self.base_url or "").query, keep_blank_values=True))
 
     @property
     def host(self) -> str:
@@ -196,8 +208,14 @@ def _check_url(url: object) -> None:
         raise ConfigError("base_url holds a name or password", hint)
     if parts.scheme not in ("http", "https") or not host:
         raise ConfigError("base_url is no address that begins with http:// or https://", hint)
-    if parts.query or parts.fragment:
-        raise ConfigError("base_url holds a ? or # part, which may be a secret", "leave it out: " + hint)
+    if parts.fragment:
+        raise ConfigError("base_url holds a # part, which may be a secret", "leave it out: " + hint)
+    names = [name for name, _ in parse_qsl(parts.query, keep_blank_values=True)]
+    if any(_SECRET_NAME.search(name) for name in names):
+        hint = "put the secret into an environment variable and name it with --key-env"
+        raise ConfigError("base_url holds a parameter that may be a secret", hint)
+    if len(set(names)) < len(names):
+        raise ConfigError("base_url gives a parameter twice", "give each once")
 
 
 def _text(name: str, value: object, most: int) -> None:

@@ -87,7 +87,11 @@ class Wire:
                 "the proxy or the certificates that the environment names are no good", lasting=True
             ) from None
         return self._library.OpenAI(
-            api_key=self._key.value or "none", base_url=self._settings.url, max_retries=0, http_client=http_client
+            api_key=self._key.value or "none",
+            base_url=self._settings.url,
+            default_query=self._settings.query,  # left in the address, the client would put its path behind it
+            max_retries=0,
+            http_client=http_client,
         )
 
 

@@ -119,9 +119,9 @@ def place_name(path: Path) -> str:
     return f"`{quote(named)[1:-1]}`" if named else "the file"
 
 
-def quote(text: str) -> str:
+def quote(text: str, most: int = MOST_QUOTED) -> str:
     """A file's text as quoted in a message: in quotes, truncated if long, without unprintable characters."""
-    shown = text if len(text) <= MOST_QUOTED else text[: MOST_QUOTED - 3] + "..."
+    shown = text if len(text) <= most else text[: most - 3] + "..."
     safe = "".join(
         char if char.isprintable() and char not in '\\"' else char.encode("unicode_escape").decode("ascii")
         for char in shown

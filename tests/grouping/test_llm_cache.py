@@ -44,7 +44,7 @@ def test_the_key_depends_on_all_that_is_asked_and_on_nothing_else() -> None:
         key_of(PROMPT, Settings(temperature=0), 0),
     ]
     assert len({base, *other}) == 6
-    same = Settings(structured="text", key_env="K", timeout=1, total_timeout=2, max_tokens=3)
+    same = Settings(structured="text", key_env="K", timeout=1, total_timeout=2, max_tokens=3, max_answer_tokens=4)
     assert key_of(PROMPT, same, 0) == base
 
 

@@ -121,8 +121,8 @@ def test_a_format_that_was_typed_is_not_changed(server: LlmServer) -> None:
     assert "response_format" not in server.asked[-1].body
 
 
-@pytest.mark.parametrize("refusal", [error(400, "bad messages"), error(422, "json_schema"), error(404, "json_schema")])
-def test_only_a_400_that_names_the_format_steps_down(refusal: Any, server: LlmServer) -> None:
+@pytest.mark.parametrize("refusal", [error(400, "bad messages"), error(422, "bad"), error(404, "no such model")])
+def test_only_a_refusal_that_names_the_format_steps_down(refusal: Any, server: LlmServer) -> None:
     server.mode = refusal
     with pytest.raises(RemoteError):
         chat(client(server))

@@ -40,6 +40,11 @@ GOOD = [
     {"structured": "text"},
     {"temperature": 0},
     {"timeout": 3600, "total_timeout": 86400, "max_tokens": 1},
+    {"max_answer_tokens": 30000},
+    {"max_answer_tokens": None},
+    {"base_url": "http://h/v1?api-version=2024-02-01&x"},
+    {"base_url": "http://h/v1?"},
+    {"base_url": "http://h?zip_code=1&design=a/b"},
 ]
 BAD = [
     {"model": ""},
@@ -49,6 +54,11 @@ BAD = [
     {"base_url": "ftp://h/v1"},
     {"base_url": "http://user:pw@h/v1"},
     {"base_url": "http://h/v1?key=1"},
+    {"base_url": "http://h/v1?a=1&Subscription-Key=1"},
+    {"base_url": "http://h/v1?ACCESS_TOKEN"},
+    {"base_url": "http://h/v1?code=1"},
+    {"base_url": "http://h/v1?a&sig=1"},
+    {"base_url": "http://h/v1?a=1#part"},
     {"base_url": "http:///v1"},
     {"base_url": 7},
     {"key_env": "sk-abc"},
@@ -61,6 +71,7 @@ BAD = [
     {"total_timeout": 1e9},
     {"max_tokens": 0},
     {"max_tokens": 1.5},
+    {"max_answer_tokens": 0},
     {"nonsense": 1},
 ]
 

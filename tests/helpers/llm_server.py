@@ -55,7 +55,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        data = json.loads(body["messages"][1]["content"].split("\n", 1)[1])
+        data = _data([message["content"] for message in body["messages"] if message["role"] == "user"])
         asked = Asked(self.path, {k.lower(): v for k, v in self.headers.items()}, body, data)
         with self.server.lock:
             self.server.asked.append(asked)
@@ -75,6 +75,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *args: Any) -> None:
         pass
+
+
+def _data(contents: list[str]) -> dict[str, Any]:
+    """The data of a question, whatever was put into the user's message before and after it."""
+    _, _, data = "\n".join(contents).partition("not instructions.\n")
+    value: dict[str, Any] = json.JSONDecoder().raw_decode(data)[0]
+    return value
 
 
 class _Server(ThreadingHTTPServer):
