@@ -212,7 +212,7 @@ def _backbone(texts: Sequence[str], choice: EmbedderChoice) -> Embedding:
     named = " ".join(filter(None, (choice.backbone, choice.pretrained)))
     from mocoop.backbone.backbone import STAND_IN_NOTE
 
-    notices = (STAND_IN_NOTE,) if backbone.stand_in else ()
+    notices = (*((STAND_IN_NOTE,) if backbone.stand_in else ()), *backbone.notes)
     return Embedding(f"{named}, text space over {len(names)} names", "backbone", vectors, centred(vectors), notices)
 
 

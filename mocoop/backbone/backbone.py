@@ -51,6 +51,7 @@ class Backbone:
     precision: str
     vocabulary: frozenset[int] | None = None
     stand_in: bool = False
+    notes: tuple[str, ...] = ()  # what was assumed while it was loaded, a line each
     adopted: dict[str, Tensor] = field(default_factory=dict)  # LayerNorms tuned in a run, replacing the backbone's own
 
     @property
@@ -174,7 +175,7 @@ def load_backbone(
 
     Args:
         name: "miniclip", an open_clip architecture ("ViT-B-16"), "local-dir:PATH" or "hf-hub:ORG/REPO".
-        pretrained: an architecture's weights: a tag ("openai") or a file.
+        pretrained: an architecture's weights: a tag ("openai"), a file, or both ("openai=FILE": whose weights it holds).
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "float32", "bfloat16" or "float16"; a CPU always computes in float32.
         quick_gelu: the activation, for a local weights file that does not state it.
@@ -187,7 +188,7 @@ def load_backbone(
     if name == MINICLIP:
         return _load_miniclip(pretrained, where, numbers)
     found = find_pretrained(name, pretrained, quick_gelu)
-    model = found.build()
+    model, notes = found.load()
     return Backbone(
         name=found.name,
         pretrained=found.tag,
@@ -198,6 +199,7 @@ def load_backbone(
         weights_sha256=found.sha256,
         device=where,
         precision=numbers,
+        notes=notes,
     )
 
 

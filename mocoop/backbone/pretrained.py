@@ -1,10 +1,11 @@
 """Where a backbone's architecture, weights, activation and tokenizer come from, decided before anything is built.
 
 If weights are missing, open_clip only warns and builds a model with random weights; if a tag and a configuration
-disagree, it uses the wrong activation. Here each of these is an error: a folder without weights, a tag that does not
-load, weights of another size or with NaN, an activation that does not match. No code that comes with a model is run:
-weights are loaded with `weights_only`, and TorchScript archives and Hugging Face repositories that ask for their own
-Python (`trust_remote_code`) are refused. The loaded model is `backbone.Backbone`.
+disagree, it uses the wrong activation; images for a file of weights are prepared as for OpenAI's, whatever they were
+trained with. Here each of these is an error or decided by open_clip's tables: a folder without weights, a tag that does
+not load, weights of another size or with NaN, an activation that does not match, a preprocessing in doubt. No code that
+comes with a model is run: weights are loaded with `weights_only` (`weights.py`), and Hugging Face repositories that ask
+for their own Python (`trust_remote_code`) are refused. The loaded model is `backbone.Backbone`.
 """
 
 from __future__ import annotations
@@ -12,9 +13,8 @@ from __future__ import annotations
 import copy
 import difflib
 import os
+import re
 import socket
-import textwrap
-import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +25,8 @@ from urllib.parse import urlsplit
 import torch
 from torch import Tensor, nn
 
+from mocoop.backbone.weights import first_line as _first_line
+from mocoop.backbone.weights import is_openai_file, load_weights, refuse_torchscript
 from mocoop.data.views import Preprocess
 from mocoop.errors import BackboneError
 from mocoop.files import read_json, sha256_file
@@ -32,7 +34,7 @@ from mocoop.files import read_json, sha256_file
 MINICLIP = "miniclip"
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
-_OPENAI_KEYS = {"input_resolution", "context_length", "vocab_size"}  # buffers that only OpenAI's own files contain
+_IMAGES = ("mean", "std", "interpolation", "resize_mode")  # what a tag's configuration says of its images
 _MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -46,9 +48,14 @@ class Pretrained:
     preprocess: dict[str, Any]  # open_clip's preprocess configuration, if the source has one
     weights: Path
     tokenizer: str  # the name given to open_clip.get_tokenizer
+    notes: tuple[str, ...] = ()  # what was assumed, for the user
 
     def build(self) -> nn.Module:
         """The frozen model in float32 on the CPU. Raises BackboneError if configuration or weights do not fit."""
+        return self.load()[0]
+
+    def load(self) -> tuple[nn.Module, tuple[str, ...]]:
+        """As `build`, with the notes that loading adds to `notes`."""
         try:
             model = build_model(self.config)
         except BackboneError:
@@ -59,8 +66,8 @@ class Pretrained:
                 "take the open_clip_config.json of the model's repository as it is",
             ) from error
         # open_clip knows which architecture a tag's weights belong to; for other files nothing is known.
-        _load_weights(model, self.weights, self.name, known=self.tag not in (None, str(self.weights)))
-        return model
+        known = self.tag is not None and not self.tag.endswith(str(self.weights))
+        return model, (*self.notes, *_load_weights(model, self.weights, self.name, known=known))
 
     @property
     def sha256(self) -> str:
@@ -73,7 +80,8 @@ def find_pretrained(name: str, tag: str | None, quick_gelu: bool | None) -> Pret
 
     Args:
         name: "local-dir:PATH", "hf-hub:ORG/REPO" or an open_clip architecture such as "ViT-B-16".
-        tag: for an architecture, a tag ("openai") or a weights file; None for the other two.
+        tag: for an architecture, a tag ("openai"), a weights file, or both ("openai=FILE": a file with the weights of
+            a tag, or trained on from them); None for the other two.
         quick_gelu: the activation of the weights, needed only for a local file that does not state it.
     """
     if name.startswith((LOCAL, HUB)) and tag is not None:
@@ -183,6 +191,11 @@ def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
 
 def _local_folder(name: str) -> Pretrained:
     folder = Path(name.removeprefix(LOCAL)).absolute()  # a run may be used from another working directory
+    if folder.is_file():
+        raise BackboneError(
+            f"{str(folder)!r} is a file",
+            f"name its architecture, and the file as weights: --backbone ViT-B-16 --pretrained {folder}",
+        )
     if not folder.is_dir():
         raise BackboneError(f"there is no folder {str(folder)!r}", "give local-dir:PATH of a folder with a model")
     path = folder / "open_clip_config.json"
@@ -199,7 +212,8 @@ def _local_folder(name: str) -> Pretrained:
             f"{folder} holds a configuration but no weights",
             "add open_clip_model.safetensors; random weights are no use",
         )
-    return Pretrained(f"{LOCAL}{folder}", None, config, preprocess, weights[0], name)
+    preprocess, notes = _images_of_config(config, preprocess, path)
+    return Pretrained(f"{LOCAL}{folder}", None, config, preprocess, weights[0], name, notes)
 
 
 def _read_config(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -254,7 +268,8 @@ def _hub_repository(name: str) -> Pretrained:
             "check the name and the network, or download the repository and use local-dir:PATH",
         ) from error
     config, preprocess = _read_config(path)
-    return Pretrained(name, None, config, preprocess, weights, name)
+    preprocess, notes = _images_of_config(config, preprocess, path)
+    return Pretrained(name, None, config, preprocess, weights, name, notes)
 
 
 @contextmanager
@@ -293,11 +308,7 @@ def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretra
 
     config = open_clip.get_model_config(name)
     if config is None:
-        near = difflib.get_close_matches(name, [MINICLIP, *open_clip.list_models()], n=3)
-        raise BackboneError(
-            f"no backbone is called {name!r}",
-            f"did you mean {', '.join(near)}?" if near else "see open_clip.list_models()",
-        )
+        raise _unknown_name(name)
     tags = open_clip.list_pretrained_tags_by_model(name)
     if tag is None:
         raise BackboneError(
@@ -315,15 +326,144 @@ def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretra
                 "check the network (HF_HUB_OFFLINE?), or give the path of a weights file",
             ) from error
         return Pretrained(name, tag, config, tag_config, weights, name)
-    weights = Path(tag)
-    if not weights.is_file():
-        near = difflib.get_close_matches(tag, tags, n=3)
+    return _file_of(name, tag, config, quick_gelu)
+
+
+def _unknown_name(name: str) -> BackboneError:
+    """The error for a name that no backbone has: what was meant by it."""
+    import open_clip
+
+    message, path = f"no backbone is called {name!r}", Path(name)
+    if path.is_dir():
+        return BackboneError(message, f"for the model in this folder: --backbone {LOCAL}{name}")
+    if path.is_file():
+        hint = f"name its architecture, and the file as weights: --backbone ViT-B-16 --pretrained {name}"
+        return BackboneError(message, hint)
+    if near := _near(name, [MINICLIP, *open_clip.list_models()]):
+        return BackboneError(message, f"did you mean {', '.join(near)}?")
+    if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        return BackboneError(message, f"for open_clip's model in a repository of the hub: --backbone {HUB}{name}")
+    return BackboneError(message, "see open_clip.list_models()")
+
+
+def _near(name: str, names: list[str]) -> list[str]:
+    """The names that one may stand for: the same letters and digits alone, else at most three similar ones."""
+
+    def plain(text: str) -> str:
+        return re.sub(r"[^a-z0-9]", "", text.lower())
+
+    by_letters = {plain(known): known for known in names}
+    if plain(name) in by_letters:
+        return [by_letters[plain(name)]]
+    return [by_letters[match] for match in difflib.get_close_matches(plain(name), list(by_letters), n=3)]
+
+
+def _file_of(name: str, given: str, config: dict[str, Any], quick_gelu: bool | None) -> Pretrained:
+    """An architecture with a weights file: FILE, or TAG=FILE for one whose weights are those of a tag."""
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    tags = open_clip.list_pretrained_tags_by_model(name)
+    tag, _, rest = given.partition("=")
+    if not Path(given).is_file() and tag in tags and Path(rest).is_file():
+        weights, tag_config = Path(rest), get_pretrained_cfg(name, tag)
+        config["quick_gelu"] = activation_of_tag(name, tag, config, tag_config, quick_gelu)
+        return Pretrained(name, f"{tag}={weights.absolute()}", config, tag_config, weights.absolute(), name)
+    weights = Path(given)
+    if weights.is_dir():
         raise BackboneError(
-            f"{tag!r} is neither a file nor a tag of {name}",
+            f"--pretrained {given!r} is a folder", f"give a file in it, or take its model: --backbone {LOCAL}{given}"
+        )
+    if not weights.is_file():
+        near = _near(given, tags)
+        raise BackboneError(
+            f"{given!r} is neither a file nor a tag of {name}",
             f"did you mean {', '.join(near)}?" if near else f"its tags: {', '.join(tags) or 'none'}",
         )
     config["quick_gelu"] = activation_of_file(name, weights, config, quick_gelu)
-    return Pretrained(name, str(weights.absolute()), config, {}, weights, name)
+    preprocess, notes = _images_of_file(name, weights, config["quick_gelu"])
+    weights = weights.absolute()
+    return Pretrained(name, str(weights), config, preprocess, weights, name, notes)
+
+
+def _images_of_file(name: str, weights: Path, quick_gelu: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """The preprocessing of a file that says nothing of it: that of its architecture's tags, where they agree.
+
+    Only tags of the same activation count, and for OpenAI's own file OpenAI's. Where they still disagree, taking one
+    would be a guess that costs accuracy without a word, so a person must say whose weights they are.
+    """
+    kinds = _tags_by_images(name, quick_gelu)
+    if is_openai_file(weights):
+        kinds = [(images, tags) for images, tags in kinds if "openai" in tags] or kinds
+    if len(kinds) > 1:
+        choices = ", or ".join(f"--pretrained {tags[0]}={weights} ({_said(images)})" for images, tags in kinds)
+        raise BackboneError(
+            f"the weights of {name} have more than one preprocessing, and {weights} does not say which is its own",
+            f"name the tag that it comes from: {choices}",
+        )
+    if kinds:
+        return kinds[0][0], ()
+    images = _default_images()
+    return images, (f"open_clip knows no weights of {name}: images are prepared as by its default ({_said(images)})",)
+
+
+def _images_of_config(
+    config: dict[str, Any], given: dict[str, Any], path: Path
+) -> tuple[dict[str, Any], tuple[str, ...]]:
+    """A folder's or repository's preprocessing; without mean and std, that of the architecture it is."""
+    import open_clip
+
+    if given.get("mean") and given.get("std"):
+        return given, ()
+    quick = bool(config.get("quick_gelu", False))
+    bare = {key: value for key, value in config.items() if key != "quick_gelu"}
+    for name in open_clip.list_models():
+        known = open_clip.get_model_config(name) or {}
+        if {key: value for key, value in known.items() if key != "quick_gelu"} != bare:
+            continue
+        kinds = _tags_by_images(name, quick)
+        if len(kinds) == 1:
+            images = {**kinds[0][0], **given}
+            return images, (f"{path} says no mean and std: images are prepared as for {name} ({_said(images)})",)
+        if kinds:
+            choices = ", or ".join(f"{_said(images)} ({tags[0]})" for images, tags in kinds)
+            raise BackboneError(
+                f"{path} says no mean and std, and the weights of {name} have more than one preprocessing",
+                f"write 'preprocess_cfg' into it: {choices}",
+            )
+    images = {**_default_images(), **given}
+    return images, (f"{path} says no mean and std: images are prepared as by open_clip's default ({_said(images)})",)
+
+
+def _tags_by_images(name: str, quick_gelu: bool) -> list[tuple[dict[str, Any], list[str]]]:
+    """The preprocessings of an architecture's tags, each with its tags; of those with the given activation, if any."""
+    import open_clip
+    from open_clip.pretrained import get_pretrained_cfg
+
+    every = {tag: get_pretrained_cfg(name, tag) for tag in open_clip.list_pretrained_tags_by_model(name)}
+    alike = {tag: one for tag, one in every.items() if bool(one.get("quick_gelu", False)) is quick_gelu}
+    kinds: list[tuple[dict[str, Any], list[str]]] = []
+    for tag, one in (alike or every).items():
+        images = {key: one[key] for key in _IMAGES}
+        if tags := next((tags for known, tags in kinds if known == images), None):
+            tags.append(tag)
+        else:
+            kinds.append((images, [tag]))
+    return kinds
+
+
+def _default_images() -> dict[str, Any]:
+    """What open_clip itself trains with unless it is told otherwise: OpenAI's."""
+    import open_clip
+
+    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
+    return {"mean": mean, "std": std, "interpolation": "bicubic", "resize_mode": "shortest"}
+
+
+def _said(images: dict[str, Any]) -> str:
+    """A preprocessing in words: mean 0.5 0.5 0.5, std 0.5 0.5 0.5, bicubic, squash."""
+    mean, std = (" ".join(f"{value:.4g}" for value in _triple(images[key])) for key in ("mean", "std"))
+    return f"mean {mean}, std {std}, {images['interpolation']}, {images['resize_mode']}"
 
 
 def activation_of_tag(
@@ -371,85 +511,30 @@ def activation_of_file(name: str, weights: Path, config: dict[str, Any], asked: 
     return False
 
 
-def is_openai_file(weights: Path) -> bool:
-    """Whether a safetensors file has the buffers that only OpenAI's own state dictionaries contain."""
-    if weights.suffix != ".safetensors":
-        return False
-    from safetensors import SafetensorError, safe_open
+def _load_weights(model: nn.Module, path: Path, name: str, *, known: bool) -> tuple[str, ...]:
+    """Load weights into their model; notes on what was left aside. Raises BackboneError."""
+    refuse_torchscript(path)
+    notes: tuple[str, ...] = ()
+    if known and not is_openai_file(path):
+        _load_known(model, path, name)
+    else:
+        notes = load_weights(model, path, name)
+    used = {key: value for key, value in model.state_dict().items() if not key.startswith("text_decoder.")}  # CoCa's
+    if broken := [key for key, value in used.items() if not bool(value.isfinite().all())]:
+        raise BackboneError(f"the weights {path} hold values that are not finite: {broken[0]}", "fetch them again")
+    return notes
 
-    try:
-        with safe_open(weights, framework="pt") as file:
-            return bool(_OPENAI_KEYS & set(file.keys()))
-    except (SafetensorError, OSError) as error:
-        raise BackboneError(f"{weights} is not a safetensors file: {_first_line(error)}") from error
 
-
-def _load_weights(model: nn.Module, path: Path, name: str, *, known: bool) -> None:
+def _load_known(model: nn.Module, path: Path, name: str) -> None:
+    """Load the file of a tag as open_clip does, which knows of every tag how it differs from its architecture."""
     import open_clip
 
     try:
-        if _is_torchscript(path):
-            raise BackboneError(
-                f"{path} is a TorchScript archive, which holds code and is not loaded",
-                "use --pretrained openai (the same weights as safetensors), or save its state dict as safetensors",
-            )
-        if not known:
-            _check_positions(model, path, name)
-        if is_openai_file(path):
-            _load_openai(model, path)
-        else:
-            open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
-    except BackboneError:
-        raise
+        open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)
     except Exception as error:  # torch and safetensors raise unrelated types for a file that does not fit
         raise BackboneError(
             f"the weights {path} do not load into {name}: {_first_line(error)}", "check that they belong to this model"
         ) from error
-    used = {key: value for key, value in model.state_dict().items() if not key.startswith("text_decoder.")}  # CoCa's
-    if broken := [key for key, value in used.items() if not bool(value.isfinite().all())]:
-        raise BackboneError(f"the weights {path} hold values that are not finite: {broken[0]}", "fetch them again")
-
-
-def _check_positions(model: nn.Module, path: Path, name: str) -> None:
-    """Refuse position embeddings of another size: open_clip interpolates them with only a log line."""
-    found, own = _shapes(path), model.state_dict()
-    for key in ("visual.positional_embedding", "positional_embedding", "text.positional_embedding"):
-        mine = own.get(key, own.get(f"text.{key}"))
-        if key in found and mine is not None and found[key] != mine.shape:
-            raise BackboneError(
-                f"the weights {path} do not load into {name}: {key} is {tuple(found[key])}, not {tuple(mine.shape)}",
-                "name the architecture that they were trained as, with its image size and context length",
-            )
-
-
-def _shapes(path: Path) -> dict[str, torch.Size]:
-    """Shapes of the tensors in a weights file, by name, without reading the values."""
-    if path.suffix == ".safetensors":
-        from safetensors import safe_open
-
-        with safe_open(path, framework="pt") as file:
-            shapes = {key: torch.Size(file.get_slice(key).get_shape()) for key in file.keys()}  # noqa: SIM118
-    elif path.suffix in (".npz", ".npy"):
-        return {}  # open_clip copies these tensor by tensor
-    else:
-        from open_clip.factory import load_state_dict
-
-        shapes = {key: value.shape for key, value in load_state_dict(str(path), device="meta").items()}
-    return {key.removeprefix("module."): shape for key, shape in shapes.items()}
-
-
-def _load_openai(model: nn.Module, path: Path) -> None:
-    from safetensors.torch import load_file
-
-    state = {key: value.float() for key, value in load_file(path).items() if key not in _OPENAI_KEYS}
-    model.load_state_dict(state, strict=True)
-
-
-def _is_torchscript(path: Path) -> bool:
-    if not zipfile.is_zipfile(path):
-        return False
-    with zipfile.ZipFile(path) as archive:
-        return any("/code/" in member or member.endswith("constants.pkl") for member in archive.namelist())
 
 
 def _mismatch(name: str, evidence: str, asked: bool) -> BackboneError:
@@ -465,11 +550,6 @@ def _triple(values: Any) -> tuple[float, float, float]:
         return float(red), float(green), float(blue)
     except (TypeError, ValueError) as error:
         raise BackboneError(f"the preprocessing's mean or std is {values!r}", "give three numbers") from error
-
-
-def _first_line(error: BaseException) -> str:
-    line = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    return textwrap.shorten(line, 240, placeholder=" ...")
 
 
 def freeze(model: nn.Module, device: torch.device) -> nn.Module:

@@ -42,7 +42,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
               help="Rows of mocoop tune: every method with the settings that did best in them.")  # fmt: skip
 @click.option("--source", default="imagenet", show_default=True, help="Trained on in cross-dataset and domain-shift.")
 @click.option("--backbone", default="miniclip", show_default=True, help="As in mocoop train.")
-@click.option("--pretrained", help="Its weights: a tag or a file.")
+@click.option("--pretrained", help="Its weights: a tag, a file, or TAG=FILE.")
 @click.option("--quick-gelu/--no-quick-gelu", default=None, help="Activation of a weights file that does not tell.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
 @device_options

@@ -48,7 +48,7 @@ _SETTINGS = (
 @click.option("--backbone", default="miniclip", show_default=True,
               help="An open_clip model (ViT-B-16), local-dir:PATH or hf-hub:ORG/REPO. "
                    "miniclip is a small stand-in.")  # fmt: skip
-@click.option("--pretrained", help="Its weights: a tag (openai) or a file.")
+@click.option("--pretrained", help="Its weights: a tag (openai), a file, or TAG=FILE.")
 @click.option("--quick-gelu/--no-quick-gelu", default=None, help="Activation of a weights file that does not tell.")
 @click.option("--epochs", type=int, help="Passes over the training images.")
 @click.option("--lr", type=float, help="Learning rate.")

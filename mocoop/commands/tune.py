@@ -42,7 +42,7 @@ if TYPE_CHECKING:
               help="What the settings start from.")  # fmt: skip
 @click.option("--budget", type=click.Choice(["small"]), help="As in mocoop bench.")
 @click.option("--backbone", default="miniclip", show_default=True, help="As in mocoop train.")
-@click.option("--pretrained", help="Its weights: a tag or a file.")
+@click.option("--pretrained", help="Its weights: a tag, a file, or TAG=FILE.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")
 @click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none.")

@@ -256,7 +256,7 @@ def new_record(
             "python": platform.python_version(),
             **{name: version(name) for name in ("mocoop", "torch", "open_clip_torch")},
         },
-        "notes": [STAND_IN_NOTE] if backbone.stand_in else [],
+        "notes": [*([STAND_IN_NOTE] if backbone.stand_in else []), *backbone.notes],
     }
 
 

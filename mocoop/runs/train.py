@@ -213,6 +213,8 @@ def _vocabulary(
     """Words the backbone was not trained on: reported once and recorded, or refused under --strict-vocabulary."""
     if backbone.stand_in:
         listener.notice(STAND_IN_NOTE)
+    for note in backbone.notes:
+        listener.notice(note)
     texts = method_named(plan.config.method).texts(plan.config, groups, dataset.classnames)
     unknown = backbone.unknown_words(texts)
     if not unknown:

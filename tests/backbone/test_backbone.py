@@ -15,8 +15,8 @@ from mocoop.backbone.pretrained import (
     activation_of_file,
     activation_of_tag,
     find_pretrained,
-    is_openai_file,
 )
+from mocoop.backbone.weights import is_openai_file
 from mocoop.errors import BackboneError, UsageError
 
 
