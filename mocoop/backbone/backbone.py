@@ -175,7 +175,7 @@ def load_backbone(
 
     Args:
         name: "miniclip", an open_clip architecture ("ViT-B-16"), "local-dir:PATH" or "hf-hub:ORG/REPO".
-        pretrained: an architecture's weights: a tag ("openai"), a file, or both ("openai=FILE": whose weights it holds).
+        pretrained: an architecture's weights: a tag ("openai"), a file, or both ("openai=FILE": whose they are).
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "float32", "bfloat16" or "float16"; a CPU always computes in float32.
         quick_gelu: the activation, for a local weights file that does not state it.

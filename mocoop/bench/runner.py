@@ -86,6 +86,8 @@ class Bench:
             precision=plan.precision,
             quick_gelu=plan.quick_gelu,
         )
+        for note in self.backbone.notes:
+            cli.say(f"note: {note}")
         self.data: dict[str, BenchData] = {}
         self._closed: dict[str, MoCoOpError] = {}
         self._files: dict[Path, GroupFile] = {}

@@ -7,7 +7,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import open_clip
 import pytest
@@ -16,11 +16,14 @@ from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import save_file
 from torch import Tensor
 from towers import CONFIGS, VISION, small_model, write_clip_folder
+from worlds import plan_for, write_world
 
 from mocoop.backbone.backbone import load_backbone
 from mocoop.backbone.pretrained import build_model, find_pretrained, preprocess_of
 from mocoop.backbone.weights import load_weights
 from mocoop.errors import BackboneError
+from mocoop.runs.train import train
+from mocoop.training.trainer import Listener
 
 State = dict[str, Tensor]
 CLIP = ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711))
@@ -131,6 +134,26 @@ def test_an_architecture_without_weights_of_its_own_is_told(file: str) -> None:
     assert preprocess_of(small_model("clip"), found.preprocess).mean == CLIP[0]
 
 
+def without_preprocessing(folder: Path) -> Path:
+    path = folder / "open_clip_config.json"
+    path.write_text(json.dumps({"model_cfg": json.loads(path.read_text())["model_cfg"]}))
+    return folder
+
+
+def test_a_training_says_and_keeps_what_was_assumed_of_the_images(tmp_path: Path) -> None:
+    class Heard(Listener):
+        notes: ClassVar[list[str]] = []
+
+        def notice(self, text: str) -> None:
+            self.notes.append(text)
+
+    world = write_world(tmp_path)
+    without_preprocessing(world["backbone"])
+    run = train(plan_for(world, tmp_path / "run"), Heard())
+    assert [note for note in Heard.notes if "says no mean and std" in note] == run.info["notes"]
+    assert run.info["notes"]
+
+
 def test_a_folder_without_preprocessing_gets_its_architectures_or_a_note(tmp_path: Path) -> None:
     folder = tmp_path / "siglip"
     folder.mkdir()
@@ -144,7 +167,7 @@ def test_a_folder_without_preprocessing_gets_its_architectures_or_a_note(tmp_pat
     (folder / "open_clip_config.json").write_text(json.dumps(document))
     found = find_pretrained(f"local-dir:{folder}", None, None)
     assert (found.preprocess["mean"], found.preprocess["resize_mode"], found.notes) == ([0.1] * 3, "longest", ())
-    backbone = load_backbone(f"local-dir:{write_clip_folder(tmp_path / 'own')}", device="cpu")
+    backbone = load_backbone(f"local-dir:{without_preprocessing(write_clip_folder(tmp_path / 'own'))}", device="cpu")
     assert backbone.preprocess.mean == CLIP[0]
     assert "says no mean and std" in backbone.notes[0]
 
@@ -388,7 +411,7 @@ def test_a_place_given_as_a_name_is_told_how_to_be_given(tmp_path: Path, monkeyp
         load_backbone(str(weights))
     with pytest.raises(BackboneError, match=r"is a file.*--pretrained"):
         load_backbone(f"local-dir:{weights}")
-    with pytest.raises(BackboneError, match="is a folder.*--backbone local-dir:"):
+    with pytest.raises(BackboneError, match=r"is a folder.*--backbone local-dir:"):
         load_backbone("ViT-B-16", str(folder))
     with pytest.raises(BackboneError, match="hf-hub:laion/CLIP-ViT-B-16"):
         load_backbone("laion/CLIP-ViT-B-16")

@@ -97,7 +97,8 @@ def write_clip_folder(folder: Path, family: str = "clip") -> Path:
 
     folder.mkdir(parents=True, exist_ok=True)
     model = small_model(family)
-    document = {"model_cfg": CONFIGS[family], "preprocess_cfg": {"resize_mode": "shortest"}}
+    preprocess = {"mean": open_clip.OPENAI_DATASET_MEAN, "std": open_clip.OPENAI_DATASET_STD, "resize_mode": "shortest"}
+    document = {"model_cfg": CONFIGS[family], "preprocess_cfg": preprocess}
     (folder / "open_clip_config.json").write_text(json.dumps(document))
     save_file({k: v.contiguous() for k, v in model.state_dict().items()}, folder / "open_clip_model.safetensors")
     return folder
