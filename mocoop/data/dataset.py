@@ -43,7 +43,7 @@ class Dataset:
     """Class names by label, the examples of each split in a fixed order, and notes.
 
     `features` (N, D) float32, not normalised, is set if the source was an array file; an example's `row` indexes it.
-    `notes` are sentences for the user: what was ignored, missing or decided.
+    `notes` are sentences for the user: what was ignored, missing or decided. `keys` may be empty: then none are known.
     """
 
     name: str
@@ -53,6 +53,7 @@ class Dataset:
     test: tuple[Example, ...]
     features: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     notes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = field(default=(), compare=False)  # the source's own name of each class, by label
 
     def split(self, name: str) -> tuple[Example, ...]:
         """The examples of "train", "val" or "test"."""

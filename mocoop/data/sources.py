@@ -8,6 +8,7 @@ splits that are missing are made by `split_seed`, and the result is checked. Ima
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +26,8 @@ def open_dataset(
     path: str | os.PathLike[str],
     *,
     class_names: ClassNames | None = None,
+    names_by_position: bool = False,
+    kept_names: Mapping[str, str] | None = None,
     split_seed: int = 0,
     follow_links: bool = False,
     name: str | None = None,
@@ -32,7 +35,8 @@ def open_dataset(
     """Open a folder, a manifest or an array file of features.
 
     `class_names` is a mapping from class folder to readable name, or a file of such names (see
-    `mocoop.data.classnames`). `split_seed` makes the splits that the source does not have. `follow_links`
+    `mocoop.data.classnames`); a list of names that fits no class by its key is taken only with `names_by_position`.
+    `kept_names` are a run's names by key, used where none are given. `split_seed` makes the splits that the source does not have. `follow_links`
     allows symbolic links that leave the folder of the images. `name` defaults to the data set's or the
     path's own.
 
@@ -44,7 +48,14 @@ def open_dataset(
     listing = _read_file(where, follow_links) if where.is_file() else _read_folder(where, follow_links)
     listing = _with_splits(listing, split_seed)
     notes = check_examples(listing.keys, listing.splits)
-    names, name_notes = final_names(listing.keys, listing.names, class_names, twins_allowed=listing.twins_allowed)
+    names, name_notes = final_names(
+        listing.keys,
+        listing.names,
+        class_names,
+        kept=kept_names,
+        by_position=names_by_position,
+        twins_allowed=listing.twins_allowed,
+    )
     return Dataset(
         name=name or data_name(where),
         classnames=names,
@@ -53,6 +64,7 @@ def open_dataset(
         test=tuple(listing.splits.get("test", ())),
         features=listing.features,
         notes=(*listing.notes, *notes, *name_notes),
+        keys=tuple(listing.keys),
     )
 
 

@@ -89,6 +89,7 @@ def choose_classes(dataset: Dataset, which: Half) -> Dataset:
     return replace(
         dataset,
         classnames=tuple(dataset.classnames[label] for label in chosen),
+        keys=tuple(dataset.keys[label] for label in chosen) if dataset.keys else (),
         train=_relabelled(dataset.train, chosen),
         val=_relabelled(dataset.val, chosen),
         test=_relabelled(dataset.test, chosen),

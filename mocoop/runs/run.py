@@ -218,13 +218,17 @@ def new_record(
     classes: str,
     classnames: Sequence[str],
     all_classnames: Sequence[str],
+    names_by_key: Mapping[str, str] | None = None,
     backbone: Backbone,
     groups: GroupFile,
     groups_name: str | None,
     data: Mapping[str, Any],
     unknown_words: Sequence[str],
 ) -> dict[str, Any]:
-    """The content of run.json before the first step; `classes` says which of `all_classnames` are trained on."""
+    """The content of run.json before the first step; `classes` says which of `all_classnames` are trained on.
+
+    `names_by_key` gives the name of each class by its folder or label, so that other images of them are named alike.
+    """
     from mocoop.backbone.backbone import STAND_IN_NOTE
 
     return {
@@ -239,6 +243,7 @@ def new_record(
         "classes": classes,
         "classnames": list(classnames),
         "all_classnames": list(all_classnames),
+        **({"names_by_key": dict(names_by_key)} if names_by_key else {}),
         "backbone": backbone.describe(),
         "groups": {
             "file": groups_name,

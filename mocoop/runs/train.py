@@ -60,6 +60,7 @@ class TrainingPlan:
     pretrained: str | None = None
     quick_gelu: bool | None = None
     class_names: Path | None = None
+    names_by_position: bool = False
     device: str = "auto"
     threads: int | None = None
     on_bad_image: BadImages = "fail"
@@ -88,7 +89,11 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
     with _locked(plan.out):
         _check_folder(plan)
         everything = open_dataset(
-            plan.data, class_names=plan.class_names, split_seed=plan.split_seed, follow_links=plan.follow_links
+            plan.data,
+            class_names=plan.class_names,
+            names_by_position=plan.names_by_position,
+            split_seed=plan.split_seed,
+            follow_links=plan.follow_links,
         )
         dataset = _draw(plan, everything)
         config = method.adapt(plan.config, everything.name, plan.shots)
@@ -120,6 +125,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             classes=plan.classes,
             classnames=dataset.classnames,
             all_classnames=everything.classnames,
+            names_by_key=dict(zip(everything.keys, everything.classnames, strict=True)),
             backbone=backbone,
             groups=groups,
             groups_name=plan.groups.name if plan.groups and method.reads_groups else None,
