@@ -61,10 +61,19 @@ class BenchData:
         return torch.from_numpy(self._rows[0][[self._places[example] for example in unlabelled]])
 
 
-def open_bench_data(name: str, path: Path | None, *, split_seed: int = 0, class_names: Path | None = None) -> BenchData:
+def open_bench_data(
+    name: str,
+    path: Path | None,
+    *,
+    split_seed: int = 0,
+    class_names: Path | None = None,
+    names_by_position: bool = False,
+) -> BenchData:
     """Open a data set under the name used in rows. Raises DataError."""
     where = _scenes() if path is None else path
-    dataset = open_dataset(where, split_seed=split_seed, class_names=class_names)
+    dataset = open_dataset(
+        where, split_seed=split_seed, class_names=class_names, names_by_position=names_by_position
+    )
     return BenchData(name, dataset, _identity(dataset, where))
 
 

@@ -27,6 +27,7 @@ from mocoop.bench.rows import Row, append_row, read_rows
 from mocoop.bench.run_cell import ready, run_cell
 from mocoop.bench.timing import time_cell
 from mocoop.data.cache import FeatureCache
+from mocoop.data.classnames import naming_notes
 from mocoop.errors import MoCoOpError
 from mocoop.groupfile.groups import PAPER, GroupFile, load_groups, paper_groups
 from mocoop.methods import method_named
@@ -54,6 +55,7 @@ class BenchPlan:
     threads: int | None = None
     split_seed: int = 0
     class_names: Path | None = None
+    names_by_position: bool = False
     use_cache: bool = True
 
 
@@ -113,11 +115,18 @@ class Bench:
         plan = self.plan
         try:
             self.data[name] = open_bench_data(
-                name, plan.data[name], split_seed=plan.split_seed, class_names=plan.class_names
+                name,
+                plan.data[name],
+                split_seed=plan.split_seed,
+                class_names=plan.class_names,
+                names_by_position=plan.names_by_position,
             )
         except MoCoOpError as error:
             self._closed[name] = error
             raise
+        if multiprocessing.parent_process() is None:  # once, not by each of several processes
+            for note in naming_notes(self.data[name].dataset.notes):
+                cli.say(f"note: {name}: {note}")
 
     def _groups(self, cell: Cell) -> GroupFile | None:
         path = self.plan.groups.get(cell.dataset)

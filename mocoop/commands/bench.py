@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mocoop import cli
-from mocoop.commands.shared import FILE, device_options, numbers_of, words_of
+from mocoop.commands.shared import (
+    FILE,
+    device_options,
+    names_by_position,
+    names_by_position_option,
+    numbers_of,
+    words_of,
+)
 from mocoop.config import METHODS, PRESETS, settings_by_name
 from mocoop.errors import MoCoOpError, UsageError
 
@@ -28,6 +35,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--datasets", help="Some of them by name, with commas, or all; scenes are the drawn tiles.  [default: "
               "all that is given, else scenes]")  # fmt: skip
 @click.option("--class-names", type=FILE, help="Readable names of the classes of --data.")
+@names_by_position_option
 @click.option("--groups", help="A group file for all, or the word paper: each data set's own from the paper.")
 @click.option("--methods", help="Some methods, with commas.  [default: all]")
 @click.option("--ablation", "ablations", multiple=True, help="One of the ablations named above; repeatable.  [default: "
@@ -112,6 +120,7 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
     from mocoop.groupfile.groups import load_groups
 
     data = find_data(options["data_root"], options["others"], words_of(options["datasets"]))
+    options["names_by_position"] = any(names_by_position(options, path) for path in data.values() if path is not None)
     groups = group_files(options["groups"], list(data))
     if options["ablations"] and protocol != "ablations":
         raise UsageError("--ablation goes with the protocol ablations", "write mocoop bench ablations --ablation ...")
@@ -155,6 +164,7 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
         quick_gelu=options["quick_gelu"],
         threads=options["threads"],
         class_names=options["class_names"],
+        names_by_position=options["names_by_position"],
         use_cache=not options["no_cache"],
     )
 

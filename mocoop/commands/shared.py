@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mocoop import cli
 from mocoop.errors import UsageError
 
 if TYPE_CHECKING:
@@ -33,11 +35,15 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
+names_by_position_option = click.option("--names-by-position", is_flag=True,
+                                         help="Give a plain list of --class-names by the order of the classes."
+                                         )  # fmt: skip
 data_options = together(
     click.option("--data", type=ANY, required=True,
                  help="A folder of class folders, a folder in CoOp's layout, a CSV or JSONL manifest, or an array "
                       "file of image features."),
     click.option("--class-names", type=FILE, help="Readable names of the classes (JSON, CSV, or one a line)."),
+    names_by_position_option,
     click.option("--follow-links", is_flag=True, help="Allow symbolic links that leave the data folder."),
     click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none."),
 )  # fmt: skip
@@ -54,6 +60,44 @@ device_options = together(
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores if left out."),
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+
+
+def names_by_position(options: dict[str, Any], data: Path, kept_names: dict[str, str] | None = None) -> bool:
+    """Whether a list of class names may go by position: by the option, or by a yes at the terminal.
+
+    The pairs are shown before the question. Without a terminal `open_dataset` refuses such a list.
+    """
+    if options["names_by_position"] or options["class_names"] is None or not _asks():
+        return bool(options["names_by_position"])
+
+    from mocoop.data.namelists import PositionNeeded
+    from mocoop.data.sources import open_dataset
+
+    try:
+        open_dataset(
+            data,
+            class_names=options["class_names"],
+            kept_names=kept_names,
+            follow_links=options.get("follow_links", False),
+        )
+    except PositionNeeded as reason:
+        for key, name in reason.pairs:
+            cli.say(f"  {key} -> {name}")
+        return click.confirm("the names go to the classes by position only; are these pairs right?", err=True)
+    return False
+
+
+def _asks() -> bool:
+    """Whether a person can be asked: both stdin and stdout are a terminal."""
+    return sys.stdin is not None and sys.stdin.isatty() and cli.on_terminal()
+
+
+def say_names(notes: Sequence[str]) -> None:
+    """Print the notes on how classes were named."""
+    from mocoop.data.classnames import naming_notes
+
+    for note in naming_notes(notes):
+        cli.say(f"note: {note}")
 
 
 def group_file(given: Path, data: Path) -> Path:

@@ -16,6 +16,7 @@ from mocoop.commands.shared import (
     device_options,
     group_file,
     json_option,
+    names_by_position,
     print_json,
 )
 from mocoop.config import METHODS, PRESETS, config_of, settings_by_name
@@ -77,6 +78,7 @@ def train(as_json: bool, **options: Any) -> None:
     """
     if options["groups"] is not None:
         options["groups"] = group_file(options["groups"], options["data"])
+    options["names_by_position"] = names_by_position(options, options["data"])
     plan = _training_plan(options)
 
     from mocoop.reporting.printing import print_training

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mocoop import cli
-from mocoop.commands.shared import FILE, group_file, numbers_of
+from mocoop.commands.shared import FILE, group_file, names_by_position, names_by_position_option, numbers_of
 from mocoop.config import METHODS, PRESETS, config_of, setting_text, setting_value, settings_by_name
 from mocoop.errors import UsageError
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 @click.command(short_help="Choose settings on validation images.")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="As in mocoop train.  [default: the scenes]")
 @click.option("--class-names", type=FILE, help="Readable names of the classes.")
+@names_by_position_option
 @click.option(
     "--groups",
     type=FILE,
@@ -61,6 +62,8 @@ def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> N
     from mocoop.bench.data import SCENES
     from mocoop.bench.tuning import grid, search
 
+    if options["data"] is not None:
+        options["names_by_position"] = names_by_position(options, options["data"])
     options["groups"] = tuple(group_file(one, options["data"] or Path(SCENES)) for one in options["groups"])
     values = values_tried(tried)
     seeds = numbers_of("--seeds", options.pop("seeds"))
@@ -124,6 +127,7 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
                     device=options["device"],
                     threads=options["threads"],
                     class_names=options["class_names"],
+                    names_by_position=options["names_by_position"],
                     use_cache=not options["no_cache"],
                 )
             )
@@ -187,6 +191,7 @@ def _command(best: Scored, out: Path, options: dict[str, Any]) -> str:
         "--pretrained": options["pretrained"],
     }
     words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
+    words += ["--names-by-position"] if options["names_by_position"] else []
     settings = [word for name, value in changes.items() for word in ("--set", f"{name}={setting_text(value)}")]
     return shlex.join(["mocoop", "train", *words, *settings, "-o", "run"])
 

@@ -22,7 +22,9 @@ from mocoop.commands.shared import (
     device_options,
     json_option,
     moved_options,
+    names_by_position,
     print_json,
+    say_names,
     use_threads,
 )
 from mocoop.errors import DataError
@@ -72,12 +74,16 @@ def evaluate(
     from mocoop.training.progress import training_progress
 
     opened = Run.open(run)
+    kept = opened.info.get("names_by_key")
     dataset = open_dataset(
         options["data"],
         class_names=options["class_names"],
+        names_by_position=names_by_position(options, options["data"], kept),
+        kept_names=kept,
         split_seed=opened.info["split_seed"],
         follow_links=options["follow_links"],
     )
+    say_names(dataset.notes)
     chosen = cast("list[Half]", list(dict.fromkeys(parts or (opened.info["classes"],))))
     impossible = unnameable(opened, dataset, chosen)
     with training_progress() as listener:
@@ -216,7 +222,10 @@ def _read_class_names(path: Path) -> tuple[str, ...]:
     names = read_list(path)
     if len(names) < 2:
         raise DataError(f"{path} names {len(names)} class", "name two or more, one a line")
-    return final_names(names)[0]
+    found, notes = final_names(names)
+    for note in notes:
+        cli.say(f"note: {note}")
+    return found
 
 
 COMMANDS = (evaluate, predict, show)

@@ -24,8 +24,9 @@ from typing import TYPE_CHECKING, Any
 
 from mocoop import strictjson
 from mocoop.data.classnames import nearest
-from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing, named, split_word
+from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing, named
 from mocoop.data.npz import open_npz
+from mocoop.data.splitwords import split_word
 from mocoop.errors import DataError
 from mocoop.files import os_error
 

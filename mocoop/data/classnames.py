@@ -83,6 +83,11 @@ def final_names(
     return tuple(chosen), [*notes, *odd_names(chosen), *combinations(keys)]
 
 
+def naming_notes(notes: Sequence[str]) -> list[str]:
+    """Those of a data set's notes that say which class got which of the names given."""
+    return [note for note in notes if note.startswith(PAIRS)]
+
+
 def read_list(path: str | os.PathLike[str]) -> tuple[str, ...]:
     """Class names of a text file, one per line; blank lines are skipped. Raises DataError."""
     if Path(path).suffix.lower() in (".json", ".csv", ".tsv"):

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test")
 UNSPLIT = "all"  # the only split of a Listing whose source has no splits
 MAX_NAMED = 5  # examples or classes listed in one message
-_SPLIT_WORDS = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 
 
 class Example(NamedTuple):
@@ -79,11 +78,6 @@ class Listing:
     features: NDArray[np.float32] | None = None
     notes: Sequence[str] = ()
     twins_allowed: bool = False
-
-
-def split_word(word: str) -> str | None:
-    """The split that a word names ("valid" and "validation" are val), or None."""
-    return _SPLIT_WORDS.get(word.lower())
 
 
 def named(things: Iterable[object], total: int | None = None) -> str:

@@ -18,8 +18,9 @@ from typing import NamedTuple
 
 from mocoop import strictjson
 from mocoop.data.classnames import decode, nearest
-from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing, split_word
+from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing
 from mocoop.data.fence import Fence, absence_notes
+from mocoop.data.splitwords import split_word
 from mocoop.errors import DataError
 from mocoop.files import read_bytes
 

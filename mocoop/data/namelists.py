@@ -43,10 +43,8 @@ def match_list(keys: Sequence[str], lines: Sequence[str], where: str, *, by_posi
     """The names of a list by key. Raises PositionNeeded, or DataError for a list that fits neither way."""
     known = Keys(keys)
     rests = _numbered(lines)
-    found = _by_name(known, lines) or _by_part(known, lines) or (rests and (_by_name(known, rests)))
-    if found:
-        return found
-    if rests and (found := _by_part(known, rests)):
+    tried = [(_by_name, lines), (_by_name, rests), (_by_part, lines), (_by_part, rests)]
+    if found := next((match for way, some in tried if some and (match := way(known, some))), None):
         return found
     if len(lines) != len(keys):
         message = f"{where}: {len(lines)} names for {len(keys)} classes"

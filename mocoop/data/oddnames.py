@@ -10,6 +10,7 @@ from mocoop.data.dataset import named
 
 _ID = re.compile(r"(?:class|cls|label|category|id|c|n|wn)? ?\d+", re.IGNORECASE)
 _LEADING_NUMBER = re.compile(r"\d+[\s.:)-]+(?=[^\W\d])")
+_LEADING_ID = re.compile(r"[a-z]{0,3}\d{5,}[\s:,;]+(?=\S)", re.IGNORECASE)
 _SEVERAL = re.compile(r"[|;,+&/]")
 # Second words of names that data sets write in one; compounds that are English words by themselves are not among them.
 _SECOND_WORDS = (
@@ -56,6 +57,8 @@ def combinations(keys: Sequence[str]) -> list[str]:
 def _oddity(name: str, joined: frozenset[str]) -> str | None:
     if _LEADING_NUMBER.match(name):
         return "a leading number"
+    if _LEADING_ID.match(name):
+        return "a leading id"
     digits = sum(character.isdigit() for character in name)
     if _ID.fullmatch(name) or (" " not in name and "-" not in name and digits >= 4 and 2 * digits >= len(name)):
         return "an id"

@@ -6,14 +6,15 @@ B images, C classes, E experts. Accuracy is top-1 in percent. Nothing is selecte
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
 from mocoop.backbone.hard_features import text_cache
-from mocoop.data.dataset import Dataset, Example
+from mocoop.data.dataset import Dataset, Example, named
 from mocoop.data.features import BadImages, FeatureCache
+from mocoop.data.namelists import squeezed
 from mocoop.data.splits import Half, choose_classes
 from mocoop.data.templates import PLAIN
 from mocoop.errors import DataError
@@ -92,7 +93,9 @@ def evaluate(
     chosen = classes or run.info["classes"]
     if dataset.features is not None:
         run.check_features(dataset.name)
-    _check_classes(run, dataset)
+    known, dataset = len(dataset.notes), on_classes_of(run, dataset)
+    for note in dataset.notes[known:]:
+        (listener or Listener()).notice(note)
     part = choose_classes(dataset, chosen)
     run.method.check_classes(run.learned, part.classnames)
     if not part.test:
@@ -151,9 +154,59 @@ def unnameable(run: Run, dataset: Dataset, classes: Sequence[Half]) -> dict[Half
 
     So the others can still be measured, and `evaluate` refuses if there are no others.
     """
+    dataset = on_classes_of(run, dataset)
     reasons = {part: run.method.why_not(run.learned, choose_classes(dataset, part).classnames) for part in classes}
     found = {part: reason for part, reason in reasons.items() if reason}
     return found if len(found) < len(reasons) else {}
+
+
+def on_classes_of(run: Run, dataset: Dataset) -> Dataset:
+    """The data set with the classes of the training, in their order, and a note on those without any image.
+
+    Base and new are halves of that list. A class is found by its key if the run knows it, else by its name, whatever
+    the order. Raises DataError, with what is missing and what is extra, for classes that the training did not have.
+    """
+    expected = tuple(run.info["all_classnames"])
+    if dataset.classnames == expected:
+        return dataset
+    keys = list(run.info.get("names_by_key") or ())
+    places = _places(expected, keys, dataset)
+    missing = [name for place, name in enumerate(expected) if place not in places]
+    if extra := [name for name, place in zip(dataset.classnames, places, strict=True) if place is None]:
+        lacking = f"; missing: {named(missing)}" if missing else ""
+        raise DataError(
+            f"{dataset.name} has classes that the training did not have: {named(extra)}{lacking}",
+            "take them out, or name the classes as in the training (--class-names)",
+        )
+    note = (
+        f"no images of {named(missing)}: measured on the {len(places)} classes of {dataset.name}; "
+        f"the answers are among all {len(expected)}"
+    )
+    return replace(
+        dataset,
+        classnames=expected,
+        keys=tuple(keys) if len(keys) == len(expected) else expected,
+        train=_relabelled(dataset.train, places),
+        val=_relabelled(dataset.val, places),
+        test=_relabelled(dataset.test, places),
+        notes=(*dataset.notes, note) if missing else dataset.notes,
+    )
+
+
+def _places(expected: Sequence[str], keys: Sequence[str], dataset: Dataset) -> list[int | None]:
+    """The place of each class of a data set in the list of the training, each place used once; None: not in it."""
+    by_key = {(key, name): place for place, (key, name) in enumerate(zip(keys, expected, strict=False))}
+    by_name = {squeezed(name): place for place, name in reversed(list(enumerate(expected)))}
+    exact = {name: place for place, name in reversed(list(enumerate(expected)))}
+    found: list[int | None] = []
+    for key, name in zip(dataset.keys or dataset.classnames, dataset.classnames, strict=True):
+        candidates = (by_key.get((key, name)), exact.get(name), by_name.get(squeezed(name)))
+        found.append(next((place for place in candidates if place is not None and place not in found), None))
+    return found
+
+
+def _relabelled(examples: Sequence[Example], places: Sequence[int | None]) -> tuple[Example, ...]:
+    return tuple(example._replace(label=cast("int", places[example.label])) for example in examples)
 
 
 def harmonic_mean(base: float, new: float) -> float:
@@ -167,17 +220,3 @@ def _class_result(
     images, correct = int(mine.sum()), int((mine & guessed).sum())
     use = torch.bincount(first[mine], minlength=experts) / max(1, images)
     return ClassResult(name, images, correct, 100 * correct / images if images else None, tuple(use.tolist()))
-
-
-def _check_classes(run: Run, dataset: Dataset) -> None:
-    """Base and new are halves of one class list, so it must be the one used in training."""
-    expected = tuple(run.info["all_classnames"])
-    if dataset.classnames != expected:
-        differ = next(
-            (f"{a!r} instead of {b!r}" for a, b in zip(dataset.classnames, expected, strict=False) if a != b),
-            f"{len(dataset.classnames)} classes instead of {len(expected)}",
-        )
-        raise DataError(
-            f"{dataset.name} does not have the classes of the training: {differ}",
-            "give the data set (and --class-names) of the training",
-        )

@@ -16,13 +16,13 @@ from mocoop.commands import mocoop
 
 COMMANDS = {
     "bench": {
-        "--data-root", "--data", "--datasets", "--class-names", "--groups", "--methods", "--ablation", "--seeds",
+        "--data-root", "--data", "--datasets", "--class-names", "--names-by-position", "--groups", "--methods", "--ablation", "--seeds",
         "--shots", "--preset", "--budget", "--set", "--tuned", "--source", "--backbone", "--pretrained", "--quick-gelu",
         "--device", "--precision", "--jobs", "--threads", "--no-cache", "--dry-run", "--out",
     },
     "demo": {"--out", "--force", "--json"},
     "eval": {
-        "--data", "--class-names", "--follow-links", "--no-cache", "--classes", "--per-class", "--baselines", "--plots",
+        "--data", "--class-names", "--names-by-position", "--follow-links", "--no-cache", "--classes", "--per-class", "--baselines", "--plots",
         "--backbone", "--pretrained", "--device", "--precision", "--threads", "--on-bad-image", "--max-skipped",
         "--json",
     },
@@ -36,12 +36,12 @@ COMMANDS = {
     "scenes": {"--out", "--train", "--val", "--test", "--seed"},
     "show": {"--json"},
     "tune": {
-        "--data", "--class-names", "--groups", "--method", "--try", "--set", "--trainings", "--seeds", "--shots",
+        "--data", "--class-names", "--names-by-position", "--groups", "--method", "--try", "--set", "--trainings", "--seeds", "--shots",
         "--val-shots", "--classes", "--preset", "--budget", "--backbone", "--pretrained", "--device", "--threads",
         "--no-cache", "--out",
     },
     "train": {
-        "--groups", "--method", "--data", "--class-names", "--follow-links", "--no-cache", "--out", "--shots", "--seed",
+        "--groups", "--method", "--data", "--class-names", "--names-by-position", "--follow-links", "--no-cache", "--out", "--shots", "--seed",
         "--split-seed", "--classes", "--preset", "--backbone", "--pretrained", "--quick-gelu", "--epochs", "--lr",
         "--batch-size", "--views", "--top-k", "--lambda-router", "--lambda-text", "--set", "--device", "--precision",
         "--threads", "--on-bad-image", "--strict-vocabulary", "--force", "--json",

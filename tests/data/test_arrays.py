@@ -124,7 +124,7 @@ def spoilt(row: int, value: float, dtype: type = np.float32) -> np.ndarray:
         ("classnames", ["a", "A", "b"], "one and the same name"),
         ("classnames", ["a", " ", "b"], "empty name"),
         ("split", ["train"] * 11, "11 split for 12 rows"),
-        ("split", ["train"] * 11 + ["dev"], 'row 11 has the split "dev"'),
+        ("split", ["train"] * 11 + ["devel"], 'row 11 has the split "devel"'),
         ("paths", ["a"] * 3, "3 paths for 12 rows"),
     ],
 )

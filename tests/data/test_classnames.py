@@ -66,7 +66,7 @@ def test_a_mapping_of_names():
         ("n.csv", "river,river\nriver,stream\n", 'n.csv:2: the class "river" is named twice'),
         ("n.csv", 'river,"river\n', "n.csv:1"),
         ("n.txt", "one\ntwo\n", "2 names for 3 classes"),
-        ("n.txt", "one\nTwo\ntwo\n", "one and the same name"),
+        ("n.txt", "river: one\nparking_lot: Two\nmediumresidential: two\n", "one and the same name"),
     ],
 )
 def test_bad_files_of_names(tmp_path, file, text, message):
