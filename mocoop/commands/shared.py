@@ -40,10 +40,12 @@ names_by_position_option = click.option("--names-by-position", is_flag=True,
                                          )  # fmt: skip
 data_options = together(
     click.option("--data", type=ANY, required=True,
-                 help="A folder of class folders, a folder in CoOp's layout, a CSV or JSONL manifest, or an array "
-                      "file of image features."),
+                 help="A folder of class folders, a folder in CoOp's layout, a table of images (CSV, JSON, Parquet), or "
+                      "an array file of image features."),
     click.option("--class-names", type=FILE, help="Readable names of the classes (JSON, CSV, or one a line)."),
     names_by_position_option,
+    click.option("--columns", metavar="path=NAME,label=NAME[,split=NAME]", callback=lambda _context, _option, text:
+                 columns_of(text), help="Which columns of a table to use, if their names do not tell."),
     click.option("--follow-links", is_flag=True, help="Allow symbolic links that leave the data folder."),
     click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none."),
 )  # fmt: skip
@@ -78,6 +80,7 @@ def names_by_position(options: dict[str, Any], data: Path, kept_names: dict[str,
             data,
             class_names=options["class_names"],
             kept_names=kept_names,
+            columns=options.get("columns"),
             follow_links=options.get("follow_links", False),
         )
     except PositionNeeded as reason:
@@ -133,6 +136,16 @@ def backbone_of(run: Run, options: dict[str, Any]) -> Backbone:
 def print_json(value: Any) -> None:
     """Print a value to stdout as indented JSON."""
     click.echo(json.dumps(value, indent=2, ensure_ascii=False))
+
+
+def columns_of(text: str | None) -> dict[str, str] | None:
+    """The columns of a table by role, from `path=NAME,label=NAME`. Raises UsageError."""
+    if text is None:
+        return None
+    pairs = [word.partition("=") for word in words_of(text)]
+    if not pairs or not all(role and column for role, _, column in pairs):
+        raise UsageError(f"--columns {text!r} names no columns", "write --columns path=file,label=kind")
+    return {role.strip(): column.strip() for role, _, column in pairs}
 
 
 def words_of(text: str | None) -> list[str]:

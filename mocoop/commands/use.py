@@ -80,6 +80,7 @@ def evaluate(
         class_names=options["class_names"],
         names_by_position=names_by_position(options, options["data"], kept),
         kept_names=kept,
+        columns=options["columns"],
         split_seed=opened.info["split_seed"],
         follow_links=options["follow_links"],
     )

@@ -75,14 +75,38 @@ def read_layout(layout: Layout, folder: Path, *, follow_links: bool = False) -> 
     return layout.read(layout, folder, follow_links)
 
 
+def is_split_file(path: Path) -> bool:
+    """Whether a JSON file has splits in CoOp's form, an object of lists of lists. Raises DataError."""
+    value = read_json(path, what="manifest", error=DataError, max_bytes=MAX_LIST_BYTES)
+    if not isinstance(value, dict) or not set(value) <= set(SPLITS):
+        return False
+    return any(isinstance(items, list) and items and isinstance(items[0], list) for items in value.values())
+
+
+def read_split_file(path: Path, *, follow_links: bool = False) -> Listing:
+    """List the images of a split file in CoOp's form, of any data set, beside its images or their folder.
+
+    The first listed image says which folder that is. Raises DataError.
+    """
+    value = read_json(path, what="split file", error=DataError, max_bytes=MAX_LIST_BYTES)
+    first = next((item[0] for items in value.values() for item in items if isinstance(item, list) and item), "")
+    homes = [path.parent, *(path.parent / name for name in subfolders(path.parent))]
+    home = next((home for home in homes if isinstance(first, str) and os.path.exists(home / first)), path.parent)
+    return _split_listing(path, home, follow_links)
+
+
 def _read_split_json(layout: Layout, folder: Path, follow_links: bool) -> Listing:
-    path = folder / layout.marker
+    return _split_listing(folder / layout.marker, folder / layout.images, follow_links)
+
+
+def _split_listing(path: Path, images: Path, follow_links: bool) -> Listing:
+    """The listing of a split file whose paths are below `images`. Raises DataError."""
     value = read_json(path, what="split file", error=DataError, max_bytes=MAX_LIST_BYTES)
     if not isinstance(value, dict) or not all(isinstance(items, list) for items in value.values()):
         raise DataError(f"{path}: not an object of lists", 'it should read {"train": [...], "val": ..., "test": ...}')
     if unknown := [key for key in value if key not in SPLITS]:
         raise DataError(f"{path}: unknown split {named(unknown)}", "the splits are train, val and test")
-    fence = Fence(folder / layout.images, follow_links=follow_links)
+    fence = Fence(images, follow_links=follow_links)
     names: dict[int, str] = {}
     splits: dict[str, list[Example]] = {}
     for split in SPLITS:

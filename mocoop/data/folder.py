@@ -37,6 +37,11 @@ def read_folder(root: Path, *, follow_links: bool = False) -> Listing:
     return Listing(keys=listing.keys, splits=listing.splits, notes=(*notes, *listing.notes))
 
 
+def split_folders(root: Path) -> dict[str, Path]:
+    """The folders right below a folder that are named like splits, the first of each. Raises DataError."""
+    return {split: root / name for name in reversed(_wanted(root)) if (split := split_word(name))}
+
+
 def subfolders(folder: Path) -> list[str]:
     """Sorted names of the folders in a folder, without hidden ones. Raises DataError."""
     try:

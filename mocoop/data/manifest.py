@@ -1,129 +1,212 @@
-"""A table of images: CSV or JSON lines with `path`, `label` and, if there are splits, `split`.
+"""A table of images: a column of paths, one of labels and, if there are splits, one of splits.
 
     path,label,split                      {"path": "a/1.jpg", "label": "forest", "split": "train"}
     a/1.jpg,forest,train
 
-Paths are relative to the manifest's folder and must stay below it. A label is a class name; classes are numbered in
-sorted order. Either every line has a split (train, val, valid, validation or test) or none has. Every error names
-the line.
+Columns may have other usual names (filepath, file_name, class, target, subset, ...) or are named by the user; others
+are not used, which a note says. Paths are relative to the table's folder, or absolute, and must stay below it. A label
+is a class name or a number; classes are numbered in sorted order, numbers by value. Either every line has a split
+or none has. Every error names the line. How tables are read: `mocoop.data.tablerows`.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Iterator
+import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
-from mocoop import strictjson
-from mocoop.data.classnames import decode, nearest
-from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing
+from mocoop.data.classnames import nearest
+from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing, named
 from mocoop.data.fence import Fence, absence_notes
+from mocoop.data.namelists import in_order
 from mocoop.data.splitwords import split_word
-from mocoop.errors import DataError
-from mocoop.files import read_bytes
+from mocoop.data.tablerows import MAX_BYTES, SUFFIXES, Row, read_rows
+from mocoop.errors import DataError, UsageError
 
-MAX_BYTES = 512 * 1024 * 1024
-SUFFIXES = (".csv", ".jsonl")
+__all__ = ["COLUMNS", "MAX_BYTES", "SUFFIXES", "read_manifest", "read_metadata"]
+
 COLUMNS = ("path", "label", "split")
+_WORDS = {
+    "path": ("path", "filepath", "file_path", "file_name", "filename", "file", "image_path", "img_path", "image", "img",
+             "images"),
+    "label": ("label", "class", "class_name", "classname", "target", "category", "label_name", "labels", "y"),
+    "split": ("split", "splits", "set", "subset", "partition", "fold"),
+}  # fmt: skip
 _REQUIRED = ("path", "label")
+_HINT = "the first line names the columns: path,label[,split]; or say which is which: --columns path=...,label=..."
+_METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 
 
-class _Row(NamedTuple):
-    line: int
-    values: dict[str, str]
-
-
-def read_manifest(path: Path, *, follow_links: bool = False) -> Listing:
-    """List the images of a .csv or .jsonl manifest. Raises DataError."""
-    data = read_bytes(path, max_bytes=MAX_BYTES, what="manifest", error=DataError)
-    rows = list(_csv_rows(data, path) if path.suffix.lower() == ".csv" else _json_rows(data, path))
+def read_manifest(path: Path, *, follow_links: bool = False, columns: Mapping[str, str] | None = None) -> Listing:
+    """List the images of a table. `columns` says which column is the path, label or split. Raises DataError."""
+    check_columns(columns or {})
+    notes: list[str] = []
+    chooser = _Columns(columns or {}, notes)
+    rows = read_rows(path, chooser)
     if not rows:
         raise DataError(f"{path}: no images are listed", "write one line an image: path,label[,split]")
-    has_splits = "split" in rows[0].values
-    labels = {key: label for label, key in enumerate(sorted({row.values["label"] for row in rows}))}
-    fence = Fence(path.parent, follow_links=follow_links)
-    splits: dict[str, list[Example]] = {split: [] for split in (SPLITS if has_splits else (UNSPLIT,))}
-    for row in rows:
+    return _listing([(path, row, None) for row in rows], path.parent, chooser, notes, follow_links)
+
+
+def read_metadata(folder: Path, homes: Mapping[str, Path], *, follow_links: bool = False) -> Listing | None:
+    """The images of a folder with a `metadata.csv`, `.jsonl` or `.parquet` in it or in each split's folder.
+
+    `homes` are the folders of the splits. None if there is no such table, or one without labels.
+    """
+    places = {None: folder} if _metadata_of(folder) else dict(homes)
+    notes: list[str] = []
+    chooser = _Columns({}, notes)
+    found: list[tuple[Path, Row, str | None]] = []
+    for split, home in places.items():
+        path = _metadata_of(home)
+        if path is None:
+            continue
+        try:
+            found += [(path, row, split) for row in read_rows(path, chooser)]
+        except _NoLabel:
+            return None  # captions, boxes: the classes are folders
+    return _listing(found, folder, chooser, notes, follow_links) if found else None
+
+
+def _metadata_of(folder: Path) -> Path | None:
+    return next((folder / name for name in _METADATA if (folder / name).is_file()), None)
+
+
+def check_columns(columns: Mapping[str, str]) -> None:
+    """Raises UsageError for a role that no column can have."""
+    if unknown := [role for role in columns if role not in COLUMNS]:
+        raise UsageError(
+            f"--columns: {unknown[0]!r} is none of path, label and split", "write --columns path=file,label=kind"
+        )
+
+
+class _NoLabel(DataError):
+    """A table without a column of labels."""
+
+
+class _Columns:
+    """Finds the columns of path, label and split in a header, once; notes what is used under another name or not."""
+
+    def __init__(self, given: Mapping[str, str], notes: list[str]) -> None:
+        self._given, self._notes = given, notes
+        self.role_of: dict[str, str] = {}  # by column
+        self._seen: set[str] = set()
+
+    def __call__(self, columns: Sequence[str], where: str) -> list[str]:
+        roles = {role: found for role in COLUMNS if (found := self._find(role, columns, where))}
+        for role in _REQUIRED:
+            if role not in roles:
+                kind = _NoLabel if role == "label" else DataError
+                raise kind(f'{where}: no column "{role}"{_like(role, columns)}', _HINT)
+        unused = set(columns) - set(roles.values())
+        if "split" not in roles and (near := next((column for column in sorted(unused) if nearest(column, ("split",))), "")):
+            raise DataError(f'{where}: unknown column "{near}" (did you mean "split"?)', _HINT)
+        others = [column for column in columns if column not in roles.values() and column not in self._seen]
+        renamed = [f"{column} is the {role}" for role, column in roles.items() if column != role]
+        if not self._seen and renamed:
+            self._notes.append(f"columns: {', '.join(renamed)}")
+        if others:
+            self._notes.append(f"columns not used: {named(_shown(column) for column in others)}")
+        self._seen |= set(columns)
+        self.role_of |= {column: role for role, column in roles.items()}
+        return list(roles.values())
+
+    def _find(self, role: str, columns: Sequence[str], where: str) -> str | None:
+        if role in self._given:
+            if self._given[role] not in columns:
+                column = self._given[role]
+                raise DataError(f'{where}: no column "{column}"{nearest(column, columns)}', _HINT)
+            return self._given[role]
+        by_word = {column.casefold().replace(" ", "_").replace("-", "_"): column for column in reversed(columns)}
+        taken = set(self._given.values())
+        return next((by_word[word] for word in _WORDS[role] if word in by_word and by_word[word] not in taken), None)
+
+
+def _like(role: str, columns: Sequence[str]) -> str:
+    """' (did you mean ...?)' of a column that is nearly one of a role's words."""
+    return next((near for column in columns if column and (near := nearest(column, _WORDS[role][:1]))), "")
+
+
+def _shown(column: str) -> str:
+    return column or "the one without a name"
+
+
+def _listing(
+    found: Sequence[tuple[Path, Row, str | None]], root: Path, columns: _Columns, notes: list[str], follow_links: bool
+) -> Listing:
+    """The listing of the rows of one or more tables; a row's split may come from its table's folder."""
+    rows = [(path, row, split, {columns.role_of[c]: v for c, v in row.values.items()}) for path, row, split in found]
+    has_splits = _has_splits(rows, columns, notes)
+    labels: dict[str, None] = {}
+    fence = Fence(root, follow_links=follow_links)
+    homes = [os.path.abspath(root), os.path.realpath(root)]
+    read: list[tuple[str, Path, str]] = []
+    backslashes = 0
+    for path, row, split, values in rows:
         where = f"{path}:{row.line}"
-        split = _split_of(row, has_splits, where)
-        image = fence.listed(row.values["path"], where)
-        splits[split].append(Example(image, labels[row.values["label"]]))
-    present = {split: found for split, found in splits.items() if found}
-    return Listing(keys=list(labels), splits=present, notes=absence_notes(present, fence.root))
+        texts = {role: _text(values[role], role, where) for role in _REQUIRED}
+        relative = texts["path"]
+        if "\\" in relative:
+            backslashes += 1
+            relative = relative.replace("\\", "/")
+        if path.parent != root and not relative.startswith("/"):
+            relative = f"{path.parent.relative_to(root).as_posix()}/{relative}"
+        image = fence.listed(_below(relative, homes), where)
+        labels[texts["label"]] = None
+        read.append((split or _split_of(values, has_splits, where), image, texts["label"]))
+    if backslashes:
+        notes.append(f"{backslashes} paths have backslashes, read as /")
+    keys = in_order(sorted(labels))
+    number = {key: label for label, key in enumerate(keys)}
+    splits: dict[str, list[Example]] = {split: [] for split in (*SPLITS, UNSPLIT)}
+    for split, image, label in read:
+        splits[split].append(Example(image, number[label]))
+    present = {split: examples for split, examples in splits.items() if examples}
+    return Listing(keys=keys, splits=present, notes=[*notes, *absence_notes(present, fence.root)])
 
 
-def _split_of(row: _Row, has_splits: bool, where: str) -> str:
-    if ("split" in row.values) is not has_splits:
+def _has_splits(rows: Sequence[tuple[Path, Row, str | None, dict[str, Any]]], columns: _Columns, notes: list[str]) -> bool:
+    """Whether a column gives the splits; one with another name, and no split in it (folds 1 to 5), does not."""
+    if not rows or "split" not in rows[0][3] or rows[0][2] is not None:
+        return False
+    column = next(name for name, role in columns.role_of.items() if role == "split")
+    if column == "split" or any(split_word(str(values.get("split", ""))) for *_, values in rows):
+        return True
+    notes.append(f"the column {column} names no splits and is not used")
+    for *_, values in rows:
+        values.pop("split", None)
+    return False
+
+
+def _split_of(values: dict[str, Any], has_splits: bool, where: str) -> str:
+    if ("split" in values) is not has_splits:
         raise DataError(f"{where}: some lines have a split and some have none", "give every line one, or none")
     if not has_splits:
         return UNSPLIT
-    split = split_word(row.values["split"])
+    word = _text(values["split"], "split", where)
+    split = split_word(word)
     if split is None:
-        word = row.values["split"]
         raise DataError(f'{where}: split "{word}"{nearest(word, SPLITS)}', "write train, val or test")
     return split
 
 
-def _csv_rows(data: bytes, path: Path) -> Iterator[_Row]:
-    reader = csv.reader(io.StringIO(decode(data, path), newline=""), strict=True)
-    header: list[str] | None = None
-    try:
-        for row in reader:
-            cells = [cell.strip() for cell in row]
-            if not any(cells):
-                continue
-            where = f"{path}:{reader.line_num}"
-            if header is None:
-                header = _checked_header(cells, where)
-            elif len(cells) != len(header):
-                message = f"{where}: {len(cells)} cells under {len(header)} columns"
-                raise DataError(message, 'a comma inside a cell needs quotes: "a, b"')
-            else:
-                yield _Row(reader.line_num, _checked_values(dict(zip(header, cells, strict=True)), where))
-    except csv.Error as error:
-        raise DataError(f"{path}:{reader.line_num}: {error}", "check quotes and commas") from error
+def _text(value: Any, role: str, where: str) -> str:
+    """A cell as text; a label may be a whole number. Raises DataError."""
+    if isinstance(value, list):
+        raise DataError(f"{where}: {role} is a list", "an image has one class here: keep one, or take the line out")
+    if role == "label" and isinstance(value, (int, float)) and not isinstance(value, bool) and value == value // 1:
+        value = str(int(value))
+    if value is None or value != value or (isinstance(value, str) and not value.strip()):
+        raise DataError(f"{where}: an empty {role}", "fill the cell or take the line out")
+    if not isinstance(value, str):
+        raise DataError(f"{where}: {role} is no string", "a label is a class name in double quotes, or a whole number")
+    return value
 
 
-def _checked_header(cells: list[str], where: str) -> list[str]:
-    if len(cells) == 1 and any(mark in cells[0] for mark in ";\t|"):
-        raise DataError(f"{where}: the columns are not separated by commas", "write path,label[,split]")
-    _check_columns(cells, where, "the first line names the columns: path,label[,split]")
-    if len(set(cells)) < len(cells):
-        raise DataError(f"{where}: a column is given twice", "write path,label[,split]")
-    return cells
-
-
-def _json_rows(data: bytes, path: Path) -> Iterator[_Row]:
-    for number, line in enumerate(decode(data, path).split("\n"), start=1):
-        if not line.strip():
-            continue
-        where = f"{path}:{number}"
-        parsed = strictjson.parse(line.encode(), max_bytes=MAX_BYTES)
-        if parsed.faults:
-            fault = parsed.faults[0]
-            raise DataError(f"{where}:{fault.column}: {fault.message}", fault.hint)
-        if not isinstance(parsed.value, dict):
-            raise DataError(f"{where}: not an object", 'write {"path": "a/1.jpg", "label": "forest"}')
-        _check_columns(list(parsed.value), where, 'write {"path": "a/1.jpg", "label": "forest"}')
-        for key, value in parsed.value.items():
-            if not isinstance(value, str):
-                raise DataError(f"{where}: {key} is no string", "a label is a class name in double quotes")
-        yield _Row(number, _checked_values(parsed.value, where))
-
-
-def _check_columns(columns: list[str], where: str, hint: str) -> None:
-    for column in columns:
-        if column not in COLUMNS:
-            raise DataError(f'{where}: unknown column "{column}"{nearest(column, COLUMNS)}', hint)
-    for column in _REQUIRED:
-        if column not in columns:
-            raise DataError(f'{where}: no column "{column}"', hint)
-
-
-def _checked_values(values: dict[str, str], where: str) -> dict[str, str]:
-    for column, value in values.items():
-        if not value.strip():
-            raise DataError(f"{where}: an empty {column}", "fill the cell or take the line out")
-    return values
+def _below(path: str, homes: Sequence[str]) -> str:
+    """An absolute path that lies in the folder as a relative one; any other path unchanged."""
+    for home in homes:
+        if path.startswith(f"{home}/"):
+            return path[len(home) + 1 :]
+    return path

@@ -1,35 +1,44 @@
 """The one door to data: `open_dataset` finds out what a path holds and gives a Dataset.
 
-It takes a folder of class folders, a folder in CoOp's layout, a CSV or JSON-lines manifest, or an array file
-of features; each kind has its module beside this one. Whatever the source, class names are made readable,
+It takes a folder of class folders, a folder in CoOp's layout, a table of images, or an array file of features; each kind has its module beside this one. Whatever the source, class names are made readable,
 splits that are missing are made by `split_seed`, and the result is checked. Images are not opened here.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Protocol
 
 from mocoop.data import arrays, coop, manifest
 from mocoop.data.classnames import ClassNames, final_names
 from mocoop.data.dataset import UNSPLIT, Dataset, Example, Listing, check_examples
-from mocoop.data.folder import read_folder, subfolders
+from mocoop.data.folder import read_folder, split_folders, subfolders
 from mocoop.data.splits import divide, make_val
-from mocoop.errors import DataError
+from mocoop.errors import DataError, UsageError
 
 __all__ = ["Dataset", "Example", "open_dataset"]
 
 
+class ImageFolder(Protocol):
+    """What is read of torchvision's `ImageFolder`."""
+
+    root: str | os.PathLike[str]
+    classes: Sequence[str]
+    samples: Sequence[tuple[str, int]]
+
+
 def open_dataset(
-    path: str | os.PathLike[str],
+    path: str | os.PathLike[str] | ImageFolder,
     *,
     class_names: ClassNames | None = None,
     names_by_position: bool = False,
     kept_names: Mapping[str, str] | None = None,
     split_seed: int = 0,
     follow_links: bool = False,
+    columns: Mapping[str, str] | None = None,
     name: str | None = None,
 ) -> Dataset:
     """Open a folder, a manifest or an array file of features.
@@ -37,15 +46,21 @@ def open_dataset(
     `class_names` is a mapping from class folder to readable name, or a file of such names (see
     `mocoop.data.classnames`); a list of names that fits no class by its key is taken only with `names_by_position`.
     `kept_names` are a run's names by key, used where none are given. `split_seed` makes the splits that the source does not have. `follow_links`
-    allows symbolic links that leave the folder of the images. `name` defaults to the data set's or the
+    allows symbolic links that leave the folder of the images. `columns` says which column of a table is the path, the
+    label or the split, where their names do not tell. torchvision's `ImageFolder` is taken too. `name` defaults to the data set's or the
     path's own.
 
     Raises DataError, and says what to change.
     """
-    where = coop.folder_of(Path(path))
+    where = coop.folder_of(Path(path if isinstance(path, (str, os.PathLike)) else path.root))
     if "\0" in str(where) or not os.path.exists(where):
         raise DataError(f"there is no data at {str(where)!a}", "check the path")
-    listing = _read_file(where, follow_links) if where.is_file() else _read_folder(where, follow_links)
+    if not isinstance(path, (str, os.PathLike)):
+        listing = _read_image_folder(path)
+    elif columns is not None or where.suffix.lower() == ".json":
+        listing = _read_table(where, follow_links, columns)
+    else:
+        listing = _read_file(where, follow_links) if where.is_file() else _read_folder(where, follow_links)
     listing = _with_splits(listing, split_seed)
     notes = check_examples(listing.keys, listing.splits)
     names, name_notes = final_names(
@@ -77,6 +92,21 @@ def data_name(path: str | os.PathLike[str]) -> str:
     return layout.name if layout else where.resolve().name
 
 
+def _read_image_folder(given: ImageFolder) -> Listing:
+    """The images and classes of torchvision's `ImageFolder`, in its order."""
+    examples = [Example(Path(path), int(label)) for path, label in given.samples]
+    return Listing(keys=list(given.classes), splits={UNSPLIT: examples})
+
+
+def _read_table(path: Path, follow_links: bool, columns: Mapping[str, str] | None) -> Listing:
+    """A table whose columns are named by the user, or a JSON file: a table, or splits in CoOp's form."""
+    if path.is_dir() or path.suffix.lower() not in manifest.SUFFIXES:
+        raise UsageError(f"{path} is no table, so there are no columns to name", "leave out --columns")
+    if columns is None and coop.is_split_file(path):
+        return coop.read_split_file(path, follow_links=follow_links)
+    return manifest.read_manifest(path, follow_links=follow_links, columns=columns)
+
+
 def _read_file(path: Path, follow_links: bool) -> Listing:
     suffix = path.suffix.lower()
     if suffix in manifest.SUFFIXES:
@@ -93,7 +123,20 @@ def _read_folder(folder: Path, follow_links: bool) -> Listing:
         return coop.read_layout(layout, folder, follow_links=follow_links)
     if inside := [name for name in subfolders(folder) if coop.find_layout(folder / name)]:
         raise DataError(f"{folder} holds several data sets", f"give one of them, for example {folder / inside[0]}")
-    return read_folder(folder, follow_links=follow_links)
+    if (folder / "dataset_dict.json").is_file() or all(map(os.path.isfile, _saved(folder))):
+        raise DataError(
+            f"{folder} is a folder of Hugging Face datasets, whose pictures are inside its Arrow files",
+            "save the pictures as files, in a folder a class",
+        )
+    if len(own := sorted(folder.glob("split*.json"))) == 1 and coop.is_split_file(own[0]):
+        return coop.read_split_file(own[0], follow_links=follow_links)
+    listing = manifest.read_metadata(folder, split_folders(folder), follow_links=follow_links)
+    return listing or read_folder(folder, follow_links=follow_links)
+
+
+def _saved(folder: Path) -> list[Path]:
+    """The files by which a folder of Hugging Face `save_to_disk` is known."""
+    return [folder / "state.json", folder / "dataset_info.json"]
 
 
 def _with_splits(listing: Listing, split_seed: int) -> Listing:

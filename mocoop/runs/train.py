@@ -61,6 +61,7 @@ class TrainingPlan:
     quick_gelu: bool | None = None
     class_names: Path | None = None
     names_by_position: bool = False
+    columns: Mapping[str, str] | None = None
     device: str = "auto"
     threads: int | None = None
     on_bad_image: BadImages = "fail"
@@ -92,6 +93,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             plan.data,
             class_names=plan.class_names,
             names_by_position=plan.names_by_position,
+            columns=plan.columns,
             split_seed=plan.split_seed,
             follow_links=plan.follow_links,
         )

@@ -22,7 +22,8 @@ COMMANDS = {
     },
     "demo": {"--out", "--force", "--json"},
     "eval": {
-        "--data", "--class-names", "--names-by-position", "--follow-links", "--no-cache", "--classes", "--per-class", "--baselines", "--plots",
+        "--data", "--class-names", "--names-by-position", "--columns", "--follow-links", "--no-cache", "--classes",
+        "--per-class", "--baselines", "--plots",
         "--backbone", "--pretrained", "--device", "--precision", "--threads", "--on-bad-image", "--max-skipped",
         "--json",
     },
@@ -41,7 +42,8 @@ COMMANDS = {
         "--no-cache", "--out",
     },
     "train": {
-        "--groups", "--method", "--data", "--class-names", "--names-by-position", "--follow-links", "--no-cache", "--out", "--shots", "--seed",
+        "--groups", "--method", "--data", "--class-names", "--names-by-position", "--columns", "--follow-links",
+        "--no-cache", "--out", "--shots", "--seed",
         "--split-seed", "--classes", "--preset", "--backbone", "--pretrained", "--quick-gelu", "--epochs", "--lr",
         "--batch-size", "--views", "--top-k", "--lambda-router", "--lambda-text", "--set", "--device", "--precision",
         "--threads", "--on-bad-image", "--strict-vocabulary", "--force", "--json",

@@ -13,12 +13,12 @@ from mocoop.errors import DataError
 
 
 def test_paths_that_are_no_data(tmp_path):
-    (tmp_path / "x.parquet").touch()
+    (tmp_path / "x.feather").touch()
     (tmp_path / "empty").mkdir()
     for path, message in (
         (tmp_path / "none", "there is no data at"),
         ("a\0b", "there is no data at"),
-        (tmp_path / "x.parquet", r"is no data set .*\.csv, \.jsonl, \.npz, \.safetensors"),
+        (tmp_path / "x.feather", r"is no data set .*\.csv, .*\.parquet, \.npz, \.safetensors"),
         (tmp_path / "empty", "holds no class folders"),
     ):
         with pytest.raises(DataError, match=message):
