@@ -19,6 +19,7 @@ from typing import Any
 from mocoop.data.classnames import nearest
 from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing, named
 from mocoop.data.fence import Fence, absence_notes
+from mocoop.data.folder import split_folders
 from mocoop.data.namelists import in_order
 from mocoop.data.splitwords import split_word
 from mocoop.data.tablerows import MAX_BYTES, SUFFIXES, Row, read_rows
@@ -49,12 +50,12 @@ def read_manifest(path: Path, *, follow_links: bool = False, columns: Mapping[st
     return _listing([(path, row, None) for row in rows], path.parent, chooser, notes, follow_links)
 
 
-def read_metadata(folder: Path, homes: Mapping[str, Path], *, follow_links: bool = False) -> Listing | None:
+def read_metadata(folder: Path, *, follow_links: bool = False) -> Listing | None:
     """The images of a folder with a `metadata.csv`, `.jsonl` or `.parquet` in it or in each split's folder.
 
-    `homes` are the folders of the splits. None if there is no such table, or one without labels.
+    None if there is no such table, or one without labels.
     """
-    places = {None: folder} if _metadata_of(folder) else dict(homes)
+    places: dict[str | None, Path] = {None: folder} if _metadata_of(folder) else {**split_folders(folder)}
     notes: list[str] = []
     chooser = _Columns({}, notes)
     found: list[tuple[Path, Row, str | None]] = []

@@ -7,27 +7,19 @@ splits that are missing are made by `split_seed`, and the result is checked. Ima
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
 
 from mocoop.data import arrays, coop, manifest
 from mocoop.data.classnames import ClassNames, final_names
 from mocoop.data.dataset import UNSPLIT, Dataset, Example, Listing, check_examples
-from mocoop.data.folder import read_folder, split_folders, subfolders
+from mocoop.data.folder import read_folder, subfolders
+from mocoop.data.imagefolder import ImageFolder, read_image_folder
 from mocoop.data.splits import divide, make_val
 from mocoop.errors import DataError, UsageError
 
 __all__ = ["Dataset", "Example", "open_dataset"]
-
-
-class ImageFolder(Protocol):
-    """What is read of torchvision's `ImageFolder`."""
-
-    root: str | os.PathLike[str]
-    classes: Sequence[str]
-    samples: Sequence[tuple[str, int]]
 
 
 def open_dataset(
@@ -56,7 +48,7 @@ def open_dataset(
     if "\0" in str(where) or not os.path.exists(where):
         raise DataError(f"there is no data at {str(where)!a}", "check the path")
     if not isinstance(path, (str, os.PathLike)):
-        listing = _read_image_folder(path)
+        listing = read_image_folder(path)
     elif columns is not None or where.suffix.lower() == ".json":
         listing = _read_table(where, follow_links, columns)
     else:
@@ -92,12 +84,6 @@ def data_name(path: str | os.PathLike[str]) -> str:
     return layout.name if layout else where.resolve().name
 
 
-def _read_image_folder(given: ImageFolder) -> Listing:
-    """The images and classes of torchvision's `ImageFolder`, in its order."""
-    examples = [Example(Path(path), int(label)) for path, label in given.samples]
-    return Listing(keys=list(given.classes), splits={UNSPLIT: examples})
-
-
 def _read_table(path: Path, follow_links: bool, columns: Mapping[str, str] | None) -> Listing:
     """A table whose columns are named by the user, or a JSON file: a table, or splits in CoOp's form."""
     if path.is_dir() or path.suffix.lower() not in manifest.SUFFIXES:
@@ -130,7 +116,7 @@ def _read_folder(folder: Path, follow_links: bool) -> Listing:
         )
     if len(own := sorted(folder.glob("split*.json"))) == 1 and coop.is_split_file(own[0]):
         return coop.read_split_file(own[0], follow_links=follow_links)
-    listing = manifest.read_metadata(folder, split_folders(folder), follow_links=follow_links)
+    listing = manifest.read_metadata(folder, follow_links=follow_links)
     return listing or read_folder(folder, follow_links=follow_links)
 
 

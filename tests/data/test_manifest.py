@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
-from datafiles import put_image
+from datafiles import put_classes, put_image
 
 from mocoop.data.sources import open_dataset
-from mocoop.errors import DataError
+from mocoop.errors import DataError, UsageError
 
 IMAGES = [f"img/{name}{number}.png" for name in "ab" for number in range(6)]
 
@@ -153,3 +154,176 @@ def test_a_link_in_a_manifest_may_not_leave(home, tmp_path):
     with pytest.raises(DataError, match=r"m.csv:14: .*out.png is a link that leaves"):
         open_dataset(path)
     assert open_dataset(path, follow_links=True)
+
+
+def table(home, header, lines, name="m.csv"):
+    return open_dataset(write(home, [header, *lines], name))
+
+
+def places(dataset):
+    return {(path.name, dataset.classnames[label]) for s in ("train", "val", "test") for path, label, _ in dataset.split(s)}
+
+
+WHOLE = {(image[4:], f"class {image[4]}") for image in IMAGES}
+
+
+@pytest.mark.parametrize("path", ["filepath", "file_name", "filename", "image", "img", "path", "Image Path"])
+@pytest.mark.parametrize("label", ["label", "class", "target", "category", "y", "Label"])
+def test_usual_names_of_columns(home, path, label):
+    dataset = table(home, f"{path},{label}", rows(split=False))
+    assert places(dataset) == WHOLE
+    renamed = [note for note in dataset.notes if note.startswith("columns: ")]
+    assert bool(renamed) == ((path, label) != ("path", "label"))
+
+
+@pytest.mark.parametrize("column", ["set", "subset", "fold", "partition", "Split"])
+def test_usual_names_of_the_split_and_its_words(home, column):
+    words = {",train": ",training", ",valid": ",dev", ",test": ",Testing"}
+    lines = [row[: row.rindex(",")] + words[row[row.rindex(",") :]] for row in rows()]
+    dataset = table(home, f"path,label,{column}", lines)
+    assert [dataset.counts(split) for split in ("train", "val", "test")] == [(3, 3), (1, 1), (2, 2)]
+
+
+def test_folds_are_no_splits(home):
+    dataset = table(home, "path,label,fold", [f"{row},{i % 5}" for i, row in enumerate(rows(split=False))])
+    assert "the column fold names no splits and is not used" in dataset.notes
+    assert any("50/20/30" in note for note in dataset.notes)
+
+
+def test_other_columns_and_an_index_are_not_used_and_said(home):
+    lines = [f"{number},{row},640" for number, row in enumerate(rows(split=False))]
+    for index in ("", "Unnamed: 0"):
+        dataset = table(home, f"{index},path,label,width", lines)
+        assert places(dataset) == WHOLE
+        shown = index or "the one without a name"
+        assert f"columns not used: {shown}, width" in dataset.notes
+
+
+def test_columns_named_by_the_user(home):
+    path = write(home, ["id,where,kind,label", *(f"7,{row},x" for row in rows(split=False))])
+    assert places(open_dataset(path, columns={"path": "where", "label": "kind"})) == WHOLE
+    with pytest.raises(DataError, match='no column "knd" .did you mean "kind"'):
+        open_dataset(path, columns={"path": "where", "label": "knd"})
+    with pytest.raises(UsageError, match="'pth' is none of path, label and split"):
+        open_dataset(path, columns={"pth": "where"})
+    with pytest.raises(UsageError, match="is no table"):
+        open_dataset(home, columns={"path": "where"})
+
+
+@pytest.mark.parametrize(("mark", "name"), [(";", "m.csv"), ("\t", "m.csv"), ("\t", "m.tsv"), (",", "m.tsv")])
+def test_separators_are_found_out(home, mark, name):
+    lines = [row.replace(",", mark) for row in rows()]
+    assert places(table(home, mark.join(("path", "label", "split")), lines, name)) == WHOLE
+
+
+@pytest.mark.parametrize("form", ["list", "columns", "frame"])
+def test_json_tables(home, form):
+    records = [dict(zip(("file_name", "label"), row.split(","), strict=True)) for row in rows(split=False)]
+    columns = {key: [record[key] for record in records] for key in records[0]}
+    value = {
+        "list": records,
+        "columns": columns,
+        "frame": {key: dict(enumerate(cells)) for key, cells in columns.items()},
+    }[form]
+    (home / "m.json").write_text(json.dumps(value))
+    assert places(open_dataset(home / "m.json")) == WHOLE
+
+
+def test_ndjson_is_json_lines(home):
+    lines = [json.dumps(dict(zip(("path", "label"), row.split(","), strict=True))) for row in rows(split=False)]
+    assert places(open_dataset(write(home, lines, "m.ndjson"))) == WHOLE
+
+
+def test_label_indexes_are_ordered_by_value_and_named_by_a_list(home):
+    lines = [f"{image},{number % 12}" for number, image in enumerate(IMAGES)]
+    names = home / "names.txt"
+    names.write_text("\n".join(f"thing {chr(97 + i)}" for i in range(12)))
+    dataset = open_dataset(write(home, ["path,label", *lines]), class_names=names)
+    assert dataset.keys == tuple(map(str, range(12)))
+    assert dataset.classnames == tuple(f"thing {chr(97 + i)}" for i in range(12))
+    records = [json.dumps({"path": image, "label": number % 2}) for number, image in enumerate(IMAGES)]
+    assert open_dataset(write(home, records, "m.jsonl")).keys == ("0", "1")
+
+
+def test_absolute_paths_inside_the_folder_and_backslashes(home, tmp_path):
+    (tmp_path / "link").symlink_to(home, target_is_directory=True)
+    for root in (home, tmp_path / "link"):
+        assert places(table(root, "path,label", [f"{root}/{row}" for row in rows(split=False)])) == WHOLE
+    dataset = table(home, "path,label", [row.replace("/", "\\") for row in rows(split=False)])
+    assert places(dataset) == WHOLE
+    assert "12 paths have backslashes, read as /" in dataset.notes
+    with pytest.raises(DataError, match="climbs out"):
+        table(home, "path,label", [f"{home}/../set/{row}" for row in rows(split=False)])
+
+
+def test_parquet(home):
+    arrow = pytest.importorskip("pyarrow")
+    from pyarrow import parquet
+
+    cells = [row.split(",") for row in rows()]
+    columns = {name: [cell[i] for cell in cells] for i, name in enumerate(("path", "label", "split"))}
+    parquet.write_table(arrow.table({**columns, "width": [3] * 12}), home / "m.parquet")
+    dataset = open_dataset(home / "m.parquet")
+    assert places(dataset) == WHOLE
+    assert [dataset.counts(split) for split in ("train", "val", "test")] == [(3, 3), (1, 1), (2, 2)]
+    assert dataset.notes == ("columns not used: width",)
+    parquet.write_table(arrow.table({"image": [b"x"], "label": [1]}), home / "p.parquet")
+    with pytest.raises(DataError, match='the column "image" holds the pictures themselves'):
+        open_dataset(home / "p.parquet")
+    (home / "bad.parquet").write_bytes(b"PAR1 no")
+    with pytest.raises(DataError, match="no Parquet file that can be read"):
+        open_dataset(home / "bad.parquet")
+
+
+def test_parquet_without_pyarrow_says_how_to_get_it(home, monkeypatch):
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    (home / "m.parquet").touch()
+    with pytest.raises(DataError, match=r'needs pyarrow \(pip install "mocoop\[parquet\]"'):
+        open_dataset(home / "m.parquet")
+
+
+@pytest.mark.parametrize("name", ["metadata.csv", "metadata.jsonl"])
+def test_an_image_folder_with_metadata(tmp_path, name):
+    for split, word in (("train", "x"), ("validation", "y"), ("test", "z")):
+        home = tmp_path / "set" / split
+        records = [{"file_name": f"{word}{i}.png", "label": f"class_{'ab'[i % 2]}", "width": 4} for i in range(6)]
+        for i, record in enumerate(records):
+            put_image(home / record["file_name"], ord(word) * 100 + i)
+        lines = ["file_name,label,width", *(f"{r['file_name']},{r['label']},4" for r in records)]
+        text = "\n".join(lines if name.endswith("csv") else map(json.dumps, records))
+        (home / name).write_text(text + "\n")
+    dataset = open_dataset(tmp_path / "set")
+    assert dataset.classnames == ("class a", "class b")
+    assert [dataset.counts(split) for split in ("train", "val", "test")] == [(3, 3), (3, 3), (3, 3)]
+    assert dataset.test[0].path == tmp_path / "set/test/z0.png"
+
+
+def test_metadata_without_labels_leaves_the_class_folders(tmp_path):
+    put_classes(tmp_path / "set", {"train/a": 3, "train/b": 3, "test/a": 1, "test/b": 1})
+    (tmp_path / "set" / "train" / "metadata.csv").write_text("file_name,text\na/00.png,a photo\n")
+    assert open_dataset(tmp_path / "set").classnames == ("a", "b")
+
+
+def test_a_split_file_of_any_data_set_beside_its_images(home):
+    items = [[image[4:], "ab".index(image[4]), f"class_{image[4]}"] for image in IMAGES]
+    (home / "split_mine.json").write_text(json.dumps({"train": items[::2], "val": [], "test": items[1::2]}))
+    for given in (home / "split_mine.json", home):  # the images are in the folder img
+        dataset = open_dataset(given)
+        assert places(dataset) == WHOLE
+        assert dataset.counts("test") == (3, 3)
+
+
+def test_a_saved_folder_of_datasets_says_the_way_out(tmp_path):
+    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
+    with pytest.raises(DataError, match="pictures are inside its Arrow files"):
+        open_dataset(tmp_path)
+
+
+def test_an_image_folder_object(home):
+    class ImageFolder:
+        root, classes = str(home), ["class_b", "class_a"]
+        samples = [(str(home / image), "ba".index(image[4])) for image in IMAGES]
+
+    dataset = open_dataset(ImageFolder())
+    assert (dataset.name, dataset.classnames) == ("set", ("class b", "class a"))
+    assert places(dataset) == WHOLE
