@@ -199,7 +199,8 @@ def _places(expected: Sequence[str], keys: Sequence[str], dataset: Dataset) -> l
     by_name = {squeezed(name): place for place, name in reversed(list(enumerate(expected)))}
     exact = {name: place for place, name in reversed(list(enumerate(expected)))}
     found: list[int | None] = []
-    for key, name in zip(dataset.keys or dataset.classnames, dataset.classnames, strict=True):
+    own = dataset.keys if len(dataset.keys) == len(dataset.classnames) else dataset.classnames
+    for key, name in zip(own, dataset.classnames, strict=True):
         candidates = (by_key.get((key, name)), exact.get(name), by_name.get(squeezed(name)))
         found.append(next((place for place in candidates if place is not None and place not in found), None))
     return found

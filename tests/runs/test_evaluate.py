@@ -103,8 +103,52 @@ def test_other_classes_than_those_of_the_training_are_refused(runs, data):
     renamed = replace(data, classnames=("dog", "airfield", *CLASSNAMES[2:]))
     with pytest.raises(DataError, match="did not have: airfield; missing: airport"):
         evaluate(runs["all"], renamed)
-    with pytest.raises(DataError, match="5 classes instead of 6"):
-        evaluate(runs["all"], replace(data, classnames=CLASSNAMES[:5], test=()))
+    more = replace(data, classnames=(*CLASSNAMES[1:], "lake"), keys=())
+    with pytest.raises(DataError, match="did not have: lake; missing: dog "):
+        evaluate(runs["all"], more)
+
+
+class Notices(Listener):
+    def __init__(self):
+        self.said = []
+
+    def notice(self, text):
+        self.said.append(text)
+
+
+def test_a_test_set_that_lacks_classes_is_measured_on_those_it_has(runs, data, world):
+    """Its classes stand in another order and case; the answers are still among all classes of the training."""
+    kept = [4, 1, 0]
+    order = {label: place for place, label in enumerate(kept)}
+    some = tuple(e._replace(label=order[e.label]) for e in data.test if e.label in order)
+    part = replace(data, classnames=tuple(CLASSNAMES[label].upper() for label in kept), keys=(), test=some, train=(), val=())
+    listener = Notices()
+    result = evaluate(runs["all"], part, listener=listener)
+    labels, guesses, _ = by_hand(runs["all"], world)
+    mine = np.isin(labels, kept)
+    assert result.images == mine.sum() == 30
+    assert result.accuracy == pytest.approx(100 * (labels == guesses)[mine].mean())
+    assert [row.name for row in result.per_class] == list(CLASSNAMES)
+    assert [row.images for row in result.per_class] == [10, 10, 0, 0, 10, 0]
+    said = [text for text in listener.said if text.startswith("no images of")]
+    assert said == [
+        f"no images of {CLASSNAMES[2]}, {CLASSNAMES[3]}, {CLASSNAMES[5]}: measured on the 3 classes of features; "
+        "the answers are among all 6"
+    ]
+    assert evaluate(runs["all"], part, classes="base").images == 20
+
+
+def test_classes_in_another_order_are_found_by_name(runs, data):
+    """Two sources of one data set may number the classes differently."""
+    turned = replace(
+        data,
+        classnames=CLASSNAMES[::-1],
+        keys=CLASSNAMES[::-1],
+        test=tuple(example._replace(label=5 - example.label) for example in data.test),
+        train=(),
+        val=(),
+    )
+    assert evaluate(runs["all"], turned).to_dict() == evaluate(runs["all"], data).to_dict()
 
 
 def test_data_without_test_images_is_refused(runs, data):
