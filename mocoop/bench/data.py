@@ -71,9 +71,7 @@ def open_bench_data(
 ) -> BenchData:
     """Open a data set under the name used in rows. Raises DataError."""
     where = _scenes() if path is None else path
-    dataset = open_dataset(
-        where, split_seed=split_seed, class_names=class_names, names_by_position=names_by_position
-    )
+    dataset = open_dataset(where, split_seed=split_seed, class_names=class_names, names_by_position=names_by_position)
     return BenchData(name, dataset, _identity(dataset, where))
 
 

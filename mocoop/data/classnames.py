@@ -192,9 +192,7 @@ def _is_pair(item: object) -> bool:
     return isinstance(item, list) and len(item) == 2 and all(isinstance(part, str) for part in item)
 
 
-def _from_table(
-    path: str | os.PathLike[str], delimiter: str, keys: Sequence[str]
-) -> dict[str, str] | list[str]:
+def _from_table(path: str | os.PathLike[str], delimiter: str, keys: Sequence[str]) -> dict[str, str] | list[str]:
     """Two columns, key and name or name and key, with or without a header; or one column, a list."""
     where, known = os.fspath(path), Keys(keys)
     lines = _table_lines(path, delimiter)

@@ -17,7 +17,7 @@ from pathlib import Path
 from mocoop.data.classnames import nearest
 from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing, named
 from mocoop.data.fence import Fence
-from mocoop.data.imageformats import READABLE, READ_SUFFIXES
+from mocoop.data.imageformats import READ_SUFFIXES, READABLE
 from mocoop.data.images import list_images
 from mocoop.data.splitwords import split_word
 from mocoop.errors import DataError
@@ -105,7 +105,7 @@ def _split_homes(root: Path, notes: list[str]) -> dict[str, Path]:
 
 
 def _is_class(folder: Path, *, alone: bool) -> bool:
-    """Whether a folder named like a split is a class: pictures lie in it, or it is the only such one and has no classes.
+    """Whether a folder named like a split is a class: pictures lie in it, or it is alone and has no classes.
 
     `alone`: there are other folders beside it, none of them named like a split.
     """
@@ -155,7 +155,9 @@ def _left_out(
             if name in keys and not images[split].get(name):
                 notes.append(f"the class folder {homes[split] / name} holds no image that is read")
     gone = sorted({name for names in by_split.values() for name in names if name not in keys})
-    return [*notes, f"left out, for they are no classes or hold no image that is read: {named(gone)}"] if gone else notes
+    return (
+        [*notes, f"left out, for they are no classes or hold no image that is read: {named(gone)}"] if gone else notes
+    )
 
 
 def _refuse_the_other_way_round(home: Path) -> None:

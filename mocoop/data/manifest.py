@@ -55,7 +55,9 @@ def read_metadata(folder: Path, *, follow_links: bool = False) -> Listing | None
 
     None if there is no such table, or one without labels.
     """
-    places: dict[str | None, Path] = {None: folder} if _metadata_of(folder) else {**split_folders(folder)}
+    places: dict[str | None, Path] = {None: folder}
+    if _metadata_of(folder) is None:
+        places = dict(split_folders(folder).items())
     notes: list[str] = []
     chooser = _Columns({}, notes)
     found: list[tuple[Path, Row, str | None]] = []
@@ -101,7 +103,9 @@ class _Columns:
                 kind = _NoLabel if role == "label" else DataError
                 raise kind(f'{where}: no column "{role}"{_like(role, columns)}', _HINT)
         unused = set(columns) - set(roles.values())
-        if "split" not in roles and (near := next((column for column in sorted(unused) if nearest(column, ("split",))), "")):
+        if "split" not in roles and (
+            near := next((column for column in sorted(unused) if nearest(column, ("split",))), "")
+        ):
             raise DataError(f'{where}: unknown column "{near}" (did you mean "split"?)', _HINT)
         others = [column for column in columns if column not in roles.values() and column not in self._seen]
         renamed = [f"{column} is the {role}" for role, column in roles.items() if column != role]
@@ -167,7 +171,9 @@ def _listing(
     return Listing(keys=keys, splits=present, notes=[*notes, *absence_notes(present, fence.root)])
 
 
-def _has_splits(rows: Sequence[tuple[Path, Row, str | None, dict[str, Any]]], columns: _Columns, notes: list[str]) -> bool:
+def _has_splits(
+    rows: Sequence[tuple[Path, Row, str | None, dict[str, Any]]], columns: _Columns, notes: list[str]
+) -> bool:
     """Whether a column gives the splits; one with another name, and no split in it (folds 1 to 5), does not."""
     if not rows or "split" not in rows[0][3] or rows[0][2] is not None:
         return False

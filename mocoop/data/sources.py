@@ -1,6 +1,7 @@
 """The one door to data: `open_dataset` finds out what a path holds and gives a Dataset.
 
-It takes a folder of class folders, a folder in CoOp's layout, a table of images, or an array file of features; each kind has its module beside this one. Whatever the source, class names are made readable,
+It takes a folder of class folders, a folder in CoOp's layout, a table of images, or an array file of features; each
+ kind has its module beside this one. Whatever the source, class names are made readable,
 splits that are missing are made by `split_seed`, and the result is checked. Images are not opened here.
 """
 

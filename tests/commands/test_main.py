@@ -16,8 +16,8 @@ from mocoop.commands import mocoop
 
 COMMANDS = {
     "bench": {
-        "--data-root", "--data", "--datasets", "--class-names", "--names-by-position", "--groups", "--methods", "--ablation", "--seeds",
-        "--shots", "--preset", "--budget", "--set", "--tuned", "--source", "--backbone", "--pretrained", "--quick-gelu",
+        "--data-root", "--data", "--datasets", "--class-names", "--names-by-position", "--groups", "--methods",
+        "--ablation", "--seeds", "--shots", "--preset", "--budget", "--set", "--tuned", "--source", "--backbone", "--pretrained", "--quick-gelu",
         "--device", "--precision", "--jobs", "--threads", "--no-cache", "--dry-run", "--out",
     },
     "demo": {"--out", "--force", "--json"},
@@ -37,8 +37,8 @@ COMMANDS = {
     "scenes": {"--out", "--train", "--val", "--test", "--seed"},
     "show": {"--json"},
     "tune": {
-        "--data", "--class-names", "--names-by-position", "--groups", "--method", "--try", "--set", "--trainings", "--seeds", "--shots",
-        "--val-shots", "--classes", "--preset", "--budget", "--backbone", "--pretrained", "--device", "--threads",
+        "--data", "--class-names", "--names-by-position", "--groups", "--method", "--try", "--set",
+        "--trainings", "--seeds", "--shots", "--val-shots", "--classes", "--preset", "--budget", "--backbone", "--pretrained", "--device", "--threads",
         "--no-cache", "--out",
     },
     "train": {

@@ -52,7 +52,9 @@ def test_split_folders_under_other_names(tmp_path, first, second):
 
 
 def test_flat_pictures_beside_the_splits_are_not_a_split(tmp_path):
-    counts = {f"seg_{part}/seg_{part}/{name}": 5 for part in ("train", "test") for name in "ab"} | {"seg_pred/seg_pred": 3}
+    counts = {f"seg_{part}/seg_{part}/{name}": 5 for part in ("train", "test") for name in "ab"} | {
+        "seg_pred/seg_pred": 3
+    }
     dataset = open_dataset(put_classes(tmp_path, counts))
     assert dataset.counts("test") == (5, 5)
     assert "not used, beside the splits: seg_pred" in dataset.notes

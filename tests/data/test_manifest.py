@@ -161,7 +161,9 @@ def table(home, header, lines, name="m.csv"):
 
 
 def places(dataset):
-    return {(path.name, dataset.classnames[label]) for s in ("train", "val", "test") for path, label, _ in dataset.split(s)}
+    return {
+        (path.name, dataset.classnames[label]) for s in ("train", "val", "test") for path, label, _ in dataset.split(s)
+    }
 
 
 WHOLE = {(image[4:], f"class {image[4]}") for image in IMAGES}
@@ -202,7 +204,7 @@ def test_other_columns_and_an_index_are_not_used_and_said(home):
 def test_columns_named_by_the_user(home):
     path = write(home, ["id,where,kind,label", *(f"7,{row},x" for row in rows(split=False))])
     assert places(open_dataset(path, columns={"path": "where", "label": "kind"})) == WHOLE
-    with pytest.raises(DataError, match='no column "knd" .did you mean "kind"'):
+    with pytest.raises(DataError, match=r'no column "knd" .did you mean "kind"'):
         open_dataset(path, columns={"path": "where", "label": "knd"})
     with pytest.raises(UsageError, match="'pth' is none of path, label and split"):
         open_dataset(path, columns={"pth": "where"})

@@ -80,7 +80,9 @@ def test_numbers_are_only_an_order_if_the_keys_are_words(tmp_path):
 
 
 def test_a_list_that_is_nearly_the_folders_is_a_mistake(tmp_path):
-    with pytest.raises(PositionNeeded, match=r"most lines are classes of the data, but not harbour.*without a line: har"):
+    with pytest.raises(
+        PositionNeeded, match=r"most lines are classes of the data, but not harbour.*without a line: har"
+    ):
         named(tmp_path, WORDS, ["harbour", "beach", "forest"])
     with pytest.raises(DataError, match="by position, classes would get the names of others: forest -> beach"):
         named(tmp_path, WORDS, ["harbour", "beach", "forest"], by_position=True)
@@ -125,13 +127,25 @@ def test_names_kept_with_a_run_serve_again(tmp_path):
 
 
 def test_odd_names_are_noted_by_one_rule():
-    names, notes = final_names(("n01440764", "denseresidential", "sparseresidential", "001.Albatross", "SeaLake", "cow"))
+    names, notes = final_names(
+        ("n01440764", "denseresidential", "sparseresidential", "001.Albatross", "SeaLake", "cow")
+    )
     assert names[4:] == ("Sea Lake", "cow")
     assert notes == [
         "class names that say little to a text tower: n01440764 (an id), denseresidential (joined words), "
         "sparseresidential (joined words), 001.Albatross (a leading number): give readable ones with --class-names"
     ]
-    fine = ("737-200", "C-130", "refrigerator", "strawberry", "raspberry", "butterfly", "black & white", "iPhone", "McX")
+    fine = (
+        "737-200",
+        "C-130",
+        "refrigerator",
+        "strawberry",
+        "raspberry",
+        "butterfly",
+        "black & white",
+        "iPhone",
+        "McX",
+    )
     assert final_names(fine) == (fine, [])
     assert "3 harbor (a leading number)" in final_names(("3_harbor", "beach"))[1][0]
 

@@ -121,7 +121,9 @@ def test_a_test_set_that_lacks_classes_is_measured_on_those_it_has(runs, data, w
     kept = [4, 1, 0]
     order = {label: place for place, label in enumerate(kept)}
     some = tuple(e._replace(label=order[e.label]) for e in data.test if e.label in order)
-    part = replace(data, classnames=tuple(CLASSNAMES[label].upper() for label in kept), keys=(), test=some, train=(), val=())
+    part = replace(
+        data, classnames=tuple(CLASSNAMES[label].upper() for label in kept), keys=(), test=some, train=(), val=()
+    )
     listener = Notices()
     result = evaluate(runs["all"], part, listener=listener)
     labels, guesses, _ = by_hand(runs["all"], world)
