@@ -1,7 +1,7 @@
 """The one door to data: `open_dataset` finds out what a path holds and gives a Dataset.
 
 It takes a folder of class folders, a folder in CoOp's layout, a table of images, or an array file of features; each
- kind has its module beside this one. Whatever the source, class names are made readable,
+kind has its module beside this one. Whatever the source, class names are made readable,
 splits that are missing are made by `split_seed`, and the result is checked. Images are not opened here.
 """
 
@@ -38,10 +38,10 @@ def open_dataset(
 
     `class_names` is a mapping from class folder to readable name, or a file of such names (see
     `mocoop.data.classnames`); a list of names that fits no class by its key is taken only with `names_by_position`.
-    `kept_names` are a run's names by key, used where none are given. `split_seed` makes the splits that the source does not have. `follow_links`
-    allows symbolic links that leave the folder of the images. `columns` says which column of a table is the path, the
-    label or the split, where their names do not tell. torchvision's `ImageFolder` is taken too. `name` defaults to the data set's or the
-    path's own.
+    `kept_names` are a run's names by key, used where none are given. `split_seed` makes the splits that the source
+    does not have. `follow_links` allows symbolic links that leave the folder of the images. `columns` says which
+    column of a table is the path, the label or the split, where their names do not tell. torchvision's `ImageFolder`
+    is taken too. `name` defaults to the data set's or the path's own.
 
     Raises DataError, and says what to change.
     """

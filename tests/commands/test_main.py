@@ -17,7 +17,8 @@ from mocoop.commands import mocoop
 COMMANDS = {
     "bench": {
         "--data-root", "--data", "--datasets", "--class-names", "--names-by-position", "--groups", "--methods",
-        "--ablation", "--seeds", "--shots", "--preset", "--budget", "--set", "--tuned", "--source", "--backbone", "--pretrained", "--quick-gelu",
+        "--ablation", "--seeds", "--shots", "--preset", "--budget", "--set", "--tuned", "--source",
+        "--backbone", "--pretrained", "--quick-gelu",
         "--device", "--precision", "--jobs", "--threads", "--no-cache", "--dry-run", "--out",
     },
     "demo": {"--out", "--force", "--json"},
@@ -38,7 +39,8 @@ COMMANDS = {
     "show": {"--json"},
     "tune": {
         "--data", "--class-names", "--names-by-position", "--groups", "--method", "--try", "--set",
-        "--trainings", "--seeds", "--shots", "--val-shots", "--classes", "--preset", "--budget", "--backbone", "--pretrained", "--device", "--threads",
+        "--trainings", "--seeds", "--shots", "--val-shots", "--classes", "--preset", "--budget",
+        "--backbone", "--pretrained", "--device", "--threads",
         "--no-cache", "--out",
     },
     "train": {
