@@ -180,7 +180,7 @@ class TestEval:
         photos = put_classes(tmp_path / "photos", {"train/cat": 1, "train/dog": 1, "test/cat": 1, "test/dog": 1})
         result = evaluate({**world, "photos": photos}, runs["all"])
         assert result.code == 4
-        assert "does not have the classes of the training" in result.err
+        assert "has classes that the training did not have" in result.err
 
 
 class TestPredict:
