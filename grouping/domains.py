@@ -2,7 +2,8 @@
 
 A profile is matched by whole words (plurals included; stems are marked with *), the longest match first: "car"
 matches "sports cars" but neither "carcinoma" nor "scar". A hyphen or an underscore counts as a space. A text that
-names two domains ("thermal drone images") gets the aspects of both, alternating.
+names two domains ("thermal drone images") gets the aspects of both, alternating; one that says what is looked for on
+a thing ("fabric defects") is first of all about that. Where no word matches, `match_by_meaning` asks the sentence model.
 """
 
 from __future__ import annotations
@@ -10,13 +11,13 @@ from __future__ import annotations
 import difflib
 import functools
 import json
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain, zip_longest
 
 from mocoop.errors import UsageError
+from mocoop.grouping.fields import spans
 
 GENERAL = "general"
 
@@ -30,14 +31,36 @@ class Profile:
     class_kind: str
     suggested_groups: int
     aspects: tuple[str, ...]
+    about: tuple[str, ...] = ()  # phrases that say what it is about, for the sentence model
+    covers: tuple[str, ...] = ()  # more general profiles that add nothing where both match
+    noun: str = ""  # what the classes are, or are found on, where the text does not say
+    medium: str = ""  # its kind of picture, where the text does not say
 
 
 @dataclass(frozen=True)
 class Match:
-    """The profiles that match a text, with the word that matched each; if `words` is empty, none matched."""
+    """The profiles that match a text, with the word that matched each; if `words` is empty, none matched by words."""
 
     profiles: tuple[Profile, ...]
     words: tuple[str, ...]
+    phrase: str = ""  # the description whose meaning is near the text's, where no word matched
+    likeness: float = 0.0  # their cosine
+    model: str = ""  # the sentence model that found it
+
+    @property
+    def found(self) -> bool:
+        """Whether a profile matches."""
+        return bool(self.words or self.phrase)
+
+    @property
+    def noun(self) -> str:
+        """What the classes are, or are found on, by the first profile that says it."""
+        return next((profile.noun for profile in self.profiles if profile.noun), "")
+
+    @property
+    def medium(self) -> str:
+        """The kind of picture, by the first profile that says it."""
+        return next((profile.medium for profile in self.profiles if profile.medium), "")
 
     @property
     def class_kind(self) -> str:
@@ -67,6 +90,10 @@ def load_profiles() -> tuple[Profile, ...]:
             class_kind=item["class_kind"],
             suggested_groups=item["suggested_groups"],
             aspects=tuple(item["aspects"]),
+            about=tuple(item.get("about", ())),
+            covers=tuple(item.get("covers", ())),
+            noun=item.get("noun", ""),
+            medium=item.get("medium", ""),
         )
         for item in json.loads(text)["profiles"]
     )
@@ -78,7 +105,7 @@ def match_domain(domain: str) -> Match:
         (start, end, profile)
         for profile in load_profiles()
         for keyword in profile.match
-        for start, end in _spans(keyword, domain)
+        for start, end in spans(keyword, domain)
     ]
     # A longer match wins over a shorter one inside it: "camera trap" is not also "camera".
     hits.sort(key=lambda hit: (hit[0] - hit[1], hit[0]))
@@ -87,10 +114,23 @@ def match_domain(domain: str) -> Match:
         inside = any(a <= start and end <= b for a, b, _ in taken)
         if not inside and profile not in [p for _, _, p in taken]:
             taken.append((start, end, profile))
-    taken = taken[:2]
+    covered = {name for _, _, profile in taken for name in profile.covers}
+    taken = [hit for hit in taken if hit[2].name not in covered][:2]
+    taken.sort(key=lambda hit: hit[2].class_kind != "finding")
     if not taken:
         return Match((profile_named(GENERAL),), ())
     return Match(tuple(p for _, _, p in taken), tuple(domain[a:b] for a, b, _ in taken))
+
+
+def match_by_meaning(domain: str) -> Match:
+    """As `match_domain`; where no word matches, the profile of nearest meaning if a sentence model is installed."""
+    match = match_domain(domain)
+    if match.found:
+        return match
+    from mocoop.grouping.domainmeaning import nearest_profile
+
+    near = nearest_profile(domain)
+    return match if near is None else Match((near.profile,), (), near.phrase, near.likeness, near.model)
 
 
 def nearest_word(domain: str) -> str | None:
@@ -114,9 +154,3 @@ def profile_named(name: str) -> Profile:
             return profile
     raise UsageError(f"no profile is called {name!r}", f"choose {', '.join(p.name for p in load_profiles())}")
 
-
-def _spans(keyword: str, text: str) -> list[tuple[int, int]]:
-    words = re.split("[ -]", keyword.removesuffix("*"))
-    ending = r"\w*" if keyword.endswith("*") else r"(?:s|es)?\b"
-    pattern = rf"\b{'[ -]'.join(map(re.escape, words))}{ending}"
-    return [found.span() for found in re.finditer(pattern, text.replace("_", " "), re.IGNORECASE)]

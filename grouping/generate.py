@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -21,17 +21,22 @@ from mocoop.groupfile.rules import MANY_GROUPS, PLAIN_WORDS
 from mocoop.groupfile.schema import MAX_GROUPS, MAX_TEMPLATES
 from mocoop.groupfile.templatetext import character_problems, folded
 from mocoop.grouping.bank import Aspect, Bank, load_bank
-from mocoop.grouping.domains import Match, match_domain, match_profiles, nearest_word
+from mocoop.grouping.domains import GENERAL, Match, match_by_meaning, match_domain, match_profiles, nearest_word
+from mocoop.grouping.fields import FieldAspect, contains, load_fields
 from mocoop.grouping.keep import Kept, texts_of
 from mocoop.grouping.llm.sift import class_words, names_a_class, words_of
+from mocoop.grouping.subject import Subject, read_subject
 
 MAX_DOMAIN = 200  # characters
 PER_GROUP = 6
 KINDS = ("object", "scene", "activity", "texture", "finding", "mixed")
 _TAKE_ARTICLES = ("object", "mixed")
 _PARTICULAR = frozenset({"activity", "texture"})  # wording for these ("doing {}", "a {} surface") fits no other kind
-_GENERAL = ("plain_photo", "plain_scene")
+_GENERAL = ("plain_photo", "plain_scene", "field_plain")
 _PLAIN = ("satellite_view", "aerial_view", *_GENERAL)  # aspects whose first template implies no style
+_ANY_FIELD = ("field_words", "near_and_far", "lighting", "signal", "angle", "placement", "sharpness")  # no profile
+_ANY_FIELD_GROUPS = 6
+_LEAST_OF_A_FIELD = 2  # templates; a field aspect that keeps fewer is left out
 _ARTICLE = re.compile(r"\b(?:an?|the|one) \{\}")
 _JOINERS = "\u200c\u200d"  # meaningful in Persian or in emoji, but invisible on their own
 
@@ -62,6 +67,7 @@ class Wanted:
     include_general: bool = True  # keep one group of plain wording
     kept: Kept = field(default_factory=Kept)  # what must stay of an earlier file, and what must not come back
     seed: int = 0  # samples the class names sent to a model; the bank draws nothing at random
+    by_meaning: bool = False  # ask the sentence model, if it is installed, where no word of the domain is known
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "domain", clean_domain(self.domain))
@@ -75,8 +81,21 @@ class Wanted:
 
     @cached_property
     def match(self) -> Match:
-        """The named profiles, or those that match the domain's words."""
-        return match_profiles(self.profiles) if self.profiles else match_domain(self.domain)
+        """The named profiles, or those that match the domain's words, or its meaning if that is asked for."""
+        if self.profiles:
+            return match_profiles(self.profiles)
+        return match_by_meaning(self.domain) if self.by_meaning else match_domain(self.domain)
+
+    @cached_property
+    def subject(self) -> Subject:
+        """What the domain's text says of its pictures; what it leaves open is filled in from the profile."""
+        subject, match = read_subject(self.domain), self.match
+        if match.medium and not subject.said:
+            own = next(medium for medium in load_fields().media if medium.name == match.medium)
+            subject = replace(subject, medium=own)
+        if not subject.noun and match.noun:
+            subject = replace(subject, noun=match.noun, head=match.noun.rpartition(" ")[2])
+        return subject
 
     @property
     def kind(self) -> str:
@@ -86,7 +105,12 @@ class Wanted:
     @property
     def count(self) -> int:
         """The maximum number of groups."""
-        return self.groups or self.match.suggested_groups
+        return self.groups or (self.match.suggested_groups if self.match.found else _ANY_FIELD_GROUPS)
+
+    @property
+    def aspects(self) -> tuple[str, ...]:
+        """The names of the aspects, the most useful first; where no profile matches, careful ones come first."""
+        return self.match.aspects if self.match.found else (*_ANY_FIELD, *self.match.aspects)
 
     @cached_property
     def opening(self) -> str | None:
@@ -101,8 +125,8 @@ class Wanted:
 def generate_from_bank(wanted: Wanted) -> Generated:
     """Make groups for a domain from the bank. Raises UsageError as `Wanted` does, and if class names leave nothing."""
     match, kind, kept = wanted.match, wanted.kind, wanted.kept
-    bank, wording = load_bank(), _Wording(kind, wanted.domain, class_words(wanted.class_names), kept)
-    served = [aspect for aspect in map(bank.aspect, match.aspects) if _serves(aspect, kind)]
+    bank, wording = load_bank(), _Wording(wanted)
+    served = [aspect for aspect in map(_aspect_named, wanted.aspects) if wording.serves(aspect)]
     plain_too = wanted.include_general
     aspects = _with_plain(served, bank, wording) if plain_too else [a for a in served if a.name not in _GENERAL]
     fresh = list(_groups(aspects, wording, wanted.per_group, wanted.opening))
@@ -110,9 +134,9 @@ def generate_from_bank(wanted: Wanted) -> Generated:
     if not built:
         raise UsageError("each template contains a class name", "check the class names; they should be no plain words")
     notices = [
-        *_match_notices(match, wanted.domain, bool(wanted.profiles)),
+        *_match_notices(wanted),
         *number_notices(wanted.groups, len(built)),
-        *_kind_notices(match, served, kind),
+        *_kind_notices(wanted, served),
         *_class_notices(served, wording, built, plain_too),
         *([notice] if (notice := kept.notice()) else []),
     ]
@@ -162,15 +186,30 @@ def _supertype_sentence(supertype: str, kind: str, class_names: Sequence[str]) -
 class _Wording:
     """Adapts templates to one file: the kind of its classes, its domain, class names and templates to leave out."""
 
-    kind: str
-    domain: str
-    class_names: frozenset[tuple[str, ...]]
-    kept: Kept
+    wanted: Wanted
+
+    @property
+    def kind(self) -> str:
+        """What the classes are."""
+        return self.wanted.kind
+
+    @cached_property
+    def class_names(self) -> frozenset[tuple[str, ...]]:
+        """The class names as words."""
+        return class_words(self.wanted.class_names)
+
+    @cached_property
+    def filters(self) -> bool:
+        """Whether templates for other domains are left out; a profile asked for by name gives all it has."""
+        names = [profile.name for profile in self.wanted.match.profiles]
+        return not self.wanted.profiles and names != [GENERAL]
 
     def templates(self, aspect: Aspect) -> list[str]:
         """The aspect's templates as worded for this file, without those that it may not hold."""
-        suited = (text for text in self._suited(aspect) if self.kept.allows(text))
-        return [text for text in suited if not names_a_class(text, self.class_names)]
+        texts = [text for text in self._suited(aspect) if self.wanted.kept.allows(text)]
+        texts = [text for text in texts if not names_a_class(text, self.class_names)]
+        too_few = isinstance(aspect, FieldAspect) and len(texts) < _LEAST_OF_A_FIELD
+        return [] if too_few and aspect.name not in _GENERAL else texts
 
     def left_out(self, aspect: Aspect) -> int:
         """How many of an aspect's templates contain a class name."""
@@ -178,24 +217,49 @@ class _Wording:
 
     def is_plain(self, text: str) -> bool:
         """Whether a template only says what kind of picture it is."""
-        return set(words_of(text)) <= PLAIN_WORDS | set(words_of(self.domain))
+        return set(words_of(text)) <= PLAIN_WORDS | set(words_of(self.wanted.domain))
+
+    def serves(self, aspect: Aspect) -> bool:
+        """Whether an aspect suits the kind of the classes, and a field aspect also the pictures and the domain."""
+        mixed = self.kind == "mixed"
+        if not isinstance(aspect, FieldAspect):
+            return mixed or self.kind in aspect.class_kinds or not _PARTICULAR.issuperset(aspect.class_kinds)
+        optical = self.wanted.subject.medium.optical
+        seen = aspect.media == "any" or (aspect.media == "optical") == optical
+        called_for = not aspect.only_for or not self.filters or contains(self.wanted.domain, aspect.only_for)
+        return seen and called_for and (mixed or self.kind in aspect.class_kinds)
 
     def _suited(self, aspect: Aspect) -> Iterator[str]:
-        """Drop the article before the slot if the aspect was written for objects and these classes take no article."""
-        takes_article = self.kind in _TAKE_ARTICLES or self.kind in aspect.class_kinds
-        return (text if takes_article else _ARTICLE.sub("{}", text) for text in aspect.templates)
+        """Fill the marks, and drop the article before the slot where these classes take none."""
+        in_field = isinstance(aspect, FieldAspect)
+        takes_article = self.kind in _TAKE_ARTICLES or (self.kind in aspect.class_kinds and not in_field)
+        for text in aspect.templates:
+            if self.filters and not load_fields().suits(text, self.wanted.domain):
+                continue
+            filled = self.wanted.subject.fill(text) if in_field else text
+            if filled is not None:
+                yield filled if takes_article else _ARTICLE.sub("{}", filled)
 
 
-def _serves(aspect: Aspect, kind: str) -> bool:
-    return kind == "mixed" or kind in aspect.class_kinds or not _PARTICULAR.issuperset(aspect.class_kinds)
+def _aspect_named(name: str) -> Aspect:
+    fields = load_fields().aspects
+    return fields[name] if name in fields else load_bank().aspect(name)
 
 
 def _with_plain(aspects: Sequence[Aspect], bank: Bank, wording: _Wording) -> list[Aspect]:
     """The aspects, with a plain one first, which every mixture needs; the general one is chosen by class kind."""
-    general = bank.aspect("plain_scene" if wording.kind == "scene" else "plain_photo")
+    general = _general_aspect(bank, wording)
     wanted = list(dict.fromkeys(general if aspect.name in _GENERAL else aspect for aspect in aspects))
     plain = next((a for a in wanted if a.name in _PLAIN and any(map(wording.is_plain, wording.templates(a)))), general)
     return [plain, *(aspect for aspect in wanted if aspect is not plain)]
+
+
+def _general_aspect(bank: Bank, wording: _Wording) -> Aspect:
+    """Plain wording: for places, for things in photographs, or for whatever picture the domain names."""
+    if wording.kind == "scene":
+        return bank.aspect("plain_scene")
+    photo = wording.wanted.subject.medium.name == "photo" and wording.kind in (*_TAKE_ARTICLES, "activity")
+    return bank.aspect("plain_photo") if photo else load_fields().aspects["field_plain"]
 
 
 def _groups(
@@ -224,11 +288,15 @@ def _group(aspect: Aspect, templates: list[str]) -> dict[str, Any]:
     }
 
 
-def _match_notices(match: Match, domain: str, named: bool) -> Iterator[str]:
+def _match_notices(wanted: Wanted) -> Iterator[str]:
+    match, domain = wanted.match, wanted.domain
     names = " and ".join(profile.name for profile in match.profiles)
     words = " and ".join(repr(word) for word in match.words)
-    if named:
+    if wanted.profiles:
         yield f"using the profile {names}, as asked"
+    elif match.phrase:
+        near = f"by meaning: {match.phrase!r}, cosine {match.likeness:.2f}, {match.model}"
+        yield f"no word of {domain!r} is known; the profile {names} is nearest ({near})"
     elif not match.words:
         near = nearest_word(domain)
         meant = f"did you mean {near!r}? " if near else "domains are read as English words; "
@@ -237,6 +305,13 @@ def _match_notices(match: Match, domain: str, named: bool) -> Iterator[str]:
         yield f"{words} call for two profiles, {names}: their aspects in turn"
     else:
         yield f"{words} calls for the profile {names}"
+    if _takes_up_words(wanted) and (told := wanted.subject.told()):
+        yield f"taken up in templates: {told}"
+
+
+def _takes_up_words(wanted: Wanted) -> bool:
+    """Whether any aspect has room for the domain's own words."""
+    return any(name in load_fields().aspects for name in wanted.aspects)
 
 
 def number_notices(asked: int | None, made: int) -> Iterator[str]:
@@ -249,10 +324,11 @@ def number_notices(asked: int | None, made: int) -> Iterator[str]:
         yield f"{made} groups are more than the {MANY_GROUPS} that have been tried"
 
 
-def _kind_notices(match: Match, served: Sequence[Aspect], kind: str) -> Iterator[str]:
-    unfit = sorted(set(match.aspects) - {aspect.name for aspect in served})
+def _kind_notices(wanted: Wanted, served: Sequence[Aspect]) -> Iterator[str]:
+    """Field aspects are written in parallel for several kinds, and of those nothing is missing."""
+    unfit = set(wanted.match.aspects) - {aspect.name for aspect in served} - load_fields().aspects.keys()
     if unfit:
-        yield f"left out, being worded for other kinds of classes than {kind}: {', '.join(unfit)}"
+        yield f"left out, being worded for other kinds of classes than {wanted.kind}: {', '.join(sorted(unfit))}"
 
 
 def _class_notices(
@@ -267,7 +343,7 @@ def _class_notices(
 
 def _document(wanted: Wanted, groups: Sequence[dict[str, Any]], bank: Bank) -> dict[str, Any]:
     match = wanted.match
-    unmatched = {} if match.words else {"description": "No profile matched the domain: these are general templates."}
+    unmatched = {} if match.found else {"description": "No profile matched the domain: these are general templates."}
     step = {
         "step": "generate",
         "backend": "bank",
@@ -275,6 +351,8 @@ def _document(wanted: Wanted, groups: Sequence[dict[str, Any]], bank: Bank) -> d
         "bank_version": bank.version,
         "profiles": [profile.name for profile in match.profiles],
         "matched": list(match.words),
+        **({"matched_by_meaning": match.phrase, "sentence_model": match.model} if match.phrase else {}),
+        **({"field_bank_version": load_fields().version} if _takes_up_words(wanted) else {}),
         "n_groups": len(groups),
     }
     return {
