@@ -15,9 +15,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from itertools import chain, zip_longest
+from typing import Any
 
 from mocoop.errors import UsageError
-from mocoop.grouping.fields import spans
+from mocoop.grouping.fields import contains, spans
+from mocoop.grouping.subject import read_subject, singular
 
 GENERAL = "general"
 
@@ -34,6 +36,8 @@ class Profile:
     about: tuple[str, ...] = ()  # phrases that say what it is about, for the sentence model
     covers: tuple[str, ...] = ()  # more general profiles that add nothing where both match
     noun: str = ""  # what the classes are, or are found on, where the text does not say
+    setting: bool = False  # about how or where pictures are made: its keywords count also where they qualify a thing
+    flawed: str = ""  # the profile that serves instead where the text names damage or disease
     medium: str = ""  # its kind of picture, where the text does not say
 
 
@@ -51,6 +55,12 @@ class Match:
     def found(self) -> bool:
         """Whether a profile matches."""
         return bool(self.words or self.phrase)
+
+    def names(self, noun: str) -> bool:
+        """Whether a noun is surely what the profiles are about: its last word is one of their keywords."""
+        last = len(noun) - len(noun.rpartition(" ")[2])
+        keywords = (keyword for profile in self.profiles for keyword in profile.match)
+        return bool(self.phrase) or any(start <= last < end for word in keywords for start, end in spans(word, noun))
 
     @property
     def noun(self) -> str:
@@ -82,7 +92,6 @@ class Match:
 @functools.cache
 def load_profiles() -> tuple[Profile, ...]:
     """The profiles that ship with the package."""
-    text = files("mocoop.templates").joinpath("domain_profiles.json").read_text(encoding="utf-8")
     return tuple(
         Profile(
             name=item["name"],
@@ -93,19 +102,30 @@ def load_profiles() -> tuple[Profile, ...]:
             about=tuple(item.get("about", ())),
             covers=tuple(item.get("covers", ())),
             noun=item.get("noun", ""),
+            setting=item.get("setting", False),
+            flawed=item.get("flawed", ""),
             medium=item.get("medium", ""),
         )
-        for item in json.loads(text)["profiles"]
+        for item in _document()["profiles"]
     )
+
+
+@functools.cache
+def _document() -> dict[str, Any]:
+    text = files("mocoop.templates").joinpath("domain_profiles.json").read_text(encoding="utf-8")
+    document: dict[str, Any] = json.loads(text)
+    return document
 
 
 def match_domain(domain: str) -> Match:
     """The profiles that match a domain text, at most two; the general one if none matches."""
+    noun = [singular(word) for word in read_subject(domain).noun.split()]
     hits = [
         (start, end, profile)
         for profile in load_profiles()
         for keyword in profile.match
         for start, end in spans(keyword, domain)
+        if profile.setting or not _qualifies(domain[start:end], noun)
     ]
     # A longer match wins over a shorter one inside it: "camera trap" is not also "camera".
     hits.sort(key=lambda hit: (hit[0] - hit[1], hit[0]))
@@ -116,10 +136,24 @@ def match_domain(domain: str) -> Match:
             taken.append((start, end, profile))
     covered = {name for _, _, profile in taken for name in profile.covers}
     taken = [hit for hit in taken if hit[2].name not in covered][:2]
+    if contains(domain, _document()["findings"]):
+        taken = _flawed(taken)
     taken.sort(key=lambda hit: hit[2].class_kind != "finding")
     if not taken:
         return Match((profile_named(GENERAL),), ())
     return Match(tuple(p for _, _, p in taken), tuple(domain[a:b] for a, b, _ in taken))
+
+
+def _qualifies(hit: str, noun: Sequence[str]) -> bool:
+    """Whether a keyword only qualifies the thing: "bakery" in "bakery pastries", but not "bird" in "bird watching"."""
+    words = [singular(word) for word in hit.casefold().replace("_", " ").split()]
+    return set(words) <= set(noun[:-1]) and noun[-1] not in words
+
+
+def _flawed(taken: Sequence[tuple[int, int, Profile]]) -> list[tuple[int, int, Profile]]:
+    """The hits, with the profile for damage or disease in the place of one for sound things; each once."""
+    swapped = {name: hit for hit in taken if (name := hit[2].flawed or hit[2].name)}
+    return [(start, end, profile_named(name)) for name, (start, end, _) in swapped.items()]
 
 
 def match_by_meaning(domain: str) -> Match:
@@ -137,7 +171,8 @@ def nearest_word(domain: str) -> str | None:
     """The profile keyword closest to a word of the domain, to catch spelling mistakes; None if none is close."""
     known = [word.removesuffix("*") for profile in load_profiles() for word in profile.match]
     for word in domain.lower().split():
-        if near := difflib.get_close_matches(word, known, n=1, cutoff=0.8):
+        near = [] if contains(word, known) else difflib.get_close_matches(word, known, n=1, cutoff=0.84)
+        if near:
             return near[0]
     return None
 
@@ -153,4 +188,3 @@ def profile_named(name: str) -> Profile:
         if profile.name == name:
             return profile
     raise UsageError(f"no profile is called {name!r}", f"choose {', '.join(p.name for p in load_profiles())}")
-

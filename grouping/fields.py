@@ -56,6 +56,7 @@ class FieldBank:
     context: frozenset[str]  # words that say what is done with pictures, or what is found, not what they show
     context_endings: tuple[str, ...]
     places: dict[str, str]  # nouns that are places -> their preposition
+    aliases: dict[str, str]  # words that name no single thing -> one that does
     adjectives: frozenset[str]
     adjective_endings: tuple[str, ...]
     nouns_like_adjectives: frozenset[str]
@@ -87,6 +88,7 @@ def load_fields() -> FieldBank:
         context=frozenset(document["context"]),
         context_endings=tuple(document["context_endings"]),
         places=document["places"],
+        aliases=document["aliases"],
         adjectives=frozenset(document["adjectives"]),
         adjective_endings=tuple(document["adjective_endings"]),
         nouns_like_adjectives=frozenset(document["nouns_like_adjectives"]),

@@ -93,7 +93,8 @@ class Wanted:
         if match.medium and not subject.said:
             own = next(medium for medium in load_fields().media if medium.name == match.medium)
             subject = replace(subject, medium=own)
-        if not subject.noun and match.noun:
+        unsure = self.kind != "finding" and match.found and not match.names(subject.noun)
+        if match.noun and (unsure or not subject.noun):
             subject = replace(subject, noun=match.noun, head=match.noun.rpartition(" ")[2])
         return subject
 
@@ -110,7 +111,9 @@ class Wanted:
     @property
     def aspects(self) -> tuple[str, ...]:
         """The names of the aspects, the most useful first; where no profile matches, careful ones come first."""
-        return self.match.aspects if self.match.found else (*_ANY_FIELD, *self.match.aspects)
+        if self.match.found:
+            return self.match.aspects
+        return (*_ANY_FIELD, *self.match.aspects) if self.groups else _ANY_FIELD
 
     @cached_property
     def opening(self) -> str | None:
@@ -296,7 +299,7 @@ def _match_notices(wanted: Wanted) -> Iterator[str]:
         yield f"using the profile {names}, as asked"
     elif match.phrase:
         near = f"by meaning: {match.phrase!r}, cosine {match.likeness:.2f}, {match.model}"
-        yield f"no word of {domain!r} is known; the profile {names} is nearest ({near})"
+        yield f"no word of {domain!r} names a profile; {names} is nearest ({near})"
     elif not match.words:
         near = nearest_word(domain)
         meant = f"did you mean {near!r}? " if near else "domains are read as English words; "
@@ -326,7 +329,7 @@ def number_notices(asked: int | None, made: int) -> Iterator[str]:
 
 def _kind_notices(wanted: Wanted, served: Sequence[Aspect]) -> Iterator[str]:
     """Field aspects are written in parallel for several kinds, and of those nothing is missing."""
-    unfit = set(wanted.match.aspects) - {aspect.name for aspect in served} - load_fields().aspects.keys()
+    unfit = set(wanted.aspects) - {aspect.name for aspect in served} - load_fields().aspects.keys()
     if unfit:
         yield f"left out, being worded for other kinds of classes than {wanted.kind}: {', '.join(sorted(unfit))}"
 

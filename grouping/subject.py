@@ -17,6 +17,7 @@ MAX_WORDS = 4
 MAX_LENGTH = 40  # characters of a subject: longer ones make no caption
 _PLACES = r"\b(in|on|at|under|inside|near)\b"
 _CUTS = re.compile(r"\b(?:from|for|by|with|during|taken|using|over|through|after|before|between|via|to|as)\b")
+_SCOPE = re.compile(r"\b[a-z]{3,12}scop(?:e|y|ic)\b")  # arthroscopy, borescope: instruments that make pictures
 _JOINS = re.compile(r"[,;/&+]|\b(?:and|or|vs|versus)\b")
 _DETERMINERS = frozenset(
     "a an the this these those my our your their his her its some many all various different several".split()
@@ -29,7 +30,7 @@ _IRREGULAR = {
     "shoes": "shoe", "toes": "toe", "potatoes": "potato", "tomatoes": "tomato", "heroes": "hero", "axes": "axe",
 }  # fmt: skip
 _UNCHANGED = frozenset(
-    "series species news gas lens glass brass canvas cactus virus fungus bus octopus iris chassis christmas basis "
+    "series species news gas yes has was its lens glass brass canvas cactus virus fungus bus octopus iris chassis christmas basis "
     "mars venus atlas trousers jeans scissors glasses clothes electronics ceramics graphics athletics goods".split()
 )
 
@@ -94,7 +95,7 @@ def singular(word: str) -> str:
     """An English noun in the singular."""
     if word in _IRREGULAR:
         return _IRREGULAR[word]
-    if word in _UNCHANGED or len(word) < 4 or word.endswith(("ss", "us", "is", "'s")):
+    if word in _UNCHANGED or len(word) < 3 or word.endswith(("ss", "us", "is", "'s")):
         return word
     if word.endswith("ies"):
         return word[:-3] + "y"
@@ -111,6 +112,9 @@ def _medium(text: str) -> tuple[Medium, bool, str]:
             for start, end in reversed(spans(word, text)):
                 text = f"{text[:start]} {text[end:]}"
                 found = found or medium
+    if found is None and (scope := _SCOPE.search(text)):
+        found = Medium(f"{scope.group()} image", (), True)
+        text = text.replace(scope.group(), " ")
     special = found is not None and found.name not in ("photo", "image", "camera image", "video frame", "scan")
     return found or PHOTO, special, " ".join(text.split())
 
@@ -136,7 +140,8 @@ def _phrase(text: str) -> tuple[str, str]:
 def _thing(words: list[str]) -> tuple[list[str], str]:
     """The thing's own words, without those of the work done with it, and the place among them."""
     bank = load_fields()
-    thing = [word for word in words if word not in bank.context and word not in _DETERMINERS]
+    work = next((at for at, word in enumerate(words) if at and _is_done(word)), len(words))
+    thing = told_words(words[:work]) or told_words(words)
     while thing and _is_work(thing[-1]):
         thing = thing[:-1]
     if not thing:
@@ -150,13 +155,25 @@ def _thing(words: list[str]) -> tuple[list[str], str]:
         return [], ""
     inside = [word for word in thing[:-1] if singular(word) in bank.places]
     kept = [word for word in thing if word not in inside]
+    kept[-1:] = bank.aliases.get(kept[-1], kept[-1]).split()
     return kept, f"{bank.places[singular(inside[0])]} the {singular(inside[0])}" if inside else ""
+
+
+def told_words(words: list[str]) -> list[str]:
+    """Those of a text's words that say what is shown."""
+    return [word for word in words if word not in load_fields().context and word not in _DETERMINERS]
 
 
 def _is_work(word: str) -> bool:
     bank = load_fields()
-    done = word.endswith("ing") and len(word) > 4 and word not in bank.ing_nouns
-    return done or word in bank.context or singular(word) in bank.context or word.endswith(bank.context_endings)
+    return _is_done(word) or bool(
+        {word, singular(word)} & bank.context or (word.endswith(bank.context_endings) and word not in bank.ing_nouns)
+    )
+
+
+def _is_done(word: str) -> bool:
+    """Whether a word names an activity: "riding", but not "painting"."""
+    return word.endswith("ing") and len(word) > 4 and word not in load_fields().ing_nouns
 
 
 def _is_adjective(word: str) -> bool:
