@@ -2,8 +2,9 @@
 
 A profile is matched by whole words (plurals included; stems are marked with *), the longest match first: "car"
 matches "sports cars" but neither "carcinoma" nor "scar". A hyphen or an underscore counts as a space. A text that
-names two domains ("thermal drone images") gets the aspects of both, alternating; one that says what is looked for on
-a thing ("fabric defects") is first of all about that. Where no word matches, `match_by_meaning` asks the sentence model.
+names two domains ("thermal drone images") gets the aspects of both, alternating; one that says what is looked for
+on a thing ("fabric defects") is first of all about that. Words that only qualify the thing, or say where it is, do not
+count. Where no word matches, `match_by_meaning` asks the sentence model.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from typing import Any
 
 from mocoop.errors import UsageError
 from mocoop.grouping.fields import contains, spans
-from mocoop.grouping.subject import read_subject, singular
+from mocoop.grouping.subject import Subject, read_subject, singular
 
 GENERAL = "general"
 
@@ -119,13 +120,13 @@ def _document() -> dict[str, Any]:
 
 def match_domain(domain: str) -> Match:
     """The profiles that match a domain text, at most two; the general one if none matches."""
-    noun = [singular(word) for word in read_subject(domain).noun.split()]
+    subject = read_subject(domain)
     hits = [
         (start, end, profile)
         for profile in load_profiles()
         for keyword in profile.match
         for start, end in spans(keyword, domain)
-        if profile.setting or not _qualifies(domain[start:end], noun)
+        if profile.setting or not _is_aside(domain[start:end], subject)
     ]
     # A longer match wins over a shorter one inside it: "camera trap" is not also "camera".
     hits.sort(key=lambda hit: (hit[0] - hit[1], hit[0]))
@@ -144,10 +145,13 @@ def match_domain(domain: str) -> Match:
     return Match(tuple(p for _, _, p in taken), tuple(domain[a:b] for a, b, _ in taken))
 
 
-def _qualifies(hit: str, noun: Sequence[str]) -> bool:
-    """Whether a keyword only qualifies the thing: "bakery" in "bakery pastries", but not "bird" in "bird watching"."""
-    words = [singular(word) for word in hit.casefold().replace("_", " ").split()]
-    return set(words) <= set(noun[:-1]) and noun[-1] not in words
+def _is_aside(hit: str, subject: Subject) -> bool:
+    """Whether a keyword is not about the thing: it qualifies it ("bakery pastries") or says where ("on a boat")."""
+    noun = [singular(word) for word in subject.noun.split()]
+    words = {singular(word) for word in hit.casefold().replace("_", " ").split()}
+    aside = {singular(word) for word in subject.aside.split()}
+    qualifies = words <= set(noun[:-1]) and noun[-1] not in words
+    return qualifies or bool(noun and words <= aside)
 
 
 def _flawed(taken: Sequence[tuple[int, int, Profile]]) -> list[tuple[int, int, Profile]]:

@@ -32,11 +32,11 @@ PER_GROUP = 6
 KINDS = ("object", "scene", "activity", "texture", "finding", "mixed")
 _TAKE_ARTICLES = ("object", "mixed")
 _PARTICULAR = frozenset({"activity", "texture"})  # wording for these ("doing {}", "a {} surface") fits no other kind
-_GENERAL = ("plain_photo", "plain_scene", "field_plain")
+_GENERAL = ("plain_photo", "plain_scene", "plain_picture")
 _PLAIN = ("satellite_view", "aerial_view", *_GENERAL)  # aspects whose first template implies no style
-_ANY_FIELD = ("field_words", "near_and_far", "lighting", "signal", "angle", "placement", "sharpness")  # no profile
+_ANY_FIELD = ("own_words", "near_and_far", "lighting", "signal", "angle", "placement", "sharpness")  # no profile
 _ANY_FIELD_GROUPS = 6
-_LEAST_OF_A_FIELD = 2  # templates; a field aspect that keeps fewer is left out
+_LEAST_SUITED = 2  # templates of an aspect; one that keeps fewer for a domain is left out
 _ARTICLE = re.compile(r"\b(?:an?|the|one) \{\}")
 _JOINERS = "\u200c\u200d"  # meaningful in Persian or in emoji, but invisible on their own
 
@@ -127,7 +127,7 @@ class Wanted:
 
 def generate_from_bank(wanted: Wanted) -> Generated:
     """Make groups for a domain from the bank. Raises UsageError as `Wanted` does, and if class names leave nothing."""
-    match, kind, kept = wanted.match, wanted.kind, wanted.kept
+    kept = wanted.kept
     bank, wording = load_bank(), _Wording(wanted)
     served = [aspect for aspect in map(_aspect_named, wanted.aspects) if wording.serves(aspect)]
     plain_too = wanted.include_general
@@ -207,12 +207,18 @@ class _Wording:
         names = [profile.name for profile in self.wanted.match.profiles]
         return not self.wanted.profiles and names != [GENERAL]
 
+    @property
+    def asked(self) -> str:
+        """The domain's text, and the description that is near it in meaning."""
+        return f"{self.wanted.domain} {self.wanted.match.phrase}"
+
     def templates(self, aspect: Aspect) -> list[str]:
         """The aspect's templates as worded for this file, without those that it may not hold."""
-        texts = [text for text in self._suited(aspect) if self.wanted.kept.allows(text)]
-        texts = [text for text in texts if not names_a_class(text, self.class_names)]
-        too_few = isinstance(aspect, FieldAspect) and len(texts) < _LEAST_OF_A_FIELD
-        return [] if too_few and aspect.name not in _GENERAL else texts
+        suited = list(self._suited(aspect))
+        if len(suited) < _LEAST_SUITED:
+            return []
+        texts = [text for text in suited if self.wanted.kept.allows(text)]
+        return [text for text in texts if not names_a_class(text, self.class_names)]
 
     def left_out(self, aspect: Aspect) -> int:
         """How many of an aspect's templates contain a class name."""
@@ -226,10 +232,12 @@ class _Wording:
         """Whether an aspect suits the kind of the classes, and a field aspect also the pictures and the domain."""
         mixed = self.kind == "mixed"
         if not isinstance(aspect, FieldAspect):
-            return mixed or self.kind in aspect.class_kinds or not _PARTICULAR.issuperset(aspect.class_kinds)
+            of_places = self.filters and self.kind == "object" and aspect.class_kinds == ("scene",)
+            particular = of_places or _PARTICULAR.issuperset(aspect.class_kinds)
+            return mixed or self.kind in aspect.class_kinds or not particular
         optical = self.wanted.subject.medium.optical
         seen = aspect.media == "any" or (aspect.media == "optical") == optical
-        called_for = not aspect.only_for or not self.filters or contains(self.wanted.domain, aspect.only_for)
+        called_for = not aspect.only_for or not self.filters or contains(self.asked, aspect.only_for)
         return seen and called_for and (mixed or self.kind in aspect.class_kinds)
 
     def _suited(self, aspect: Aspect) -> Iterator[str]:
@@ -237,7 +245,7 @@ class _Wording:
         in_field = isinstance(aspect, FieldAspect)
         takes_article = self.kind in _TAKE_ARTICLES or (self.kind in aspect.class_kinds and not in_field)
         for text in aspect.templates:
-            if self.filters and not load_fields().suits(text, self.wanted.domain):
+            if self.filters and not load_fields().suits(text, self.asked):
                 continue
             filled = self.wanted.subject.fill(text) if in_field else text
             if filled is not None:
@@ -262,7 +270,7 @@ def _general_aspect(bank: Bank, wording: _Wording) -> Aspect:
     if wording.kind == "scene":
         return bank.aspect("plain_scene")
     photo = wording.wanted.subject.medium.name == "photo" and wording.kind in (*_TAKE_ARTICLES, "activity")
-    return bank.aspect("plain_photo") if photo else load_fields().aspects["field_plain"]
+    return bank.aspect("plain_photo") if photo else load_fields().aspects["plain_picture"]
 
 
 def _groups(

@@ -198,7 +198,9 @@ def test_the_curator_works_where_torch_is_absent(tmp_path):
         "from mocoop.grouping.commands import main; main()"
     )
     out = str(tmp_path / "groups.json")
-    for argv in (["generate", "--domain", "satellite imagery", "-o", out], ["validate", out], ["show", out]):
+    generate = ["generate", "--domain", "satellite imagery", "-o", out]
+    unknown = ["generate", "--domain", "mosquitoes", "-o", out, "--force"]  # no sentence model can be asked
+    for argv in (generate, unknown, ["validate", out], ["show", out]):
         code = block.format(heavy=sorted(HEAVY), argv=["mocoop-groups", *argv])
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +37,8 @@ if TYPE_CHECKING:
 @click.option("--per-group", default=6, show_default=True, help="Templates a group, at most.")
 @click.option("--class-kind", help="What the classes are: object, scene, activity, texture, finding or mixed.")
 @click.option("--profile", "profiles", multiple=True, help="Overrule the profile that the domain would match.")
+@click.option("--meaning/--no-meaning", default=True, show_default=True,
+              help="Where no word is known: ask the sentence model, if it is installed.")  # fmt: skip
 @click.option("--supertype", help='What every class is a kind of, such as "land cover".')
 @click.option("--classes", type=TEXT_FILE,
               help="Class names, one a line: kept out of templates; a model is shown at most 12.")  # fmt: skip
@@ -58,6 +61,7 @@ def generate(
     per_group: int,
     class_kind: str | None,
     profiles: tuple[str, ...],
+    meaning: bool,
     supertype: str | None,
     classes: Path | None,
     general: bool,
@@ -73,9 +77,10 @@ def generate(
 ) -> None:
     """Write a group file for a domain.
 
-    The bank's templates are hand-written; the same call gives the same file, to the byte. A language model writes new
-    ones: its answers are checked and kept, and a person should read the file before it is used. The key comes from the
-    environment only.
+    The bank's templates are hand-written and take up the domain's own words; the same call gives the same file, to the
+    byte. Where no word of the domain is known, the sentence model is asked if it is installed. A language model writes
+    new ones: its answers are checked and kept, and a person should read the file before it is used. The key comes from
+    the environment only.
 
     \b
     mocoop-groups generate --domain "satellite imagery" -o groups.json
@@ -96,6 +101,7 @@ def generate(
         include_general=general,
         kept=_kept(earlier, out, force, fresh),
         seed=seed,
+        by_meaning=meaning,
     )
     session = open_session(model, seed=seed, offline=offline, out=out, instead="take --backend bank")
     made = _made(wanted, _backend(backend, session), session, dry_run=dry_run)
@@ -136,7 +142,7 @@ def _made(wanted: Wanted, who: str, session: Session, *, dry_run: bool) -> Gener
             cli.say("backend: bank: nothing would be sent")
             return None
         return generate_from_bank(wanted)
-    brief = brief_of(wanted)
+    brief = brief_of(replace(wanted, by_meaning=False))  # the same questions, and kept answers, on every machine
     if dry_run:
         show_plan(plan(brief, session), session)
         return None

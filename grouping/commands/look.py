@@ -64,14 +64,15 @@ def domains(domain: str | None, as_json: bool) -> None:
     mocoop-groups domains
     mocoop-groups domains "thermal drone images"
     """
-    from mocoop.grouping.domains import load_profiles, match_domain
+    from mocoop.grouping.domains import load_profiles, match_by_meaning
     from mocoop.grouping.generate import clean_domain
 
     if domain is None:
         profiles, found = load_profiles(), {}
     else:
-        match = match_domain(clean_domain(domain))
-        profiles, found = match.profiles, {p.name: word for p, word in zip(match.profiles, match.words, strict=False)}
+        match = match_by_meaning(clean_domain(domain))
+        why = match.words or ((f"near {match.phrase!r} ({match.likeness:.2f})",) if match.found else ())
+        profiles, found = match.profiles, {p.name: word for p, word in zip(match.profiles, why, strict=False)}
         if not found:
             cli.say("no profile matches: the general one serves")
     if as_json:
@@ -91,14 +92,18 @@ def domains(domain: str | None, as_json: bool) -> None:
 def bank(aspect: str | None, search: str | None, as_json: bool) -> None:
     """Look into the bank of hand-written templates.
 
+    Marks such as <noun> stand for words of the domain.
+
     \b
     mocoop-groups bank
     mocoop-groups bank overhead_night
     mocoop-groups bank --search snow
     """
-    from mocoop.grouping.bank import load_bank
+    from mocoop.grouping.bank import Bank, load_bank
+    from mocoop.grouping.fields import load_fields
 
-    whole = load_bank()
+    shipped = load_bank()
+    whole = Bank(shipped.name, shipped.version, (*shipped.aspects, *load_fields().aspects.values()))
     chosen = whole.aspects if aspect is None else [_aspect_named(whole, aspect)]
     if search is not None:
         chosen = [replace(a, templates=a.search(search)) for a in chosen if a.search(search)]

@@ -14,8 +14,10 @@ from mocoop.groupfile.groups import check, dump_groups, parse_groups
 from mocoop.groupfile.tokens import count_tokens
 from mocoop.grouping.bank import Aspect, load_bank
 from mocoop.grouping.domains import GENERAL, load_profiles, match_domain
+from mocoop.grouping.fields import FieldAspect, Medium, load_fields
 from mocoop.grouping.generate import KINDS
 from mocoop.grouping.paper import paper_groups, paper_names
+from mocoop.grouping.subject import Subject
 from mocoop.miniclip import captions
 from mocoop.miniclip.styles import STYLES
 
@@ -82,7 +84,7 @@ def test_the_drawn_tiles_read_the_words_of_the_bank() -> None:
 
 def test_profiles_name_aspects_that_are_there_and_no_aspect_is_left_over() -> None:
     named = list(chain.from_iterable(profile.aspects for profile in PROFILES))
-    assert set(named) == {aspect.name for aspect in ASPECTS}
+    assert set(named) | {"plain_picture"} == {aspect.name for aspect in ASPECTS} | load_fields().aspects.keys()
     for profile in PROFILES:
         assert len(set(profile.aspects)) == len(profile.aspects)
         assert 1 < profile.suggested_groups <= len(profile.aspects)
@@ -104,10 +106,20 @@ def test_a_keyword_leads_to_one_profile_only() -> None:
         ("satellite imagery", ["satellite"], ["satellite"]),
         ("Satellite_Images of LAND-USE", ["satellite"], ["Satellite"]),
         ("chest X Rays", ["radiology"], ["X Rays"]),
-        ("sports cars", ["actions", "vehicles"], ["sports", "cars"]),
+        ("sports cars", ["vehicles"], ["cars"]),  # a kind of car; no sport
+        ("cars and sports", ["actions", "vehicles"], ["sports", "cars"]),
+        ("whale tail photos of a boat trip", [GENERAL], []),
+        ("lobsters on a boat", [GENERAL], []),  # where they are, not what
+        ("fabric defects", ["inspection", "textiles"], ["defects", "fabric"]),
+        ("textile", ["textiles"], ["textile"]),
+        ("cloth quality control", ["inspection", "textiles"], ["quality control", "cloth"]),
+        ("factory camera images", ["inspection"], ["factory"]),
+        ("concrete bridges", ["structures"], ["bridges"]),  # which covers textures
+        ("vineyard leaf mildew", ["plant_disease"], ["leaf"]),
+        ("leaves of trees", ["plants"], ["leaves"]),
         ("thermal drone images", ["thermal", "aerial"], ["thermal", "drone"]),
         ("brain scans", ["radiology"], ["brain scans"]),  # a scan by itself is a document's
-        ("camera trap photos", ["surveillance"], ["camera trap"]),
+        ("camera trap photos", ["camera_traps"], ["camera trap"]),
         ("dermatoscopic pictures", ["clinical"], ["dermatoscopic"]),
         ("carcinoma", [GENERAL], []),
         ("a scar", [GENERAL], []),
@@ -130,6 +142,62 @@ def test_two_profiles_give_their_aspects_in_turn() -> None:
     assert len(set(match.aspects)) == len(match.aspects)
     assert match.class_kind == "object"
     assert match.suggested_groups == 6
+
+
+def test_profiles_refer_to_each_other_by_name() -> None:
+    names = {profile.name for profile in PROFILES}
+    media = {medium.name for medium in load_fields().media}
+    for profile in PROFILES:
+        assert {*profile.covers, *filter(None, [profile.flawed])} <= names - {profile.name}
+        assert not profile.medium or profile.medium in media
+        assert profile.about
+
+
+# ---- the field bank
+
+SUBJECTS = [Subject(), Subject(noun="road", head="road", modifier="road damage", place="on the coast"),
+            Subject(Medium("x-ray", (), False), True, "old coin", "coin", "old coin", "in the museum")]  # fmt: skip
+
+
+@pytest.mark.parametrize("aspect", load_fields().aspects.values(), ids=lambda aspect: aspect.name)
+def test_a_field_aspect_is_written_like_the_banks(aspect: FieldAspect) -> None:
+    assert set(aspect.class_kinds) <= set(KINDS)
+    assert aspect.media in ("any", "optical", "other")
+    assert aspect.description.endswith(".")
+    assert len(aspect.templates) >= 4
+    for text in aspect.templates:
+        assert set(re.findall("<[^>]*>", text)) <= {"<medium>", "<noun>", "<head>", "<subject>", "<place>"}
+    for subject in SUBJECTS:
+        filled = [text for text in map(subject.fill, aspect.templates) if text]
+        for text in filled:
+            assert re.fullmatch(r"[a-z0-9{][a-z0-9{}',/: -]*\.", text), text
+            assert count_tokens(text.replace("{}", "")) <= 16
+    assert len(filled) == len(aspect.templates)
+    assert len(set(filled)) == len(filled)
+
+
+def test_every_condition_is_about_a_template_that_exists() -> None:
+    texts = [text for aspect in (*ASPECTS, *load_fields().aspects.values()) for text in aspect.templates]
+    bank = load_fields()
+    for condition in chain(bank.only_for, *bank.families):
+        for phrase in condition.phrases:
+            assert any(phrase in text for text in texts), phrase
+
+
+@pytest.mark.parametrize(
+    ("template", "domain", "suits"),
+    [
+        ("a chest radiograph with {}.", "dental x-rays", False),
+        ("a chest radiograph with {}.", "chest x-rays", True),
+        ("an mri scan showing {}.", "chest x-rays", False),  # another member of the family is named
+        ("an mri scan showing {}.", "medical scans", True),  # none is named
+        ("a photo of a {}, a breed of pet.", "bird watching", False),
+        ("a photo of a {}, a breed of pet.", "dog shows", True),
+        ("a photo of a {}.", "anything", True),
+    ],
+)
+def test_templates_for_other_domains_do_not_suit(template: str, domain: str, suits: bool) -> None:
+    assert load_fields().suits(template, domain) is suits
 
 
 # ---- the paper's groups

@@ -20,6 +20,7 @@ from mocoop.groupfile.groups import MAX_BYTES, dump_groups, load_groups, schema_
 from mocoop.grouping import commands
 from mocoop.grouping.bank import load_bank
 from mocoop.grouping.domains import load_profiles
+from mocoop.grouping.fields import load_fields
 from mocoop.grouping.generate import Wanted, generate_from_bank
 from mocoop.grouping.paper import paper_groups, paper_names
 
@@ -70,10 +71,18 @@ def test_generate_prints_the_same_bytes(out: list[str], typed: Typed) -> None:
 
 def test_generate_prints_any_domain_whatever_the_locale_can_show() -> None:
     domain = "café 🥐"
-    done = process("generate", "--domain", domain, env={**os.environ, "PYTHONIOENCODING": "latin-1"})
+    done = process("generate", "--domain", domain, "--no-meaning", env={**os.environ, "PYTHONIOENCODING": "latin-1"})
     assert done.returncode == 0
     assert done.stdout == dump_groups(generate_from_bank(Wanted(domain)).document)
     assert b"no profile matches 'caf\xe9 \\U0001f950'" in done.stderr
+
+
+def test_generate_asks_the_meaning_unless_told_not_to(typed: Typed) -> None:
+    asked = json.loads(typed("generate", "--domain", "mosquitoes", "--backend", "bank").out)
+    assert asked["provenance"]["steps"][0]["profiles"] == ["animals"]
+    left = json.loads(typed("generate", "--domain", "mosquitoes", "--backend", "bank", "--no-meaning").out)
+    assert left == generate_from_bank(Wanted("mosquitoes")).document
+    assert left["provenance"]["steps"][0]["profiles"] == ["general"]
 
 
 def test_options_reach_the_generator(typed: Typed, written: Any) -> None:
@@ -310,7 +319,7 @@ def test_show_refuses_a_bad_file_with_all_its_errors(typed: Typed, written: Any)
 
 
 def test_bank_lists_aspects_and_their_templates(typed: Typed) -> None:
-    aspects = load_bank().aspects
+    aspects = (*load_bank().aspects, *load_fields().aspects.values())
     table = typed("bank").table
     assert table[0] == ["aspect", "family", "templates", "what it is for"]
     assert table[1:] == [[a.name, a.family, str(len(a.templates)), a.description] for a in aspects]
@@ -328,8 +337,9 @@ def test_bank_as_json(typed: Typed) -> None:
     whole = json.loads(typed("bank", "--json").out)
     assert (whole["format"], whole["bank_version"]) == (1, load_bank().version)
     assert sum(len(aspect["templates"]) for aspect in whole["aspects"]) == sum(
-        len(a.templates) for a in load_bank().aspects
+        len(a.templates) for a in (*load_bank().aspects, *load_fields().aspects.values())
     )
+    assert ["trap_view", "a camera-trap photo of a {}."] in typed("bank", "trap_view").table
     assert json.loads(typed("bank", "radiology", "--json").out)["aspects"][0]["name"] == "radiology"
 
 
@@ -340,6 +350,8 @@ def test_domains_lists_profiles_or_explains_a_text(typed: Typed) -> None:
     found = typed("domains", "thermal\ndrone images").table
     assert found[0][3] == "found"
     assert [(row[0], row[3]) for row in found[1:]] == [("thermal", "thermal"), ("aerial", "drone")]
+    near = typed("domains", "mosquitoes").table
+    assert (near[1][0], near[1][3][:14]) == ("animals", "near 'insects'")
     unknown = typed("domains", "kimono patterns")
     assert unknown.table[1][0] == "general"
     assert "no profile matches" in unknown.err

