@@ -110,7 +110,7 @@ def singular(word: str) -> str:
         return word
     if word.endswith("ies"):
         return word[:-3] + "y"
-    if word.endswith(("sses", "ches", "shes", "xes", "zzes", "oes")) and not word.endswith(("shoes", "toes", "canoes")):
+    if word.endswith(("sses", "ches", "shes", "xes", "zzes", "oes")) and not word.endswith(("shoes", "canoes")):
         return word[:-2]
     return word.removesuffix("s")
 
