@@ -52,7 +52,8 @@ def test_marks_are_filled_with_the_right_article() -> None:
         ("boards", "board"), ("leaves", "leaf"), ("galaxies", "galaxy"), ("dishes", "dish"), ("boxes", "box"),
         ("series", "series"), ("glass", "glass"), ("ads", "ad"), ("gas", "gas"), ("lens", "lens"), ("shoes", "shoe"),
         ("buses", "bus"),
-        ("mosquitoes", "mosquito"), ("canoes", "canoe"), ("houses", "house"), ("teeth", "tooth"), ("textile", "textile"),
+        ("mosquitoes", "mosquito"), ("canoes", "canoe"), ("houses", "house"), ("teeth", "tooth"),
+        ("textile", "textile"),
     ],
 )  # fmt: skip
 def test_the_singular(plural: str, one: str) -> None:
