@@ -1,6 +1,6 @@
 """Detecting file formats by their first bytes and by their extension.
 
-Four formats are read: JPEG, PNG, WebP and TIFF. Others are recognised only so that they can be refused by name, with
+Five formats are read: JPEG, PNG, WebP, TIFF and BMP. Others are recognised only so that they can be refused by name, with
 a way to convert them. The extension decides whether a folder scan lists a file; only its first bytes decide how it
 is read.
 
@@ -11,19 +11,17 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-READABLE = "JPEG, PNG, WebP and single-page TIFF are read"
-READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff"})
+READABLE = "JPEG, PNG, WebP, BMP and single-page TIFF are read"
+READ_SUFFIXES = frozenset({".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".tif", ".tiff", ".bmp", ".dib"})
 REFUSED_SUFFIXES = frozenset(
     {
         ".apng",
         ".arw",
         ".avif",
-        ".bmp",
         ".cr2",
         ".cr3",
         ".dcm",
         ".dds",
-        ".dib",
         ".dicom",
         ".dng",
         ".eps",
@@ -61,7 +59,7 @@ _NOT_AN_IMAGE = "take the file out, or put the picture itself in its place"
 
 
 class Kind(NamedTuple):
-    """A file format; `hint` says how to convert an unsupported one, and is None for the four supported ones."""
+    """A file format; `hint` says how to convert an unsupported one, and is None for the supported ones."""
 
     name: str
     hint: str | None = None
@@ -71,6 +69,7 @@ JPEG = Kind("JPEG")
 PNG = Kind("PNG")
 WEBP = Kind("WebP")
 TIFF = Kind("TIFF")
+BMP = Kind("BMP")
 _UNKNOWN = Kind("no image format known here", READABLE)
 
 _SIGNATURES: tuple[tuple[int, bytes, Kind], ...] = (
@@ -82,7 +81,7 @@ _SIGNATURES: tuple[tuple[int, bytes, Kind], ...] = (
     (0, b"II+\0", TIFF),  # BigTIFF
     (0, b"MM\0+", TIFF),
     (0, b"GIF8", Kind("a GIF", "convert it to PNG, for example: magick 'IN.gif[0]' OUT.png")),
-    (0, b"BM", Kind("a BMP", _MAGICK)),
+    (0, b"BM", BMP),
     (0, b"%!PS", Kind("PostScript (EPS)", _GHOSTSCRIPT)),
     (0, b"\xc5\xd0\xd3\xc6", Kind("PostScript (EPS)", _GHOSTSCRIPT)),
     (0, b"%PDF", Kind("a PDF", "take the picture out, for example with: pdftoppm -png -r 150 IN.pdf OUT")),

@@ -1,13 +1,13 @@
-"""Pictures decoded safely: JPEG, PNG, WebP and single-page TIFF in, an RGB Pillow image out.
+"""Pictures decoded safely: JPEG, PNG, WebP, BMP and single-page TIFF in, an RGB Pillow image out.
 
 Every picture is converted in the same way: rotated according to its EXIF data; transparency composited on white;
-CMYK, YCbCr, grey and palettes converted to RGB; 16 bits per channel reduced to 8 by taking the high byte. That rule
-does not depend on an image's content, so equal values stay equal across a data set; a 16-bit grey picture that would
-become almost black (12-bit data in a 16-bit file) is refused rather than stretched. Colour profiles are not applied.
+CMYK, YCbCr, grey and palettes converted to RGB; more than 8 bits per channel, and the bands of a TIFF, by the `Reading`
+of the data set. That rule does not depend on one image's content, so equal values stay equal across a data set; a
+picture that comes out nearly black or fully transparent is remarked on. Colour profiles are not applied.
 
 The size is read from the header before anything is decoded. A file that is truncated, has more than one page or
-frame, or has another format is refused with a hint: everything raised here is an ImageError. Resizing and
-normalising belong to the backbone's transform, not here.
+frame, or has another format is refused with a hint: everything raised here is an ImageError. Overviews and masks of a
+cloud-optimised TIFF are no pages. Resizing and normalising belong to the backbone's transform, not here.
 """
 
 from __future__ import annotations
@@ -19,28 +19,32 @@ import struct
 import zlib
 from collections.abc import Callable
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, NamedTuple, Union
+from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar, Union
 
 from mocoop.data import imageformats
-from mocoop.data.imageformats import JPEG, PNG, TIFF, WEBP, Kind
+from mocoop.data.imageformats import BMP, JPEG, PNG, TIFF, WEBP, Kind
+from mocoop.data.reading import BLACK, CLEAR, MANY, NEARLY, TWO, Raster, Reading, eight_bits
 from mocoop.errors import DataError, ImageError
 from mocoop.files import os_error
 
 if TYPE_CHECKING:
+    import numpy as np
     from PIL import Image, ImageFile
+
+    from mocoop.data.tiff import Page
 
 MAX_PIXELS = 100_000_000  # 300 MB as RGB
 MAX_BYTES = 512 * 1024 * 1024
 MAX_ASPECT = 100  # resizing the short side of a longer strip would make a huge image
 
 ImageSource = Union[str, "os.PathLike[str]", bytes, IO[bytes]]
+Result = TypeVar("Result")
+Remark = Callable[[str], None]  # called with a kind of remark, see `mocoop.data.reading`
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
 _SMALLER = "cut it into tiles or make it smaller"
 _WHITE = (255, 255, 255, 255)
 _REFUSED_MODES = {"I": "32-bit integers", "F": "floating-point numbers", "LAB": "the LAB colour space"}
-_DARK_16_BIT = 4096  # a 16-bit picture with only smaller values keeps fewer than 16 shades
-_MIN_IS_WHITE = 0  # TIFF tag 262, PhotometricInterpretation
 _DAMAGE = (  # what Pillow raises for damaged content; fuzzing produced only the first three
     OSError,
     SyntaxError,
@@ -54,22 +58,58 @@ _DAMAGE = (  # what Pillow raises for damaged content; fuzzing produced only the
 )
 
 
+def _unheard(kind: str) -> None:
+    """Nobody asks for the remarks."""
+
+
 def open_image(
-    source: ImageSource, *, name: object = None, max_pixels: int = MAX_PIXELS, max_bytes: int = MAX_BYTES
+    source: ImageSource,
+    *,
+    name: object = None,
+    max_pixels: int = MAX_PIXELS,
+    max_bytes: int = MAX_BYTES,
+    reading: Reading = Reading(),  # noqa: B008  # frozen
+    remark: Remark = _unheard,
 ) -> Image.Image:
     """Decode one picture, given as a path, its bytes or an open binary file, to mode RGB.
 
-    `name` names the picture in messages if `source` is not a path. Raises ImageError.
+    `name` names the picture in messages if `source` is not a path. `reading` is the data set's rule for bands and
+    depth; `remark` is called with each kind of remark on the picture. Raises ImageError.
     """
-    from PIL import Image
-
     name = _name_of(source) if name is None else name
     data = _read(source, name, max_bytes)
+    return _guarded(lambda kind: _decode(data, kind, name, max_pixels, reading, remark), data, name, max_pixels)
+
+
+def stored_values(
+    source: ImageSource, *, name: object = None, bands: tuple[int, ...] | None = None, max_pixels: int = MAX_PIXELS
+) -> tuple[Kind, Raster | None]:
+    """The format of a picture, and its values if they have more than 8 bits. Raises ImageError."""
+    name = _name_of(source) if name is None else name
+    data = _read(source, name, MAX_BYTES)
+
+    def values(kind: Kind) -> tuple[Kind, Raster | None]:
+        if kind is PNG and _is_deep_png(data):
+            return kind, _deep_png(_opened(data, kind, name, max_pixels), data)
+        if kind is not TIFF:
+            return kind, None
+        page = _page(data, name, max_pixels)
+        if page.is_plain or page.page.dtype == "uint8":
+            return kind, None
+        return kind, _tiff_raster(page, data, name, bands, _unheard)
+
+    return _guarded(values, data, name, max_pixels)
+
+
+def _guarded(work: Callable[[Kind], Result], data: bytes, name: object, max_pixels: int) -> Result:
+    """Run `work` on the format of some bytes, whatever it raises as an ImageError."""
+    from PIL import Image
+
     kind = imageformats.sniff(data)
     if kind.hint is not None:
         raise ImageError(name, f"this is {kind.name}", kind.hint)
     try:
-        return _decode(data, kind, name, max_pixels)
+        return work(kind)
     except MemoryError as error:
         raise ImageError(name, "not enough memory to decode it", "make the picture smaller") from error
     except Image.DecompressionBombError as error:  # Pillow checks this for WebP and TIFF tiles before we can
@@ -78,7 +118,14 @@ def open_image(
         raise ImageError(name, f"damaged or cut {kind.name}: {error}", "replace the file") from error
 
 
-def to_rgb(image: Image.Image, name: object = "image", *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def to_rgb(
+    image: Image.Image,
+    name: object = "image",
+    *,
+    max_pixels: int = MAX_PIXELS,
+    reading: Reading = Reading(),  # noqa: B008  # frozen
+    remark: Remark = _unheard,
+) -> Image.Image:
     """Convert a Pillow image by the rules of this module: size, orientation, transparency, 16 bits.
 
     Raises ImageError, which names the picture as `name`.
@@ -86,7 +133,7 @@ def to_rgb(image: Image.Image, name: object = "image", *, max_pixels: int = MAX_
     _check_size(image.size, name, max_pixels)
     try:
         image.load()
-        return _convert(_upright(image), name)
+        return _convert(_upright(image), name, reading, remark)
     except _DAMAGE as error:
         raise ImageError(name, f"cannot be decoded: {error}", "replace the file") from error
 
@@ -167,29 +214,145 @@ def _bytes_of(source: ImageSource, max_bytes: int) -> bytes:
         return file.read(max_bytes + 1)
 
 
-def _decode(data: bytes, kind: Kind, name: object, max_pixels: int) -> Image.Image:
+def _decode(
+    data: bytes, kind: Kind, name: object, max_pixels: int, reading: Reading, remark: Remark
+) -> Image.Image:
+    if kind is TIFF:
+        return _decode_tiff(data, name, max_pixels, reading, remark)
+    image = _opened(data, kind, name, max_pixels)
+    if kind is PNG and _is_deep_png(data):
+        return _upright(_rendered(_deep_png(image, data), reading, remark), like=image)
+    image.load()
+    return _convert(_upright(image), name, reading, remark)
+
+
+def _opened(data: bytes, kind: Kind, name: object, max_pixels: int) -> ImageFile.ImageFile:
+    """A picture whose header has been read and checked. Raises ImageError."""
     image = _opener(kind)(io.BytesIO(data))
     _check_size(image.size, name, max_pixels)
-    if kind is not JPEG and getattr(image, "is_animated", False):
-        raise _several_frames(name, kind)  # further frames in a JPEG are previews
+    if kind not in (JPEG, TIFF) and getattr(image, "is_animated", False):  # further frames in a JPEG are previews
+        raise _several_frames(name, kind)
     if kind is PNG:
         _check_png_whole(data)
-    if kind is TIFF:
-        _check_tiff_bits(image, name)
-    inverted = kind is TIFF and image.mode.startswith("I;16") and _min_is_white(image)
-    image.load()
-    return _convert(_upright(image), name, inverted=inverted)
+    return image
 
 
 def _opener(kind: Kind) -> Callable[[IO[bytes]], ImageFile.ImageFile]:
     """Pillow's reader of one format. `Image.open` has size limits that only warn; ours refuse."""
-    from PIL import JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+    from PIL import BmpImagePlugin, JpegImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
 
-    if kind is JPEG:
-        return JpegImagePlugin.jpeg_factory
-    if kind is PNG:
-        return PngImagePlugin.PngImageFile
-    return WebPImagePlugin.WebPImageFile if kind is WEBP else TiffImagePlugin.TiffImageFile
+    return {
+        JPEG: JpegImagePlugin.jpeg_factory,
+        PNG: PngImagePlugin.PngImageFile,
+        WEBP: WebPImagePlugin.WebPImageFile,
+        TIFF: TiffImagePlugin.TiffImageFile,
+        BMP: BmpImagePlugin.BmpImageFile,
+    }[kind]
+
+
+def _page(data: bytes, name: object, max_pixels: int) -> Page:
+    """The header of a TIFF's one picture, its size checked. Raises ImageError."""
+    from mocoop.data.tiff import read_page
+
+    try:
+        page = read_page(data, name)
+    except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:  # tags of another type or size
+        raise OSError(f"its tags cannot be read ({error})") from error
+    _check_size(page.size, name, max_pixels)
+    return page
+
+
+def _decode_tiff(data: bytes, name: object, max_pixels: int, reading: Reading, remark: Remark) -> Image.Image:
+    from PIL import Image
+
+    page = _page(data, name, max_pixels)
+    if not page.is_plain:
+        image = _rendered(_tiff_raster(page, data, name, reading.bands, remark), reading, remark)
+        return _turned(image, page.orientation)
+    try:
+        plain = _opened(data, TIFF, name, max_pixels)
+        plain.seek(page.index)
+    except (SyntaxError, ValueError) as error:  # Pillow knows no such combination of tags
+        raise ImageError(name, f"{page.describe()} is not read: {error}", imageformats.RESCALE_HINT) from error
+    plain.load()
+    image = _convert(_upright(plain), name, reading, remark)
+    if reading.bands is None:
+        return image
+    chosen = _chosen(reading.bands, page.samples, name)
+    bands = [image.getchannel(min(band, 3) - 1) for band in chosen]
+    return Image.merge("RGB", bands if len(bands) == 3 else bands * 3)
+
+
+def _tiff_raster(page: Page, data: bytes, name: object, bands: tuple[int, ...] | None, remark: Remark) -> Raster:
+    """The values of the bands asked for, or of the first three; extra samples are bands. Raises ImageError."""
+    from mocoop.data.tiff import read_bands
+
+    if bands is None and page.samples > 3:
+        remark(MANY)
+    if bands is None and page.samples == 2:
+        remark(TWO)
+    first = (1,) if page.samples < 3 else (1, 2, 3)
+    try:
+        return read_bands(page, data, first if bands is None else _chosen(bands, page.samples, name), name)
+    except (TypeError, AttributeError, ArithmeticError) as error:
+        raise OSError(f"its tags cannot be read ({error})") from error
+
+
+def _chosen(bands: tuple[int, ...], samples: int, name: object) -> tuple[int, ...]:
+    if max(bands) > samples:
+        message = f"it has {samples} band{'s' * (samples != 1)}, and band {max(bands)} is asked for"
+        raise ImageError(name, message, "choose others with --bands, or leave the file out")
+    return bands
+
+
+def _rendered(raster: Raster, reading: Reading, remark: Remark) -> Image.Image:
+    """Values as an RGB image by the data set's rule. Raises ImageError if the rule does not say their scale."""
+    from PIL import Image
+
+    pixels, remarks = eight_bits(raster, reading)
+    for kind in remarks:
+        remark(kind)
+    return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).convert("RGB")
+
+
+def _is_deep_png(data: bytes) -> bool:
+    return data[12:16] == b"IHDR" and data[24:25] == b"\x10"
+
+
+def _deep_png(image: ImageFile.ImageFile, data: bytes) -> Raster:
+    """All 16 bits of a PNG, of which Pillow keeps the high byte only: it is unpacked once for each byte."""
+    import numpy as np
+
+    if image.mode == "I;16":
+        seen = image.info.get("transparency")  # loading may change it
+        image.load()
+        values = np.asarray(image).astype(np.uint16)[..., None]
+    else:
+        seen = image.info.get("transparency")
+        high, low = (_png_bytes(data, image.mode, byte) for byte in (0, 1))
+        values = high.astype(np.uint16) << 8 | low
+    depth = 3 if values.shape[2] >= 3 else 1
+    colours, alpha = values[..., :depth], values[..., depth] if values.shape[2] > depth else None
+    if alpha is None and isinstance(seen, (int, tuple)):  # one colour that stands for transparent
+        alpha = np.where((colours == np.array(seen, np.uint16)).all(axis=-1), 0, 65535).astype(np.uint16)
+    return Raster(colours, alpha)
+
+
+def _png_bytes(data: bytes, mode: str, byte: int) -> np.ndarray:
+    """The high (0) or low (1) bytes of a 16-bit PNG, (H, W, channels) uint8."""
+    import numpy as np
+    from PIL import PngImagePlugin
+
+    image = PngImagePlugin.PngImageFile(io.BytesIO(data))
+    if mode == "LA":  # as many bytes a pixel as RGBA
+        image._mode, raw = "RGBA", "RGBA"
+    else:
+        raw = f"{mode};16{'BL'[byte]}"
+    image.tile = [tile._replace(args=raw) for tile in image.tile]
+    image.info.pop("transparency", None)
+    image.load()
+    found = np.asarray(image)
+    return found[..., byte::2] if mode == "LA" else found
 
 
 def _check_size(size: tuple[int, int], name: object, max_pixels: int) -> None:
@@ -218,20 +381,19 @@ def _check_png_whole(data: bytes) -> None:
     PngImagePlugin.PngImageFile(io.BytesIO(data)).verify()
 
 
-def _check_tiff_bits(image: Image.Image, name: object) -> None:
-    bits = image.tag_v2.get(258, (1,))  # type: ignore[attr-defined]  # BitsPerSample
-    if any(depth not in (1, 8, 16) for depth in bits):
-        message = f"a TIFF of {'/'.join(map(str, bits))} bits a channel; 8 and 16 are read"
-        raise ImageError(name, message, imageformats.RESCALE_HINT)
+def _upright(image: Image.Image, *, like: Image.Image | None = None) -> Image.Image:
+    """The picture rotated by its EXIF orientation, or that of another; unreadable EXIF data is ignored."""
+    from PIL import ExifTags
+
+    try:
+        orientation = (like or image).getexif().get(ExifTags.Base.Orientation)
+    except _DAMAGE:
+        return image
+    return _turned(image, orientation)
 
 
-def _min_is_white(image: Image.Image) -> bool:
-    return bool(image.tag_v2.get(262) == _MIN_IS_WHITE)  # type: ignore[attr-defined]
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The picture rotated by its EXIF orientation; unreadable EXIF data is ignored."""
-    from PIL import ExifTags, Image
+def _turned(image: Image.Image, orientation: object) -> Image.Image:
+    from PIL import Image
 
     turns = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -242,40 +404,27 @@ def _upright(image: Image.Image) -> Image.Image:
         7: Image.Transpose.TRANSVERSE,
         8: Image.Transpose.ROTATE_90,
     }
-    try:
-        orientation = image.getexif().get(ExifTags.Base.Orientation)
-    except _DAMAGE:
-        return image
     turn = turns.get(orientation) if isinstance(orientation, int) else None
     return image if turn is None else image.transpose(turn)
 
 
-def _convert(image: Image.Image, name: object, *, inverted: bool = False) -> Image.Image:
+def _convert(image: Image.Image, name: object, reading: Reading, remark: Remark) -> Image.Image:
+    import numpy as np
     from PIL import Image
 
     if image.mode.startswith("I;16"):
-        return _from_16_bit_grey(image, name, inverted)
+        return _rendered(Raster(np.asarray(image).astype(np.uint16)[..., None]), reading, remark)
     if image.mode in _REFUSED_MODES:
         raise ImageError(name, f"pixels in {_REFUSED_MODES[image.mode]}", imageformats.RESCALE_HINT)
     if image.has_transparency_data:
         straight = image.convert("LA") if image.mode == "La" else image  # Pillow cannot convert La to RGBA
+        seen = straight.convert("RGBA")
+        if seen.getextrema()[3][1] < NEARLY:  # type: ignore[index]  # one pair a channel
+            remark(CLEAR)
         paper = Image.new("RGBA", image.size, _WHITE)
-        paper.alpha_composite(straight.convert("RGBA"))
+        paper.alpha_composite(seen)
         image = paper
-    return image.convert("RGB")
-
-
-def _from_16_bit_grey(image: Image.Image, name: object, inverted: bool) -> Image.Image:
-    import numpy as np
-    from PIL import Image
-
-    values = np.asarray(image).astype(np.uint16)  # (height, width)
-    low, high = int(values.min()), int(values.max())
-    if low < high < _DARK_16_BIT:
-        factor = 1 << (16 - high.bit_length())
-        message = f"16-bit grey with values up to {high} of 65535 only: it would be almost black"
-        hint = f"scale all images alike, for example: magick IN -evaluate multiply {factor} OUT.png"
-        raise ImageError(name, message, hint)
-    if inverted:
-        values = 65535 - values
-    return Image.fromarray((values >> 8).astype(np.uint8)).convert("RGB")
+    image = image.convert("RGB")
+    if max(high for _, high in image.getextrema()) < NEARLY:  # type: ignore[misc]  # one pair a channel
+        remark(BLACK)
+    return image
