@@ -24,6 +24,8 @@ from mocoop.config import Config, preset
 from mocoop.data.classnames import final_names
 from mocoop.data.dataset import Example
 from mocoop.data.features import FeatureCache, image_features, picture_features, unreadable_images
+from mocoop.data.reading import Reading
+from mocoop.data.survey import find_reading, reading_of_pictures
 from mocoop.data.views import ViewPlan
 from mocoop.errors import ConfigError, DataError, UsageError
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
@@ -115,6 +117,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         backbone = self._open_backbone(config)
         shots = int(np.bincount(encoded).max())
         epochs = config.epochs_for(shots)
+        self._reading, read_notes = _reading(images)
+        notes = [*notes, *read_notes]
         batch, data, samples = self._batches(images, encoded, config, backbone, epochs)
         record = new_record(
             config=config,
@@ -127,7 +131,14 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             backbone=backbone,
             groups=groups,
             groups_name=None,
-            data={"name": "fit(X, y)", "images": len(encoded), "skipped": [], "notes": notes, **data},
+            data={
+                "name": "fit(X, y)",
+                "images": len(encoded),
+                "skipped": [],
+                "notes": notes,
+                "reading": self._reading.to_dict(),
+                **data,
+            },
             unknown_words=backbone.unknown_words(method.texts(config, groups, names)),
         ) | {"labels": [label.item() if isinstance(label, np.generic) else label for label in classes]}
         fitted = fit(
@@ -218,6 +229,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             cache=cache,
         )
         loaded._record, loaded._groups, loaded._backbone = run.info, run.groups, None
+        loaded._reading = run.reading
         loaded._open_stored = lambda: run.load_backbone(device)
         loaded._fitted = Fitted(
             learned=run.learned,
@@ -233,6 +245,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     # Fitted state: what was learned, and the classes predicted now.
     _fitted: Fitted
     _record: dict[str, Any]
+    _reading: Reading
     _groups: GroupFile
     _backbone: Backbone | None
     _open_stored: Callable[[], Backbone]
@@ -315,9 +328,9 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 raise ConfigError("views = 'online' reads image files at every step", "give X as a list of paths")
             _check_count(len(paths), len(labels))
             examples = [Example(path, int(label)) for path, label in zip(paths, labels, strict=True)]
-            unreadable_images(examples)  # all unreadable images are named before the first step
+            unreadable_images(examples, reading=self._reading)  # all unreadable images are named before the first step
             plain = functools.partial(self._features, images, ViewPlan(), lambda: backbone)
-            batch = online_batches(backbone, examples, self.seed, config)
+            batch = online_batches(backbone, examples, self.seed, config, reading=self._reading)
             return batch, {"sha256": files_sha256(examples)}, lambda: _samples(plain()[0], labels)
         count = epochs if config.views == "epochs" else config.views
         plan = ViewPlan(count=int(count), seed=self.seed, scale=config.view_scale)
@@ -334,13 +347,26 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         if paths is not None:
             cache = FeatureCache() if self.cache else None
             examples = [Example(path, 0) for path in paths]
-            features: NDArray[np.float32] = image_features(backbone(), examples, plan, cache=cache).features
+            features: NDArray[np.float32] = image_features(
+                backbone(), examples, plan, reading=self._reading, cache=cache, notice=_warn
+            ).features
             return features
         if pictures is not None:
-            return picture_features(backbone(), pictures, plan)
+            return picture_features(backbone(), pictures, plan, reading=self._reading, notice=_warn)
         if plan.count:
             raise ConfigError("features have no pixels to draw views from", "set views = 0, or give images")
         return _feature_array(images)[None]
+
+
+def _reading(images: Any) -> tuple[Reading, list[str]]:
+    """The rule for the depth of X, found from X itself, and notes on it."""
+    if (paths := _paths(images)) is not None:
+        return find_reading(paths)
+    return reading_of_pictures(_pictures(images) or ())
+
+
+def _warn(note: str) -> None:
+    warnings.warn(note, UserWarning, stacklevel=2)
 
 
 def _samples(features: NDArray[np.float32], labels: NDArray[np.int64]) -> Samples:

@@ -21,6 +21,7 @@ from mocoop.data.cache import FeatureCache
 from mocoop.data.coop import LAYOUTS
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.sources import open_dataset
+from mocoop.data.survey import settled
 from mocoop.errors import DataError
 from mocoop.files import cache_root
 from mocoop.training.inputs import load_inputs
@@ -71,7 +72,9 @@ def open_bench_data(
 ) -> BenchData:
     """Open a data set under the name used in rows. Raises DataError."""
     where = _scenes() if path is None else path
-    dataset = open_dataset(where, split_seed=split_seed, class_names=class_names, names_by_position=names_by_position)
+    dataset = settled(
+        open_dataset(where, split_seed=split_seed, class_names=class_names, names_by_position=names_by_position)
+    )
     return BenchData(name, dataset, _identity(dataset, where))
 
 

@@ -157,7 +157,7 @@ def _batches(
     cache: FeatureCache | None,
 ) -> Batch:
     if config.views == "online":
-        return online_batches(backbone, drawn.train, cell.seed, config)
+        return online_batches(backbone, drawn.train, cell.seed, config, reading=drawn.reading)
     if config.views == 0:
         plain = source.features(backbone, drawn.train, cache).numpy()
         return cached_batches(Inputs(plain[None], drawn.train), backbone.device)

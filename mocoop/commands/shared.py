@@ -55,6 +55,13 @@ moved_options = together(
 )  # fmt: skip
 bad_image_option = click.option("--on-bad-image", type=click.Choice(["fail", "skip"]), default="fail",
                                  show_default=True, help="What to do with an image that cannot be read.")  # fmt: skip
+reading_options = together(
+    click.option("--bands", metavar="LIST",
+                 help="Bands of a TIFF, counted from 1, as red, green, blue: 4,3,2. The first three if left out."),
+    click.option("--range", "value_range", metavar="LOW,HIGH",
+                 help="Values that are black and white in pictures of more than 8 bits; or percentile. If left out, "
+                      "one scale by the training images."),
+)  # fmt: skip
 device_options = together(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
     click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
@@ -131,6 +138,13 @@ def backbone_of(run: Run, options: dict[str, Any]) -> Backbone:
         name=options["backbone"],
         pretrained=options["pretrained"],
     )
+
+
+def parse_reading(options: dict[str, Any]) -> dict[str, Any]:
+    """The values of `reading_options`, taken out of the options. Raises UsageError."""
+    from mocoop.data.reading import parse_bands, parse_range
+
+    return {"bands": parse_bands(options.pop("bands")), "value_range": parse_range(options.pop("value_range"))}
 
 
 def print_json(value: Any) -> None:

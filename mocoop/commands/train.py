@@ -17,7 +17,9 @@ from mocoop.commands.shared import (
     group_file,
     json_option,
     names_by_position,
+    parse_reading,
     print_json,
+    reading_options,
 )
 from mocoop.config import METHODS, PRESETS, config_of, settings_by_name
 
@@ -62,6 +64,7 @@ _SETTINGS = (
               help="Any other setting, the value in JSON or as a word; repeatable.")  # fmt: skip
 @device_options
 @bad_image_option
+@reading_options
 @click.option("--strict-vocabulary", is_flag=True, help="Refuse words the backbone was never trained on.")
 @click.option("--force", is_flag=True, help="Train a finished run again.")
 @json_option
@@ -113,7 +116,7 @@ def _training_plan(options: dict[str, Any]) -> TrainingPlan:
         unused.append("a group file")
     if unused:
         cli.say(f"note: the method {method} does not use {', '.join(unused)}")
-    return TrainingPlan(config=config, use_cache=not options.pop("no_cache"), **options)
+    return TrainingPlan(config=config, use_cache=not options.pop("no_cache"), **parse_reading(options), **options)
 
 
 def _group_ids(plan: TrainingPlan) -> tuple[str, ...]:

@@ -23,7 +23,9 @@ from mocoop.commands.shared import (
     json_option,
     moved_options,
     names_by_position,
+    parse_reading,
     print_json,
+    reading_options,
     say_names,
     use_threads,
 )
@@ -44,6 +46,7 @@ if TYPE_CHECKING:
 @moved_options
 @device_options
 @bad_image_option
+@reading_options
 @click.option("--max-skipped", type=click.FloatRange(0, 1), default=0.1, show_default=True,
               help="Fail above this share of unreadable test images.")  # fmt: skip
 @json_option
@@ -66,6 +69,7 @@ def evaluate(
 
     from mocoop.data.sources import open_dataset
     from mocoop.data.splits import Half
+    from mocoop.data.survey import settled
     from mocoop.reporting.plots import draw_run
     from mocoop.reporting.printing import evaluation_record, print_evaluation
     from mocoop.runs.evaluate import evaluate as evaluate_run
@@ -73,6 +77,7 @@ def evaluate(
     from mocoop.runs.run import Run
     from mocoop.training.progress import training_progress
 
+    asked = parse_reading(options)
     opened = Run.open(run)
     kept = opened.info.get("names_by_key")
     dataset = open_dataset(
@@ -85,6 +90,10 @@ def evaluate(
         follow_links=options["follow_links"],
     )
     say_names(dataset.notes)
+    noted = len(dataset.notes)
+    dataset = settled(dataset, dataset.test, known=opened.reading, **asked)
+    for note in dataset.notes[noted:]:
+        _say(note)
     chosen = cast("list[Half]", list(dict.fromkeys(parts or (opened.info["classes"],))))
     impossible = unnameable(opened, dataset, chosen)
     with training_progress() as listener:
@@ -124,6 +133,7 @@ def evaluate(
 @moved_options
 @device_options
 @bad_image_option
+@reading_options
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line an image.")
 def predict(
     run: Path, images: tuple[Path, ...], top: int, classes_file: Path | None, as_json: bool, **options: Any
@@ -140,9 +150,11 @@ def predict(
     """
     use_threads(options["threads"])
     classnames = _read_class_names(classes_file) if classes_file else None
+    asked = parse_reading(options)
 
     from mocoop.backbone.backbone import STAND_IN_NOTE
     from mocoop.data.arrays import SUFFIXES
+    from mocoop.data.survey import find_reading
     from mocoop.reporting.printing import print_predictions
     from mocoop.runs.predict import predict_features, predict_images
     from mocoop.runs.run import Run
@@ -164,7 +176,11 @@ def predict(
         if arrays:
             answers += [predict_features(opened, path, **shared) for path in some]
         else:
-            answers.append(predict_images(opened, some, on_bad_image=options["on_bad_image"], **shared))
+            reading, notes = find_reading(some, known=opened.reading, **asked)
+            for note in notes:
+                _say(note)
+            how = {"on_bad_image": options["on_bad_image"], "reading": reading, "notice": _say}
+            answers.append(predict_images(opened, some, **how, **shared))
     found = chain.from_iterable(answers)
     if as_json:
         for prediction in found:
@@ -194,6 +210,10 @@ def show(run: Path, as_json: bool) -> None:
         print_run(summary)
 
 
+def _say(note: str) -> None:
+    cli.say(f"note: {note}")
+
+
 def _cache(no_cache: bool) -> FeatureCache | None:
     from mocoop.data.cache import FeatureCache
 
@@ -210,10 +230,12 @@ def _image_files(given: tuple[Path, ...], *, may_be_missing: bool) -> Iterator[P
                 raise DataError(f"there is no image {path}", "check the path")
             yield path
             continue
-        images = list_images(path).images
-        if not images:
+        found = list_images(path)
+        for note in found.left_out(path):
+            _say(note)
+        if not found.images:
             raise DataError(f"{path} has no images", "give image files, or a folder that has some")
-        yield from images
+        yield from found.images
 
 
 def _read_class_names(path: Path) -> tuple[str, ...]:

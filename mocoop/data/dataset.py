@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from mocoop.data.reading import Reading
+
 SPLITS = ("train", "val", "test")
 UNSPLIT = "all"  # the only split of a Listing whose source has no splits
 MAX_NAMED = 5  # examples or classes listed in one message
@@ -42,6 +44,7 @@ class Dataset:
     """Class names by label, the examples of each split in a fixed order, and notes.
 
     `features` (N, D) float32, not normalised, is set if the source was an array file; an example's `row` indexes it.
+    `reading` is the rule for bands and depths of its pictures, once found (`mocoop.data.survey`).
     `notes` are sentences for the user: what was ignored, missing or decided. `keys` may be empty: then none are known.
     """
 
@@ -53,6 +56,7 @@ class Dataset:
     features: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
     notes: tuple[str, ...] = ()
     keys: tuple[str, ...] = field(default=(), compare=False)  # the source's own name of each class, by label
+    reading: Reading | None = None
 
     def split(self, name: str) -> tuple[Example, ...]:
         """The examples of "train", "val" or "test"."""

@@ -1,9 +1,10 @@
 """Image features, computed once: a frozen image tower behind a content-addressed cache.
 
 The key of an entry hashes everything its values depend on: the encoder's fingerprint, the preprocessing, the views,
-and the *contents* of the images in order. A file replaced under the same name misses; a renamed one hits. Images are
-decoded and augmented in a few threads ahead of the encoder; at most two batches of pixels are in memory besides the
-features. Entries are stored by `mocoop.data.cache`; images are chosen in `mocoop.data.splits`.
+the rule for bands and depths, and the *contents* of the images in order. A file replaced under the same name misses; a
+renamed one hits. Images are decoded and augmented in a few threads ahead of the encoder; at most two batches of pixels
+are in memory besides the features. Entries are stored by `mocoop.data.cache`; images are chosen in
+`mocoop.data.splits`.
 
 N images, V views, D joint width, B views in a batch.
 """
@@ -16,7 +17,7 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
@@ -27,6 +28,7 @@ from mocoop import __version__
 from mocoop.data.cache import FeatureCache, Notice, Stored
 from mocoop.data.dataset import Example
 from mocoop.data.images import MAX_BYTES, open_image, to_rgb
+from mocoop.data.reading import Reading, remark_notes
 from mocoop.data.views import DEFAULT_SCALE, Preprocess, ViewPlan, centre_view, random_view, view_rng
 from mocoop.errors import BackboneError, DataError, ImageError, StorageError
 from mocoop.files import sha256_bytes, sha256_file
@@ -48,7 +50,7 @@ __all__ = [
 
 _log = logging.getLogger(__name__)
 
-FORMAT = 1  # increased whenever the same key would give different numbers
+FORMAT = 2  # increased whenever the same key would give different numbers
 MAX_NAMED = 20  # bad images listed in one error
 
 Progress = Callable[[int, int], None]  # images done, images in total
@@ -81,12 +83,15 @@ class ImageEncoder(Protocol):
 class ImageFeatures:
     """Features (max(V, 1), N, D) float32, read-only, of the readable images.
 
-    `kept` are their indices among the examples requested, `skipped` the paths of the others with the reason.
+    `kept` are their indices among the examples requested, `skipped` the paths of the others with the reason. `remarks`
+    are the kinds of remarks on some images (see `mocoop.data.reading`), `notes` sentences on them.
     """
 
     features: np.ndarray
     kept: tuple[int, ...]
     skipped: tuple[tuple[Path, str], ...]
+    remarks: Mapping[Path, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 def image_features(
@@ -94,6 +99,7 @@ def image_features(
     examples: Sequence[Example],
     plan: ViewPlan | None = None,
     *,
+    reading: Reading | None = None,
     cache: FeatureCache | None,
     batch_size: int = 64,
     on_bad_image: BadImages = "fail",
@@ -105,11 +111,12 @@ def image_features(
 
     Args:
         plan: which views; None is one centre view.
+        reading: the rule for bands and depths of the data set's pictures.
         batch_size: views per call of the encoder; it changes features only by rounding.
         on_bad_image: "fail" names every image that cannot be read, "skip" leaves them out.
         workers: decoding threads; their number affects only the speed.
-        notice: called on a damaged cache entry, on waiting, and if the cache cannot be written (the features then
-            stay in memory); logs by default.
+        notice: called with notes on the images, a damaged cache entry, waiting, and a cache that cannot be written
+            (the features then stay in memory); logs by default.
 
     Raises:
         DataError: images that cannot be read (with "fail", or if no image can), images that change while they are
@@ -119,25 +126,41 @@ def image_features(
     paths = [_path(example) for example in examples]
     if not paths:
         raise DataError("there are no images to compute features of", "check the split that was asked for")
-    job = _Job(encoder, paths, plan or ViewPlan(), batch_size, on_bad_image, _workers(workers), progress)
+    reading = reading or Reading()
+    job = _Job(encoder, paths, plan or ViewPlan(), reading, batch_size, on_bad_image, _workers(workers), progress)
     if cache is None:
-        return job.result(job.compute())
-    contents = job.contents()
-    key = _key(encoder, job.plan, contents)
-    stored = cache.fetch(key, lambda: job.compute(contents), usable=job.still_true, notice=notice)
-    return job.result(stored)
+        result = job.result(job.compute())
+    else:
+        contents = job.contents()
+        key = _key(encoder, job.plan, reading, contents)
+        result = job.result(cache.fetch(key, lambda: job.compute(contents), usable=job.still_true, notice=notice))
+    for note in result.notes:
+        notice(note)
+    return result
 
 
 def unreadable_images(
-    examples: Sequence[Example], *, on_bad_image: BadImages = "fail", workers: int | None = None
+    examples: Sequence[Example],
+    *,
+    reading: Reading | None = None,
+    on_bad_image: BadImages = "fail",
+    workers: int | None = None,
+    notice: Notice = _log.warning,
 ) -> dict[Path, str]:
-    """The images that cannot be decoded, with the reason. With "fail" raises DataError that names them."""
+    """The images that cannot be decoded, with the reason. With "fail" raises DataError that names them.
+
+    `notice` is called with notes on the others.
+    """
+    reading, remarks = reading or Reading(), {}
 
     def why(path: Path) -> str | None:
+        seen: list[str] = []
         try:
-            open_image(_read(path), name=path)
+            open_image(_read(path), name=path, reading=reading, remark=seen.append)
         except ImageError as error:
             return _why(error)
+        if seen:
+            remarks[path] = tuple(seen)
         return None
 
     paths, count = list(map(_path, examples)), _workers(workers)
@@ -146,11 +169,19 @@ def unreadable_images(
     bad = {path: reason for path, reason in zip(paths, reasons, strict=True) if reason is not None}
     if bad and on_bad_image == "fail":
         raise _cannot_be_read(bad, len(paths))
+    for note in remark_notes({path: remarks[path] for path in paths if path in remarks}, len(paths)):
+        notice(note)
     return bad
 
 
 def picture_features(
-    encoder: ImageEncoder, pictures: Sequence[Image.Image], plan: ViewPlan | None = None, *, batch_size: int = 64
+    encoder: ImageEncoder,
+    pictures: Sequence[Image.Image],
+    plan: ViewPlan | None = None,
+    *,
+    reading: Reading | None = None,
+    batch_size: int = 64,
+    notice: Notice = _log.warning,
 ) -> np.ndarray:
     """Features (max(V, 1), N, D) float32 of Pillow images, under the same rules as files; nothing is cached.
 
@@ -158,11 +189,15 @@ def picture_features(
     """
     import torch
 
-    plan = plan or ViewPlan()
+    plan, reading = plan or ViewPlan(), reading or Reading()
+    remarks: dict[Path, tuple[str, ...]] = {}
 
     def views() -> Iterator[np.ndarray]:
         for number, picture in enumerate(pictures):
-            image = to_rgb(picture, f"picture {number}")
+            seen: list[str] = []
+            image = to_rgb(picture, f"picture {number}", reading=reading, remark=seen.append)
+            if seen:
+                remarks[Path(f"picture {number}")] = tuple(seen)
             if plan.count == 0:
                 yield centre_view(image, encoder.preprocess)
                 continue
@@ -174,6 +209,8 @@ def picture_features(
     with torch.no_grad():
         while batch := list(islice(drawn, batch_size)):
             rows.append(encoder.encode_images(torch.from_numpy(np.stack(batch))).numpy())
+    for note in remark_notes(remarks, len(pictures)):
+        notice(note)
     features = np.concatenate(rows).reshape(len(pictures), max(1, plan.count), -1)
     return np.ascontiguousarray(features.transpose(1, 0, 2), dtype=np.float32)
 
@@ -185,6 +222,7 @@ def online_views(
     epoch: int,
     scale: tuple[float, float] = DEFAULT_SCALE,
     *,
+    reading: Reading | None = None,
     workers: int | None = None,
 ) -> torch.Tensor:
     """Pixels (B, 3, H, W) float32 of one new view of each image, for training with the image tower.
@@ -196,7 +234,7 @@ def online_views(
     def view(path: Path) -> np.ndarray:
         data = _read(path)
         rng = view_rng(seed, epoch, sha256_bytes(data))
-        return random_view(open_image(data, name=path), preprocess, rng, scale)
+        return random_view(open_image(data, name=path, reading=reading or Reading()), preprocess, rng, scale)
 
     with ThreadPoolExecutor(_workers(workers)) as pool:
         return torch.from_numpy(np.stack(list(pool.map(view, map(_path, examples)))))
@@ -215,6 +253,7 @@ class _Pixels(NamedTuple):
     task: _Task
     pixels: np.ndarray | None
     why: str | None = None
+    remarks: tuple[str, ...] = ()
 
 
 class _Job:
@@ -225,12 +264,13 @@ class _Job:
         encoder: ImageEncoder,
         paths: list[Path],
         plan: ViewPlan,
+        reading: Reading,
         batch_size: int,
         on_bad_image: BadImages,
         workers: int,
         progress: Progress | None,
     ) -> None:
-        self.plan = plan
+        self.plan, self._reading = plan, reading
         self._encoder, self._paths, self._batch_size = encoder, paths, batch_size
         self._fail = on_bad_image == "fail"
         self._workers = workers
@@ -261,6 +301,7 @@ class _Job:
         tasks_a_batch = self._batch_size // views_a_task
         features = np.zeros((views, len(self._paths), self._encoder.embed_dim), dtype=np.float32)
         bad: dict[int, str] = {}
+        remarks: dict[int, tuple[str, ...]] = {}
 
         def draw(task: _Task) -> _Pixels:
             expected = None if contents is None else contents[task.place]
@@ -270,13 +311,14 @@ class _Job:
             drawn = _ahead(pool, draw, self._tasks(views, views_a_task), tasks_a_batch)
             while batch := list(islice(drawn, tasks_a_batch)):
                 bad |= {item.task.place: item.why for item in batch if item.why is not None}
+                remarks |= {item.task.place: item.remarks for item in batch if item.remarks}
                 if not (bad and self._fail):
                     self._encode(batch, features)
                 if self._progress is not None:
                     last = batch[-1].task
                     self._progress(last.place + (last.views.stop == views), len(self._paths))
         kept = self._kept(bad)
-        return Stored(_read_only(features[:, kept] if bad else features), self._describe(bad, contents))
+        return Stored(_read_only(features[:, kept] if bad else features), self._describe(bad, remarks, contents))
 
     def still_true(self, stored: Stored) -> bool:
         """Whether the unreadable images still fail for the same reason: a disk or a decoder may have recovered."""
@@ -286,7 +328,9 @@ class _Job:
         """The result for the caller. Raises DataError for bad images under "fail", or if all are bad."""
         bad = _skipped(stored)
         skipped = tuple((self._paths[place], why) for place, why in sorted(bad.items()))
-        return ImageFeatures(stored.array, tuple(self._kept(bad)), skipped)
+        remarks = {self._paths[item["place"]]: tuple(item["kinds"]) for item in stored.about["remarks"]}
+        notes = remark_notes(remarks, len(self._paths))
+        return ImageFeatures(stored.array, tuple(self._kept(bad)), skipped, remarks, tuple(notes))
 
     def _kept(self, bad: dict[int, str]) -> list[int]:
         """The indices of the good images. Raises DataError for bad ones under "fail", or if all are bad."""
@@ -301,28 +345,30 @@ class _Job:
 
     def _draw(self, task: _Task, expected: str | None, *, only_decode: bool = False) -> _Pixels:
         """The pixels of a task. Raises DataError if the file changed after it was hashed."""
-        path = self._paths[task.place]
+        path, seen = self._paths[task.place], []
         try:
             data = _read(path)
             content = sha256_bytes(data)
             if expected is not None and content != expected:
                 raise DataError(f"{path} changed while its features were computed", "run again when it is complete")
-            image = open_image(data, name=path)
+            image = open_image(data, name=path, reading=self._reading, remark=seen.append)
         except ImageError as error:
             return _Pixels(task, None, _why(error))
+        remarks = tuple(seen)
         if only_decode or not task.views:
             return _Pixels(task, None)
         preprocess, plan = self._encoder.preprocess, self.plan
         if plan.count == 0:
-            return _Pixels(task, centre_view(image, preprocess)[None])
+            return _Pixels(task, centre_view(image, preprocess)[None], remarks=remarks)
         rngs = [view_rng(plan.seed, view, content) for view in task.views]
-        return _Pixels(task, np.stack([random_view(image, preprocess, rng, plan.scale) for rng in rngs]))
+        drawn = np.stack([random_view(image, preprocess, rng, plan.scale) for rng in rngs])
+        return _Pixels(task, drawn, remarks=remarks)
 
     def _encode(self, batch: list[_Pixels], features: np.ndarray) -> None:
         """Encode the views of a batch and write each to its place in `features` (V, N, D)."""
         import torch
 
-        good = [(task, pixels) for task, pixels, _ in batch if pixels is not None]
+        good = [(item.task, item.pixels) for item in batch if item.pixels is not None]
         if not good:
             return
         pixels = torch.from_numpy(np.concatenate([pixels for _, pixels in good]))  # (B, 3, H, W)
@@ -340,15 +386,19 @@ class _Job:
             raise BackboneError(f"the features of {path} are not finite", "use --precision float32, or other weights")
         features[tuple(np.array(places).T)] = rows
 
-    def _describe(self, bad: dict[int, str], contents: Sequence[str] | None) -> dict[str, Any]:
+    def _describe(
+        self, bad: dict[int, str], remarks: dict[int, tuple[str, ...]], contents: Sequence[str] | None
+    ) -> dict[str, Any]:
         return {
             "format": FORMAT,
             "mocoop": __version__,
             "encoder": self._encoder.fingerprint,
             "preprocess": asdict(self._encoder.preprocess),
             "views": asdict(self.plan),
+            "reading": self._reading.to_dict(),
             "contents_sha256": sha256_bytes("\n".join(contents or ()).encode()),
             "skipped": [{"place": place, "why": why} for place, why in sorted(bad.items())],
+            "remarks": [{"place": place, "kinds": list(kinds)} for place, kinds in sorted(remarks.items())],
         }
 
 
@@ -391,9 +441,10 @@ def _skipped(stored: Stored) -> dict[int, str]:
     return {item["place"]: item["why"] for item in stored.about["skipped"]}
 
 
-def _key(encoder: ImageEncoder, plan: ViewPlan, contents: Sequence[str]) -> str:
+def _key(encoder: ImageEncoder, plan: ViewPlan, reading: Reading, contents: Sequence[str]) -> str:
     views = asdict(plan) if plan.count else "centre"
-    identity = [FORMAT, encoder.fingerprint, asdict(encoder.preprocess), encoder.embed_dim, views, list(contents)]
+    tower = [encoder.fingerprint, asdict(encoder.preprocess), encoder.embed_dim]
+    identity = [FORMAT, *tower, views, reading.to_dict(), list(contents)]
     return sha256_bytes(json.dumps(identity).encode())
 
 

@@ -52,13 +52,11 @@ def subfolders(folder: Path) -> list[str]:
 
 
 def class_images(folder: Path, fence: Fence, notes: list[str]) -> list[Path]:
-    """The images of one class folder; files of formats not read are noted. Raises DataError."""
+    """The images of one class folder; files left out are noted. Raises DataError."""
     found = list_images(folder)
     for path in found.images:
         fence.check(path)
-    if found.refused:
-        what = named(path.name for path in found.refused)
-        notes.append(f"{folder}: of a format that is not read: {what} ({READABLE})")
+    notes += found.left_out(folder)
     return list(found.images)
 
 

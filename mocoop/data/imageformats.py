@@ -1,8 +1,8 @@
 """Detecting file formats by their first bytes and by their extension.
 
-Five formats are read: JPEG, PNG, WebP, TIFF and BMP. Others are recognised only so that they can be refused by name, with
-a way to convert them. The extension decides whether a folder scan lists a file; only its first bytes decide how it
-is read.
+Five formats are read: JPEG, PNG, WebP, TIFF and BMP. Others are recognised only so that they can be refused by name,
+with a way to convert them. The extension decides whether a folder scan lists a file; only its first bytes decide how
+it is read.
 
 Decoding is not here: see `mocoop.data.images`.
 """
@@ -45,6 +45,8 @@ REFUSED_SUFFIXES = frozenset(
     | {".nc", ".nef", ".nii", ".npy", ".pbm", ".pcx", ".pdf", ".pgm", ".pnm", ".ppm", ".ps", ".psd", ".qoi"}
     | {".raw", ".sgi", ".svg", ".svgz", ".tga", ".xcf"}
 )
+
+OTHER_SUFFIXES = frozenset({".txt", ".csv", ".json", ".jsonl", ".xml", ".db", ".ini", ".md", ".py", ".html", ".log"})
 
 _MAGICK = "convert it to PNG, for example with ImageMagick: magick IN OUT.png"
 _GHOSTSCRIPT = _MAGICK + " (with Ghostscript installed)"

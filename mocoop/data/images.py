@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar, Union
 
 from mocoop.data import imageformats
+from mocoop.data.dataset import named
 from mocoop.data.imageformats import BMP, JPEG, PNG, TIFF, WEBP, Kind
 from mocoop.data.reading import BLACK, CLEAR, MANY, NEARLY, TWO, Raster, Reading, eight_bits
 from mocoop.errors import DataError, ImageError
@@ -89,7 +90,7 @@ def stored_values(
     data = _read(source, name, MAX_BYTES)
 
     def values(kind: Kind) -> tuple[Kind, Raster | None]:
-        if kind is PNG and _is_deep_png(data):
+        if kind is PNG and is_deep_png(data):
             return kind, _deep_png(_opened(data, kind, name, max_pixels), data)
         if kind is not TIFF:
             return kind, None
@@ -139,10 +140,23 @@ def to_rgb(
 
 
 class FolderImages(NamedTuple):
-    """The files of a folder in two sorted lists: images, and files of unsupported image formats."""
+    """The files of a folder in sorted lists: images; files of unsupported image formats; and files that are images by
+    their first bytes, but not by their name."""
 
     images: tuple[Path, ...]
     refused: tuple[Path, ...]
+    unnamed: tuple[Path, ...] = ()
+
+    def left_out(self, folder: Path) -> list[str]:
+        """Notes that name the files left out."""
+        notes = []
+        if self.refused:
+            what = named(path.name for path in self.refused)
+            notes.append(f"{folder}: of a format that is not read: {what} ({imageformats.READABLE})")
+        if self.unnamed:
+            what = named(path.name for path in self.unnamed)
+            notes.append(f"{folder}: images whose names do not end like an image's are left out: {what}; rename them")
+        return notes
 
 
 def list_images(folder: str | os.PathLike[str]) -> FolderImages:
@@ -151,16 +165,15 @@ def list_images(folder: str | os.PathLike[str]) -> FolderImages:
     Links to folders are followed, without cycles. Sorted by the path below `folder`, so the order is the same on
     every file system. Raises DataError for a folder that cannot be read.
     """
-    images: list[Path] = []
-    refused: list[Path] = []
-    _walk(Path(folder), (), images, refused)
+    found: tuple[list[Path], list[Path], list[Path]] = ([], [], [])
+    _walk(Path(folder), (), *found)
     base = len(Path(folder).parts)
-    for found in (images, refused):
-        found.sort(key=lambda path: path.parts[base:])
-    return FolderImages(tuple(images), tuple(refused))
+    for paths in found:
+        paths.sort(key=lambda path: path.parts[base:])
+    return FolderImages(*map(tuple, found))
 
 
-def _walk(folder: Path, above: tuple[str, ...], images: list[Path], refused: list[Path]) -> None:
+def _walk(folder: Path, above: tuple[str, ...], images: list[Path], refused: list[Path], unnamed: list[Path]) -> None:
     real = os.path.realpath(folder)
     if real in above:
         return
@@ -173,13 +186,26 @@ def _walk(folder: Path, above: tuple[str, ...], images: list[Path], refused: lis
         if entry.name.startswith("."):
             continue
         if entry.is_dir():
-            _walk(folder / entry.name, (*above, real), images, refused)
+            _walk(folder / entry.name, (*above, real), images, refused, unnamed)
             continue
         suffix = os.path.splitext(entry.name)[1].lower()
         if suffix in imageformats.READ_SUFFIXES:
             images.append(folder / entry.name)
         elif suffix in imageformats.REFUSED_SUFFIXES:
             refused.append(folder / entry.name)
+        elif suffix not in imageformats.OTHER_SUFFIXES and _is_image(folder / entry.name):
+            unnamed.append(folder / entry.name)
+
+
+def _is_image(path: Path) -> bool:
+    """Whether a file begins like an image that is read."""
+    try:
+        if not path.is_file():
+            return False
+        with path.open("rb") as file:
+            return imageformats.sniff(file.read(64)).hint is None
+    except OSError:
+        return False
 
 
 def _name_of(source: ImageSource) -> object:
@@ -214,14 +240,12 @@ def _bytes_of(source: ImageSource, max_bytes: int) -> bytes:
         return file.read(max_bytes + 1)
 
 
-def _decode(
-    data: bytes, kind: Kind, name: object, max_pixels: int, reading: Reading, remark: Remark
-) -> Image.Image:
+def _decode(data: bytes, kind: Kind, name: object, max_pixels: int, reading: Reading, remark: Remark) -> Image.Image:
     if kind is TIFF:
         return _decode_tiff(data, name, max_pixels, reading, remark)
     image = _opened(data, kind, name, max_pixels)
-    if kind is PNG and _is_deep_png(data):
-        return _upright(_rendered(_deep_png(image, data), reading, remark), like=image)
+    if kind is PNG and is_deep_png(data):
+        return _upright(_rendered(_deep_png(image, data), name, reading, remark), like=image)
     image.load()
     return _convert(_upright(image), name, reading, remark)
 
@@ -267,7 +291,7 @@ def _decode_tiff(data: bytes, name: object, max_pixels: int, reading: Reading, r
 
     page = _page(data, name, max_pixels)
     if not page.is_plain:
-        image = _rendered(_tiff_raster(page, data, name, reading.bands, remark), reading, remark)
+        image = _rendered(_tiff_raster(page, data, name, reading.bands, remark), name, reading, remark)
         return _turned(image, page.orientation)
     try:
         plain = _opened(data, TIFF, name, max_pixels)
@@ -305,17 +329,21 @@ def _chosen(bands: tuple[int, ...], samples: int, name: object) -> tuple[int, ..
     return bands
 
 
-def _rendered(raster: Raster, reading: Reading, remark: Remark) -> Image.Image:
+def _rendered(raster: Raster, name: object, reading: Reading, remark: Remark) -> Image.Image:
     """Values as an RGB image by the data set's rule. Raises ImageError if the rule does not say their scale."""
     from PIL import Image
 
+    if raster.values.dtype.kind == "f" and not (reading.limits or reading.top) and (known := raster.known()).size:
+        message = f"floating-point values from {known.min():g} to {known.max():g}, whose scale is not known"
+        raise ImageError(name, message, "say it with --range LOW,HIGH")
     pixels, remarks = eight_bits(raster, reading)
     for kind in remarks:
         remark(kind)
     return Image.fromarray(pixels if pixels.shape[2] == 3 else pixels[..., 0]).convert("RGB")
 
 
-def _is_deep_png(data: bytes) -> bool:
+def is_deep_png(data: bytes) -> bool:
+    """Whether the first bytes of a PNG say that it has 16 bits a channel."""
     return data[12:16] == b"IHDR" and data[24:25] == b"\x10"
 
 
@@ -413,7 +441,7 @@ def _convert(image: Image.Image, name: object, reading: Reading, remark: Remark)
     from PIL import Image
 
     if image.mode.startswith("I;16"):
-        return _rendered(Raster(np.asarray(image).astype(np.uint16)[..., None]), reading, remark)
+        return _rendered(Raster(np.asarray(image).astype(np.uint16)[..., None]), name, reading, remark)
     if image.mode in _REFUSED_MODES:
         raise ImageError(name, f"pixels in {_REFUSED_MODES[image.mode]}", imageformats.RESCALE_HINT)
     if image.has_transparency_data:

@@ -14,7 +14,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple, Union
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -22,11 +22,12 @@ from mocoop.data.dataset import named
 from mocoop.errors import UsageError
 
 PERCENTILE = "percentile"
-ValueRange = Union[tuple[float, float], Literal["percentile"]]
+ValueRange = tuple[float, float] | Literal["percentile"]
 
 _DEPTHS = (8, 10, 12, 14, 16, 20, 24, 28, 32)
 _FULL_DEPTH = 16  # of pictures of 16 bits for which nothing else is known
 NEARLY = 16  # of 255: below it a picture is nearly black, or its transparency complete
+_CUT = 0.05  # a share of values beyond the scale that is worth a remark
 _ROWS = 256  # converted at a time, so that copies in wider types stay small
 BLACK, CLEAR, CUT, EMPTY, MANY, TWO = "black", "clear", "cut", "empty", "many", "two"  # remarks on a picture
 
@@ -126,7 +127,8 @@ def eight_bits(raster: Raster, reading: Reading) -> tuple[np.ndarray, list[str]]
         shades = out if raster.valid is None else out[raster.valid]
         if np.quantile(shades.reshape(-1)[:: max(1, shades.size // 100_000)], 0.99) < NEARLY:
             remarks.append(BLACK)
-        if reading.limits is None and np.count_nonzero(known > _highest(values, reading)) > 0.01 * known.size:
+        beyond = np.count_nonzero(known > _highest(values, reading)) + np.count_nonzero(known < 0)
+        if reading.limits is None and beyond > _CUT * known.size:
             remarks.append(CUT)
     if raster.alpha is not None:
         opaque = np.minimum(raster.alpha.astype(np.float32) / _alpha_scale(raster.alpha, reading), 1)[..., None]
@@ -158,16 +160,16 @@ def _alpha_scale(alpha: np.ndarray, reading: Reading) -> int:
     return 255 if alpha.dtype == np.uint8 else int((1 << (reading.bits or _FULL_DEPTH)) - 1)
 
 
-def remark_notes(remarks: Mapping[Path, Iterable[str]], pictures: int, reading: Reading) -> list[str]:
+def remark_notes(remarks: Mapping[Path, Iterable[str]], pictures: int) -> list[str]:
     """Sentences on what was found in some of the pictures read, one for each kind of remark."""
     found: dict[str, list[Path]] = {}
     for path, kinds in remarks.items():
         for kind in kinds:
             found.setdefault(kind, []).append(path)
-    return [_note(kind, paths, pictures, reading) for kind, paths in sorted(found.items())]
+    return [_note(kind, paths, pictures) for kind, paths in sorted(found.items())]
 
 
-def _note(kind: str, paths: Sequence[Path], pictures: int, reading: Reading) -> str:
+def _note(kind: str, paths: Sequence[Path], pictures: int) -> str:
     some, these = f"{len(paths)} of {pictures} {'picture' if pictures == 1 else 'pictures'}", named(paths)
     have = "has" if len(paths) == 1 else "have"
     if kind == MANY:
@@ -180,5 +182,4 @@ def _note(kind: str, paths: Sequence[Path], pictures: int, reading: Reading) -> 
         return f"without a single value (no data), so that only black is seen: {these}"
     if kind == CUT:
         return f"values beyond the scale of the training images are cut off in {these}; see --range"
-    scale = "the --range" if reading.limits else f"{reading.bits or _FULL_DEPTH} bits" if not reading.top else "its scale"
-    return f"nearly black when read by {scale}: {these}; choose with --range LOW,HIGH or --range percentile"
+    return f"nearly black: {these}; for pictures of more than 8 bits see --range LOW,HIGH and --range percentile"

@@ -78,7 +78,8 @@ class Page:
             return False
         if self.photometric not in (GREY, GREY_INVERTED, COLOUR):
             return bits <= 8
-        unread = (one.planarconfig == 2 and self.samples > 1) or (self.big_endian and one.parent.is_bigtiff)  # by Pillow
+        planes = one.planarconfig == 2 and self.samples > 1
+        unread = planes or (self.big_endian and one.parent.is_bigtiff)  # by Pillow
         ours = unread and bits == 8 and one.compression in _OURS
         wanted = 3 if self.photometric == COLOUR else 1
         return self.samples == wanted and one.sampleformat in (None, 1) and bits in (1, 2, 4, 8) and not ours

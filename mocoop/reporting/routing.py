@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mocoop.bench.rows import Row
+from mocoop.data.imageformats import READ_SUFFIXES
 from mocoop.reporting.document import Number, Picture, Section, Table, Tiles, Words
 from mocoop.reporting.plots import plot_expert_use
 from mocoop.reporting.results import Cells, Lines, datasets_of
@@ -20,13 +21,13 @@ from mocoop.reporting.tables import Naming, distinct_names
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
+    from mocoop.data.reading import Reading
     from mocoop.runs.run import Run
 
 _MOST_MAPS = 12
 MOST_CLASSES = 60  # rows of a heat map
 _PARTS = ("base", "new", "all")
 _TILE = 192  # pixels along the longer side
-_IMAGE_ENDS = (".jpg", ".jpeg", ".png", ".webp", ".tif", ".tiff")
 
 
 @dataclass(frozen=True)
@@ -150,9 +151,9 @@ def images_below(folder: Path, most: int) -> list[Path]:
     """Up to `most` images of a folder and its subfolders, evenly spaced by name. Raises DataError."""
     from mocoop.errors import DataError
 
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in _IMAGE_ENDS and path.is_file())
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in READ_SUFFIXES and path.is_file())
     if not found:
-        raise DataError(f"{folder} holds no image", f"images end in {', '.join(_IMAGE_ENDS)}")
+        raise DataError(f"{folder} holds no image", f"images end in {', '.join(sorted(READ_SUFFIXES))}")
     if len(found) <= most:
         return found
     return [found[place * len(found) // most] for place in range(most)]
@@ -184,19 +185,29 @@ def _prediction_rows(one: dict[str, Any]) -> list[tuple[Any, ...]]:
     ]
 
 
-def thumbnails(found: Sequence[dict[str, Any]], folder: Path) -> tuple[tuple[Path, str], ...]:
+def thumbnails(
+    found: Sequence[dict[str, Any]], folder: Path, reading: Reading | None = None
+) -> tuple[tuple[Path, str], ...]:
     """Write small copies of the images that were read to a folder, each with a caption. Raises ImageError."""
     from mocoop.data.images import open_image
+    from mocoop.data.reading import Reading
 
     tiles = []
     for place, one in enumerate(one for one in found if "error" not in one):
         small = folder / f"tile-{place}.png"
-        picture = open_image(Path(one["path"]))
+        picture = open_image(Path(one["path"]), reading=reading or Reading())
         picture.thumbnail((_TILE, _TILE))
         picture.save(small)
         first = f", {one['experts'][0]['id']}" if one["experts"] else ""
         tiles.append((small, f"{Path(one['path']).name}: {one['class']}{first}"))
     return tuple(tiles)
+
+
+def _reading(run: Run, found: Sequence[dict[str, Any]]) -> Reading:
+    """The rule by which `predictions` read the images."""
+    from mocoop.data.survey import find_reading
+
+    return find_reading([Path(one["path"]) for one in found], known=run.reading)[0]
 
 
 def routing_section(run: Run, found: Sequence[dict[str, Any]], folder: Path) -> Section:
@@ -209,7 +220,7 @@ def routing_section(run: Run, found: Sequence[dict[str, Any]], folder: Path) -> 
         Words(
             f"The run folder {run.path.name} ({about}, seed {run.info['seed']}), its classes, and the experts it mixed."
         ),
-        Tiles(thumbnails(found, folder)),
+        Tiles(thumbnails(found, folder, _reading(run, found))),
         prediction_table(found, "The chosen experts, the heaviest first, with their weights and templates."),
     ]
     return section

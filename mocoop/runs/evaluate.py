@@ -16,6 +16,7 @@ from mocoop.data.dataset import Dataset, Example, named
 from mocoop.data.features import BadImages, FeatureCache
 from mocoop.data.namelists import squeezed
 from mocoop.data.splits import Half, choose_classes
+from mocoop.data.survey import settled
 from mocoop.data.templates import PLAIN
 from mocoop.errors import DataError
 from mocoop.runs.baselines import ENSEMBLE, ONE_TEMPLATE, percent_right, training_free
@@ -84,7 +85,7 @@ def evaluate(
     """Evaluate on the test split; `classes` defaults to those trained on.
 
     `baselines` adds the training-free accuracy of the group file's templates on the same images; for a method without
-    groups, that of the data set's own template.
+    groups, that of the data set's own template. Pictures are read by the rule of the run, unless the data set has one.
 
     Raises:
         DataError: no test images, classes that differ from those in training, classes that the method cannot name, or
@@ -100,6 +101,10 @@ def evaluate(
     run.method.check_classes(run.learned, part.classnames)
     if not part.test:
         raise DataError(f"{dataset.name} has no test images of the {chosen} classes", "add a test split")
+    if part.reading is None:
+        part = settled(replace(part, notes=()), part.test, known=run.reading)
+        for note in part.notes:
+            (listener or Listener()).notice(note)
     backbone = backbone or run.load_backbone()
     inputs = load_inputs(backbone, part, part.test, cache=cache, on_bad_image=on_bad_image, listener=listener)
     if len(inputs.skipped) > max_skipped * len(part.test):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -10,11 +11,16 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from mocoop.data.arrays import read_features
+from mocoop.data.cache import Notice
 from mocoop.data.dataset import Example
 from mocoop.data.features import BadImages, image_features
 from mocoop.data.images import open_image
+from mocoop.data.reading import Reading, remark_notes
+from mocoop.data.survey import find_reading
 from mocoop.data.views import ViewPlan
 from mocoop.errors import DataError, ImageError
+
+_log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
@@ -31,35 +37,53 @@ def predict_images(
     top: int = 5,
     batch_size: int = 64,
     on_bad_image: BadImages = "fail",
+    reading: Reading | None = None,
+    notice: Notice = _log.warning,
 ) -> Iterator[dict[str, Any]]:
     """One dictionary per image, in order: `path`, `class`, `probability`, `top_k`, `experts`.
 
     `experts` are those chosen, the largest weight first, each with its weight and its group's templates; empty if there
     is one prompt for all images, or no prompt. With "skip" an unreadable image gives `path` and `error` instead.
-    `classnames` may name other classes than those trained on. Raises DataError for those that cannot be named.
+    `classnames` may name other classes than those trained on. `reading` is the rule for bands and depths, the run's if
+    left out; `notice` hears what was remarked on the images, when all are done. Raises DataError for classes that
+    cannot be named.
     """
     if classnames is not None:
         run.method.check_classes(run.learned, classnames)
     backbone = backbone or run.load_backbone()
     classifier = run.classifier(classnames, backbone)
     templates = _templates(run)
+    if reading is None:
+        reading, notes = find_reading(paths, known=run.reading)
+        for note in notes:
+            notice(note)
+    remarks: dict[Path, tuple[str, ...]] = {}
     remaining = iter(paths)
     while chunk := list(islice(remaining, batch_size)):
         examples = [Example(path, 0) for path in chunk]
         try:
-            found = image_features(backbone, examples, ViewPlan(count=0), cache=None, on_bad_image=on_bad_image)
+            found = image_features(
+                backbone, examples, ViewPlan(), reading=reading, cache=None, on_bad_image=on_bad_image, notice=_unsaid
+            )
         except DataError:
-            faults = [_fault(path) for path in chunk] if on_bad_image == "skip" else [None]
+            faults = [_fault(path, reading) for path in chunk] if on_bad_image == "skip" else [None]
             if None in faults:
                 raise
             yield from ({"path": str(path), "error": why} for path, why in zip(chunk, faults, strict=True))
             continue  # a batch of only bad images has no features, but others may follow
+        remarks |= found.remarks
         prediction = classifier.predict(torch.from_numpy(found.features[0].copy()))
         rows = {
             i: _describe(str(chunk[i]), prediction, row, classifier, templates, top) for row, i in enumerate(found.kept)
         }
         why = dict(found.skipped)
         yield from (rows.get(i) or {"path": str(path), "error": why[path]} for i, path in enumerate(chunk))
+    for note in remark_notes(remarks, len(paths)):
+        notice(note)
+
+
+def _unsaid(note: str) -> None:
+    """Notes on one batch: they are put together and said at the end."""
 
 
 def predict_features(
@@ -103,10 +127,10 @@ def _templates(run: Run) -> dict[str, list[str]]:
     return {group.id: list(group.texts) for group in run.groups.groups} if len(run.groups.ids) > 1 else {}
 
 
-def _fault(path: Path) -> str | None:
+def _fault(path: Path, reading: Reading) -> str | None:
     """The reason why an image cannot be read, or None."""
     try:
-        open_image(path)
+        open_image(path, reading=reading)
     except ImageError as error:
         return str(error).removeprefix(f"{path}: ")
     return None

@@ -22,6 +22,7 @@ from torch import Tensor
 
 from mocoop.backbone.prompts import Context
 from mocoop.config import Config
+from mocoop.data.reading import Reading
 from mocoop.errors import CheckpointError, ConfigError, DataError, GroupFileError, UsageError
 from mocoop.files import atomic_write, read_json, sha256_file, write_json
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups
@@ -77,6 +78,11 @@ class Run:
     def stand_in(self) -> bool:
         """Whether the backbone is the stand-in, whose results say nothing about CLIP."""
         return bool(self.info["backbone"]["stand_in"])
+
+    @property
+    def reading(self) -> Reading:
+        """The rule by which the pictures of the training were read."""
+        return Reading.of_record(self.info["data"].get("reading"))
 
     @functools.cached_property
     def tensors(self) -> dict[str, Tensor]:

@@ -25,8 +25,10 @@ from mocoop.config import Config
 from mocoop.data.dataset import Dataset, Example, named
 from mocoop.data.features import BadImages, FeatureCache, unreadable_images
 from mocoop.data.leaks import leaks
+from mocoop.data.reading import Reading, ValueRange
 from mocoop.data.sources import open_dataset
 from mocoop.data.splits import VAL_SHOTS, choose_classes, chosen_on, few_shot
+from mocoop.data.survey import settled
 from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
 from mocoop.files import sweep_stale, write_json
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
@@ -64,6 +66,8 @@ class TrainingPlan:
     columns: Mapping[str, str] | None = None
     device: str = "auto"
     threads: int | None = None
+    bands: tuple[int, ...] | None = None  # of a TIFF, counted from 1
+    value_range: ValueRange | None = None  # of pictures of more than 8 bits
     on_bad_image: BadImages = "fail"
     strict_vocabulary: bool = False
     follow_links: bool = False
@@ -97,6 +101,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             split_seed=plan.split_seed,
             follow_links=plan.follow_links,
         )
+        everything = settled(everything, bands=plan.bands, value_range=plan.value_range)
         dataset = _draw(plan, everything)
         config = method.adapt(plan.config, everything.name, plan.shots)
         plan = replace(plan, config=config.with_names_of(everything.classnames, dataset.classnames))
@@ -119,6 +124,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         notes = [*dataset.notes, *leaks(dataset)]
         for note in notes:
             listener.notice(note)
+        notes += data.pop("said")
         info = new_record(
             config=plan.config,
             shots=plan.shots,
@@ -131,7 +137,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             backbone=backbone,
             groups=groups,
             groups_name=plan.groups.name if plan.groups and method.reads_groups else None,
-            data={"name": dataset.name, **data, "notes": notes},
+            data={"name": dataset.name, **data, "notes": notes, "reading": (dataset.reading or Reading()).to_dict()},
             unknown_words=unknown,
         )
         if plan.force:
@@ -242,27 +248,29 @@ def _batches(
     Unreadable images are named and refused, or with `on_bad_image = "skip"` left out and replaced by others.
     """
     skipped: dict[Path, str] = {}
+    said: list[str] = []
     while True:
         dataset, inputs = _draw(plan, everything, skipped), None
         listener.stage("reading the images")
         if plan.config.views == "online":
-            batch, sha256, bad = _online(plan, backbone, dataset)
+            batch, sha256, bad, said = _online(plan, backbone, dataset, listener)
         else:
             inputs = _encoded(plan, backbone, dataset, epochs, listener)
             batch, sha256, bad = cached_batches(inputs, backbone.device), inputs.sha256, dict(inputs.skipped)
+            said = list(inputs.notes)
         if not bad:
             break
         skipped |= bad
         _check_shots(plan, everything, skipped)
     if skipped:
-        listener.notice(f"{len(skipped)} image(s) could not be read and were replaced by others; run.json names them")
+        listener.notice(_left_out(plan, everything, skipped))
     listed = [{"path": str(path), "why": why} for path, why in skipped.items()]
     seen = inputs if plan.config.views == 0 else None  # one centre view is the plain one
 
     def plain() -> Tensor:
         return (seen or _plain_inputs(plan, backbone, dataset, dataset.train, listener)).view(0)
 
-    return dataset, batch, plain, {"sha256": sha256, "images": len(dataset.train), "skipped": listed}
+    return dataset, batch, plain, {"sha256": sha256, "images": len(dataset.train), "skipped": listed, "said": said}
 
 
 def _encoded(plan: TrainingPlan, backbone: Backbone, dataset: Dataset, epochs: int, listener: Listener) -> Inputs:
@@ -278,20 +286,27 @@ def _encoded(plan: TrainingPlan, backbone: Backbone, dataset: Dataset, epochs: i
     )
 
 
-def _online(plan: TrainingPlan, backbone: Backbone, dataset: Dataset) -> tuple[Batch, str, dict[Path, str]]:
-    """Batches with the image tower in the loop, the hash of the files, and the images that cannot be read."""
+def _online(
+    plan: TrainingPlan, backbone: Backbone, dataset: Dataset, listener: Listener
+) -> tuple[Batch, str, dict[Path, str], list[str]]:
+    """Batches with the image tower in the loop, the hash of the files, the images that cannot be read, and notes."""
     if dataset.features is not None:
         hint = "set --views 0 --set tune_layer_norm=false" if plan.config.tune_layer_norm else "set --views 0"
         raise DataError("stored features have no pixels for views = online", hint)
-    bad = unreadable_images(dataset.train, on_bad_image=plan.on_bad_image)
+    said: list[str] = []
+    bad = unreadable_images(dataset.train, reading=dataset.reading, on_bad_image=plan.on_bad_image, notice=said.append)
+    for note in said:
+        listener.notice(note)
     sha256 = "" if bad else files_sha256(dataset.train)
-    return online_batches(backbone, dataset.train, plan.seed, plan.config), sha256, bad
+    batch = online_batches(backbone, dataset.train, plan.seed, plan.config, reading=dataset.reading)
+    return batch, sha256, bad, said
 
 
 def _check_shots(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, str]) -> None:
-    """Check that every class with unreadable images still has the requested shots."""
+    """Check that unreadable images leave every class the requested shots, if it had them, and an image at least."""
+    had = Counter(example.label for example in everything.train)
     left = Counter(example.label for example in everything.train if example.path not in skipped)
-    short = {e.label for e in everything.train if e.path in skipped and left[e.label] < plan.shots}
+    short = {label for label in had if left[label] < plan.shots <= had[label] or not left[label]}
     if short:
         path, why = next(iter(skipped.items()))
         names = named(f"{everything.classnames[label]} ({left[label]} can be read)" for label in sorted(short))
@@ -299,6 +314,19 @@ def _check_shots(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path,
             f"unreadable images leave fewer than {plan.shots} shots of {names}: {path}: {why}",
             "replace the images, or ask for fewer --shots",
         )
+
+
+def _left_out(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, str]) -> str:
+    """A sentence on unreadable images: others took their place, except in classes that are small."""
+    had = Counter(example.label for example in everything.train)
+    small = {
+        everything.classnames[e.label] for e in everything.train if e.path in skipped and had[e.label] <= plan.shots
+    }
+    alone = f", except in {named(sorted(small))}, which had no more" if small else ""
+    return (
+        f"{len(skipped)} image(s) could not be read and were replaced by others{alone}; run.json names them: "
+        f"{named(skipped)}"
+    )
 
 
 def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
@@ -309,6 +337,8 @@ def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
     pairs = {name: (before.get(name), info[name]) for name in _IDENTITY}
     pairs["groups"] = (before["groups"]["sha256"], info["groups"]["sha256"])
     pairs["data"] = (before["data"]["sha256"], info["data"]["sha256"])
+    now = info["data"]["reading"]
+    pairs["bands and range"] = (before["data"].get("reading", now), now)
     pairs["backbone"] = (before["backbone"]["fingerprint"], info["backbone"]["fingerprint"])
     old, new = (
         Config.from_dict(before["config"]).to_dict(),

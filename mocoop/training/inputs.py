@@ -26,6 +26,7 @@ from mocoop.training.trainer import Batch, Listener
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
     from mocoop.config import Config
+    from mocoop.data.reading import Reading
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Inputs:
     features: np.ndarray
     examples: tuple[Example, ...]
     skipped: tuple[tuple[Path, str], ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def labels(self) -> Tensor:
@@ -78,12 +80,13 @@ def load_inputs(
         backbone,
         examples,
         plan or ViewPlan(count=0),
+        reading=dataset.reading,
         cache=cache,
         on_bad_image=on_bad_image,
         progress=(listener or Listener()).features,
         notice=(listener or Listener()).notice,
     )
-    return Inputs(found.features, tuple(examples[i] for i in found.kept), found.skipped)
+    return Inputs(found.features, tuple(examples[i] for i in found.kept), found.skipped, found.notes)
 
 
 def _stored(backbone: Backbone, dataset: Dataset, examples: Sequence[Example]) -> Inputs:
@@ -112,12 +115,14 @@ def cached_batches(inputs: Inputs, device: torch.device) -> Batch:
     return lambda epoch, index: x[epoch % len(x), index.to(device)]
 
 
-def online_batches(backbone: Backbone, examples: Sequence[Example], seed: int, config: Config) -> Batch:
+def online_batches(
+    backbone: Backbone, examples: Sequence[Example], seed: int, config: Config, *, reading: Reading | None = None
+) -> Batch:
     """Batches with the image tower in the loop: a new crop and flip of every image in every epoch."""
 
     def batch(epoch: int, index: Tensor) -> Tensor:
         chosen = [examples[i] for i in index.tolist()]
-        pixels = online_views(chosen, backbone.preprocess, seed, epoch, config.view_scale)
+        pixels = online_views(chosen, backbone.preprocess, seed, epoch, config.view_scale, reading=reading)
         with torch.set_grad_enabled(config.tune_layer_norm):
             return F.normalize(backbone.image_features(pixels), dim=-1)
 
