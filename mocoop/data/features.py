@@ -28,7 +28,8 @@ from mocoop import __version__
 from mocoop.data.cache import FeatureCache, Notice, Stored
 from mocoop.data.dataset import Example
 from mocoop.data.images import MAX_BYTES, open_image, to_rgb
-from mocoop.data.reading import Reading, remark_notes
+from mocoop.data.reading import Reading
+from mocoop.data.remarks import remark_notes
 from mocoop.data.views import DEFAULT_SCALE, Preprocess, ViewPlan, centre_view, random_view, view_rng
 from mocoop.errors import BackboneError, DataError, ImageError, StorageError
 from mocoop.files import sha256_bytes, sha256_file
@@ -115,8 +116,8 @@ def image_features(
         batch_size: views per call of the encoder; it changes features only by rounding.
         on_bad_image: "fail" names every image that cannot be read, "skip" leaves them out.
         workers: decoding threads; their number affects only the speed.
-        notice: called with notes on the images, a damaged cache entry, waiting, and a cache that cannot be written
-            (the features then stay in memory); logs by default.
+        notice: called with notes on the images, on a damaged cache entry, on waiting, and if the cache cannot be
+            written (the features then stay in memory); logs by default.
 
     Raises:
         DataError: images that cannot be read (with "fail", or if no image can), images that change while they are

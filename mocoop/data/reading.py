@@ -4,21 +4,20 @@ A picture of 8 bits is taken as it is. Deeper values are brought to 0..255 in th
 that were asked for, else by the bits that the training images fill (integers) or their full scale (numbers with a
 point). In a TIFF extra samples are bands, never transparency: the first three are used unless others are asked for.
 
-No file is read here: `mocoop.data.survey` finds the rule of a data set, `mocoop.data.images` applies it.
+No file is read here: `mocoop.data.survey` finds the rule of a data set, `mocoop.data.images` applies it, and
+`mocoop.data.remarks` puts into words what was met.
 H, W: height and width in pixels; K: bands used.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
-from mocoop.data.dataset import named
 from mocoop.errors import UsageError
 
 PERCENTILE = "percentile"
@@ -158,28 +157,3 @@ def _highest(values: np.ndarray, reading: Reading) -> float:
 
 def _alpha_scale(alpha: np.ndarray, reading: Reading) -> int:
     return 255 if alpha.dtype == np.uint8 else int((1 << (reading.bits or _FULL_DEPTH)) - 1)
-
-
-def remark_notes(remarks: Mapping[Path, Iterable[str]], pictures: int) -> list[str]:
-    """Sentences on what was found in some of the pictures read, one for each kind of remark."""
-    found: dict[str, list[Path]] = {}
-    for path, kinds in remarks.items():
-        for kind in kinds:
-            found.setdefault(kind, []).append(path)
-    return [_note(kind, paths, pictures) for kind, paths in sorted(found.items())]
-
-
-def _note(kind: str, paths: Sequence[Path], pictures: int) -> str:
-    some, these = f"{len(paths)} of {pictures} {'picture' if pictures == 1 else 'pictures'}", named(paths)
-    have = "has" if len(paths) == 1 else "have"
-    if kind == MANY:
-        return f"{some} {have} more than 3 bands: bands 1, 2, 3 are used and none is transparency; choose with --bands"
-    if kind == TWO:
-        return f"{some} {have} 2 bands: band 1 is used, as grey; choose with --bands"
-    if kind == CLEAR:
-        return f"fully transparent, so that only white is seen: {these}"
-    if kind == EMPTY:
-        return f"without a single value (no data), so that only black is seen: {these}"
-    if kind == CUT:
-        return f"values beyond the scale of the training images are cut off in {these}; see --range"
-    return f"nearly black: {these}; for pictures of more than 8 bits see --range LOW,HIGH and --range percentile"

@@ -15,7 +15,8 @@ from mocoop.data.cache import Notice
 from mocoop.data.dataset import Example
 from mocoop.data.features import BadImages, image_features
 from mocoop.data.images import open_image
-from mocoop.data.reading import Reading, remark_notes
+from mocoop.data.reading import Reading
+from mocoop.data.remarks import remark_notes
 from mocoop.data.survey import find_reading
 from mocoop.data.views import ViewPlan
 from mocoop.errors import DataError, ImageError

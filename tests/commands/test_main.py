@@ -26,11 +26,11 @@ COMMANDS = {
         "--data", "--class-names", "--names-by-position", "--columns", "--follow-links", "--no-cache", "--classes",
         "--per-class", "--baselines", "--plots",
         "--backbone", "--pretrained", "--device", "--precision", "--threads", "--on-bad-image", "--max-skipped",
-        "--json",
+        "--json", "--bands", "--range",
     },
     "predict": {
         "--top", "--classes-file", "--backbone", "--pretrained", "--device", "--precision", "--threads",
-        "--on-bad-image", "--json",
+        "--on-bad-image", "--bands", "--range", "--json",
     },
     "report": {
         "--out", "--also", "--reference", "--title", "--run", "--images", "--most-images", "--backbone", "--pretrained",
@@ -48,7 +48,7 @@ COMMANDS = {
         "--no-cache", "--out", "--shots", "--seed",
         "--split-seed", "--classes", "--preset", "--backbone", "--pretrained", "--quick-gelu", "--epochs", "--lr",
         "--batch-size", "--views", "--top-k", "--lambda-router", "--lambda-text", "--set", "--device", "--precision",
-        "--threads", "--on-bad-image", "--strict-vocabulary", "--force", "--json",
+        "--threads", "--on-bad-image", "--bands", "--range", "--strict-vocabulary", "--force", "--json",
     },
 }  # fmt: skip
 

@@ -273,10 +273,10 @@ def test_an_image_that_can_be_read_again_is_taken_in(paths, cache, monkeypatch):
     """The same bytes: what failed was the reading, not the file."""
     real = open_image
 
-    def starved(source: bytes, *, name: object) -> object:
+    def starved(source: bytes, *, name: object, **options: object) -> object:
         if name == paths[2]:
             return real(b"", name=name)
-        return real(source, name=name)
+        return real(source, name=name, **options)
 
     with monkeypatch.context() as patch:
         patch.setattr("mocoop.data.features.open_image", starved)

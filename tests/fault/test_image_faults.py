@@ -27,7 +27,6 @@ BAD = {
     "PNG without its last bytes": encoded(pixels(), "PNG")[:-13],
     "bomb": bomb_png(50_000, 50_000),
     "strip": encoded(Image.new("L", (1, 30_000)), "PNG"),
-    "dark 16 bits": encoded(np.arange(4096, dtype=np.uint16).reshape(64, 64), "PNG"),
     "GIF": encoded(pixels(), "GIF"),
     "animated GIF": animated("GIF"),
     "animated WebP": animated("WEBP"),
@@ -45,6 +44,8 @@ GOOD = {
     "16 bits": encoded(np.arange(0, 65536, 16, dtype=np.uint16).reshape(64, 64), "PNG"),
     "turned by EXIF": encoded(pixels(), "JPEG", exif=EXIF),
     "TIFF named .jpg": encoded(pixels(), "TIFF"),
+    "dark 16 bits": encoded(np.arange(4096, dtype=np.uint16).reshape(64, 64), "PNG"),
+    "BMP named .jpg": encoded(pixels(), "BMP"),
 }
 
 
