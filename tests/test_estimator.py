@@ -332,3 +332,23 @@ def test_what_is_no_collection_is_refused(fitted):
 def test_settings_that_would_mislabel_or_break_a_run_are_refused(world, data, changes):
     with pytest.raises(ConfigError):
         classifier(world, **changes).fit(*data)
+
+
+def test_deep_pictures_are_read_by_the_scale_of_the_training_pictures_and_so_after_loading(world, tmp_path):
+    plain, deep, pictures = [], [], []
+    for number in range(8):
+        grey = np.random.default_rng(number).integers(0, 256, (16, 16), dtype=np.uint8)
+        wide = grey.astype(np.uint16) << 4 | grey.astype(np.uint16) >> 4  # 12 bits
+        plain.append(tmp_path / f"plain{number}.png")
+        deep.append(tmp_path / f"deep{number}.png")
+        pictures.append(Image.fromarray(wide))
+        Image.fromarray(grey).save(plain[-1])
+        pictures[-1].save(deep[-1])
+    labels = ["dog", "airport"] * 4
+    expected = classifier(world).fit(plain, labels).predict_proba(plain)
+    for given in (deep, pictures):
+        with pytest.warns(UserWarning, match="use 12 bits"):
+            model = classifier(world).fit(given, labels)
+        assert (model.predict_proba(given) == expected).all()
+    loaded = MoCoOpClassifier.load(model.save(tmp_path / "run"), device="cpu")
+    assert (loaded.predict_proba(deep) == expected).all()

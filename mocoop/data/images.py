@@ -43,6 +43,7 @@ Result = TypeVar("Result")
 Remark = Callable[[str], None]  # called with a kind of remark, see `mocoop.data.reading`
 
 _PNG_END = b"\0\0\0\0IEND\xaeB`\x82"
+_GREY_AND_ALPHA = 4  # colour type of a PNG
 _SMALLER = "cut it into tiles or make it smaller"
 _WHITE = (255, 255, 255, 255)
 _REFUSED_MODES = {"I": "32-bit integers", "F": "floating-point numbers", "LAB": "the LAB colour space"}
@@ -357,7 +358,7 @@ def _deep_png(image: ImageFile.ImageFile, data: bytes) -> Raster:
         values = np.asarray(image).astype(np.uint16)[..., None]
     else:
         seen = image.info.get("transparency")
-        high, low = (_png_bytes(data, image.mode, byte) for byte in (0, 1))
+        high, low = (_png_bytes(data, byte) for byte in (0, 1))
         values = high.astype(np.uint16) << 8 | low
     depth = 3 if values.shape[2] >= 3 else 1
     colours, alpha = values[..., :depth], values[..., depth] if values.shape[2] > depth else None
@@ -366,21 +367,22 @@ def _deep_png(image: ImageFile.ImageFile, data: bytes) -> Raster:
     return Raster(colours, alpha)
 
 
-def _png_bytes(data: bytes, mode: str, byte: int) -> np.ndarray:
+def _png_bytes(data: bytes, byte: int) -> np.ndarray:
     """The high (0) or low (1) bytes of a 16-bit PNG, (H, W, channels) uint8."""
     import numpy as np
     from PIL import PngImagePlugin
 
     image = PngImagePlugin.PngImageFile(io.BytesIO(data))
-    if mode == "LA":  # as many bytes a pixel as RGBA
+    grey_and_alpha = data[25] == _GREY_AND_ALPHA  # unpacked as RGBA of 8 bits: as many bytes a pixel
+    if grey_and_alpha:
         image._mode, raw = "RGBA", "RGBA"
     else:
-        raw = f"{mode};16{'BL'[byte]}"
+        raw = f"{image.mode};16{'BL'[byte]}"
     image.tile = [tile._replace(args=raw) for tile in image.tile]
     image.info.pop("transparency", None)
     image.load()
     found = np.asarray(image)
-    return found[..., byte::2] if mode == "LA" else found
+    return found[..., byte::2] if grey_and_alpha else found
 
 
 def _check_size(size: tuple[int, int], name: object, max_pixels: int) -> None:

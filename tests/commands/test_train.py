@@ -176,17 +176,6 @@ class TestTrain:
         assert f"fewer than {len(dogs) - 1} shots of dog (1 can be read)" in few.err
         assert str(photos / "train" / "dog") in few.err
 
-    def test_a_class_that_was_small_already_fails_too_when_it_loses_a_picture(self, world, tmp_path):
-        photos = tmp_path / "photos"
-        shutil.copytree(world["photos"], photos)
-        dogs = [one.path for one in open_dataset(photos).train if one.path.parent.name == "dog"]
-        options = ("--data", photos, "--on-bad-image", "skip", "--shots", len(dogs) + 5)
-        assert train(world, tmp_path / "whole", *options).code == 0  # as CoOp: all there are, with a note
-        dogs[0].write_bytes(b"")
-        result = train(world, tmp_path / "run", *options)
-        assert result.code == 4
-        assert f"fewer than {len(dogs) + 5} shots of dog ({len(dogs) - 1} can be read)" in result.err
-
     def test_ctrl_c_says_how_to_go_on(self, world, tmp_path, monkeypatch):
         monkeypatch.setenv("MOCOOP_SIGNAL_AT", "SIGINT:after-step:1")
         before = signal.getsignal(signal.SIGINT)

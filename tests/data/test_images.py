@@ -22,6 +22,7 @@ from PIL import Image
 
 from mocoop.data import imageformats, images
 from mocoop.data.images import list_images, open_image, to_rgb
+from mocoop.data.reading import BLACK, CLEAR, CUT, Reading
 from mocoop.errors import DataError, ImageError
 
 
@@ -38,7 +39,7 @@ def png(rows: np.ndarray, bits: int, colour: int) -> bytes:
     )
 
 
-def rgb(data: bytes, **options: int) -> np.ndarray:
+def rgb(data: bytes, **options) -> np.ndarray:
     image = open_image(data, **options)
     assert image.mode == "RGB"
     return np.asarray(image)
@@ -57,6 +58,7 @@ def ramp16(top: int = 65535) -> np.ndarray:
         ("TIFF", {}),
         ("TIFF", {"compression": "tiff_lzw"}),
         ("TIFF", {"big_tiff": True}),
+        ("BMP", {}),
     ],
 )
 def test_lossless_kinds_give_the_pixels_back(kind, options):
@@ -101,7 +103,7 @@ def test_cmyk_is_converted():
 def test_transparent_parts_lie_on_white():
     image = np.zeros((4, 4, 4), dtype=np.uint8)
     image[:2, :, 3] = 255  # black above, transparent below
-    for data in (encoded(image, "PNG"), encoded(image, "WEBP", lossless=True), encoded(image, "TIFF")):
+    for data in (encoded(image, "PNG"), encoded(image, "WEBP", lossless=True)):
         assert (rgb(data)[:2] == 0).all()
         assert (rgb(data)[2:] == 255).all()
     half = np.dstack([np.zeros((4, 4, 3), np.uint8), np.full((4, 4), 128, np.uint8)])
@@ -153,17 +155,62 @@ def test_sixteen_bit_tiff_where_zero_is_white():
     assert (rgb(bytes(data))[..., 0] == (65535 - ramp16()) >> 8).all()
 
 
-def test_twelve_bit_data_in_sixteen_bits_is_refused_and_not_stretched():
-    with pytest.raises(ImageError, match=r"up to 4095 of 65535.*multiply 16 "):
-        open_image(encoded(ramp16(4095), "PNG"))
-    assert rgb(encoded(ramp16(4096), "PNG")).max() == 16
-    assert (rgb(encoded(np.zeros((4, 4), np.uint16), "PNG")) == 0).all()  # a black picture is a picture
+def deep_pngs(original: np.ndarray, deepen) -> dict[str, tuple[bytes, np.ndarray]]:
+    """16-bit PNGs of the four kinds, with the pixels that the 8-bit original has."""
+    grey, wide = original[..., :1], deepen(original)
+    full = np.full_like(wide[..., :1], 65535)
+    return {
+        "grey": (png(wide[..., 0], 16, 0), grey.repeat(3, -1)),
+        "grey and alpha": (png(np.dstack([wide[..., :1], full]), 16, 4), grey.repeat(3, -1)),
+        "colour": (png(wide, 16, 2), original),
+        "colour and alpha": (png(np.dstack([wide, full]), 16, 6), original),
+    }
+
+
+@pytest.mark.parametrize("kind", ["grey", "grey and alpha", "colour", "colour and alpha"])
+@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+def test_sixteen_bit_pictures_of_any_depth_give_the_pixels_of_the_8_bit_original(kind, bits):
+    def deepen(original: np.ndarray) -> np.ndarray:
+        return np.rint(original.astype(float) * ((1 << bits) - 1) / 255).astype(np.uint16)
+
+    data, expected = deep_pngs(pixels(), deepen)[kind]
+    assert (rgb(data, reading=Reading(bits=bits)) == expected).all()
+
+
+def test_a_picture_that_comes_out_dark_cut_or_clear_is_remarked_on():
+    def remarks(data: bytes, reading: Reading = Reading()) -> list[str]:  # noqa: B008
+        seen = []
+        open_image(data, reading=reading, remark=seen.append)
+        return seen
+
+    def twelve(original: np.ndarray) -> np.ndarray:
+        return original.astype(np.uint16) << 4
+
+    for data, _ in deep_pngs(pixels(), twelve).values():
+        assert remarks(data) == [BLACK]
+        assert remarks(data, Reading(bits=12)) == []
+        assert remarks(data, Reading(bits=10)) == [CUT]
+    assert remarks(encoded(np.zeros((4, 4, 3), np.uint8), "PNG")) == [BLACK]
+    clear = np.dstack([pixels(), np.zeros((24, 24), np.uint8)])
+    assert remarks(encoded(clear, "PNG")) == remarks(encoded(clear, "WEBP", lossless=True)) == [CLEAR]
+    faint = np.dstack([pixels().astype(np.uint16) << 8, np.full((24, 24), 15, np.uint16)])
+    assert remarks(png(faint, 16, 6)) == [CLEAR]
+    assert remarks(encoded(pixels(), "PNG")) == []
+
+
+def test_half_transparency_and_a_transparent_colour_of_16_bits():
+    colours = np.zeros((4, 4, 3), np.uint16)
+    half = np.full((4, 4, 1), 2048, np.uint16)
+    assert (rgb(png(np.dstack([colours, half]), 16, 6), reading=Reading(bits=12)) == 127).all()
+    data = png(np.array([[[4000, 0, 9], [4095, 0, 0]]], np.uint16), 16, 2)
+    keyed = data[:33] + png_chunk(b"tRNS", struct.pack(">HHH", 4000, 0, 9)) + data[33:]
+    assert rgb(keyed, reading=Reading(bits=12)).tolist() == [[[255] * 3, [255, 0, 0]]]
 
 
 @pytest.mark.parametrize("array", [np.ones((4, 4), np.int32), np.ones((4, 4), np.float32)])
-def test_deeper_tiffs_are_refused(array):
-    with pytest.raises(ImageError, match=r"32 bits a channel.*gdal_translate"):
-        open_image(encoded(Image.fromarray(array), "TIFF"))
+def test_deeper_tiffs_are_read_by_a_range(array):
+    seen = rgb(encoded(Image.fromarray(array), "TIFF"), reading=Reading(limits=(0, 2)))
+    assert (seen == 128).all()
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
@@ -221,6 +268,7 @@ def test_pages_and_animations_are_refused(kind, words):
         ("WEBP", {"lossless": True}),
         ("TIFF", {}),
         ("TIFF", {"compression": "tiff_lzw"}),
+        ("BMP", {}),
     ],
 )
 @pytest.mark.filterwarnings("ignore::UserWarning")
@@ -240,7 +288,6 @@ def test_a_flipped_bit_in_a_png_is_found():
 
 SIGNS = {
     "GIF": encoded(pixels(), "GIF"),
-    "BMP": encoded(pixels(), "BMP"),
     "PNM": encoded(pixels(), "PPM"),
     "ICO": encoded(pixels(), "ICO"),
     "JPEG 2000": b"\0\0\0\x0cjP  \r\n\x87\n" + bytes(40),
@@ -400,7 +447,18 @@ def test_to_rgb_keeps_the_rules_for_pillow_images():
 
 
 def test_list_images_sorts_and_tells_apart(tmp_path):
-    for name in ("b.JPG", "a.png", "c.tiff", "sub/z.webp", "B.jpeg", ".hidden.png", ".git/x.png"):
+    for name in (
+        "IMG_0001",
+        "e.jpg_large",
+        "d.bmp",
+        "b.JPG",
+        "a.png",
+        "c.tiff",
+        "sub/z.webp",
+        "B.jpeg",
+        ".hidden.png",
+        ".git/x.png",
+    ):
         put_image(tmp_path / name)
     for name in ("old.gif", "scan.DCM", "notes.txt", "Thumbs.db"):
         (tmp_path / name).touch()
@@ -410,9 +468,11 @@ def test_list_images_sorts_and_tells_apart(tmp_path):
         "a.png",
         "b.JPG",
         "c.tiff",
+        "d.bmp",
         "sub/z.webp",
     ]
     assert [path.name for path in found.refused] == ["old.gif", "scan.DCM"]
+    assert [path.name for path in found.unnamed] == ["IMG_0001", "e.jpg_large"]
     with pytest.raises(DataError, match="cannot read"):
         list_images(tmp_path / "none")
 
