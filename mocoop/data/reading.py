@@ -91,8 +91,10 @@ def parse_bands(text: str | None) -> tuple[int, ...] | None:
 
 def parse_range(text: str | None) -> ValueRange | None:
     """The two numbers of "0,3000", or "percentile". Raises UsageError."""
-    if text is None or text == PERCENTILE:
-        return PERCENTILE if text else None
+    if text is None:
+        return None
+    if text == "percentile":
+        return "percentile"
     try:
         low, high = (float(word) for word in text.split(","))
     except ValueError:
@@ -146,7 +148,9 @@ def _scaled(values: np.ndarray, reading: Reading) -> np.ndarray:
         return np.clip(values >> values.dtype.type(min(shift, values.dtype.itemsize * 8 - 1)), 0, 255).astype(np.uint8)
     low, high = reading.limits or (0.0, reading.top or 1.0)
     share = (values.astype(np.float64) - low) / (high - low)
-    return np.rint(255 * np.clip(np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)).astype(np.uint8)
+    share = np.clip(np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
+    scaled: np.ndarray = np.rint(255 * share).astype(np.uint8)
+    return scaled
 
 
 def _highest(values: np.ndarray, reading: Reading) -> float:
