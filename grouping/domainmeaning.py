@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from mocoop.errors import UsageError
-from mocoop.grouping.domains import GENERAL, Profile, load_profiles
+from mocoop.grouping.domains import GENERAL, Match, Profile, load_profiles, match_domain
 from mocoop.grouping.subject import read_subject, told_words
 
 if TYPE_CHECKING:
@@ -30,6 +30,15 @@ class Nearest:
     phrase: str
     likeness: float
     model: str
+
+
+def match_by_meaning(domain: str) -> Match:
+    """As `match_domain`; where no word matches, the profile of nearest meaning if a sentence model is installed."""
+    match = match_domain(domain)
+    if match.found:
+        return match
+    near = nearest_profile(domain)
+    return match if near is None else Match((near.profile,), (), near.phrase, near.likeness, near.model)
 
 
 def nearest_profile(domain: str) -> Nearest | None:

@@ -4,7 +4,7 @@ A profile is matched by whole words (plurals included; stems are marked with *),
 matches "sports cars" but neither "carcinoma" nor "scar". A hyphen or an underscore counts as a space. A text that
 names two domains ("thermal drone images") gets the aspects of both, alternating; one that says what is looked for
 on a thing ("fabric defects") is first of all about that. Words that only qualify the thing, or say where it is, do not
-count. Where no word matches, `match_by_meaning` asks the sentence model.
+count. Where no word matches, `domainmeaning.match_by_meaning` asks the sentence model.
 """
 
 from __future__ import annotations
@@ -158,17 +158,6 @@ def _flawed(taken: Sequence[tuple[int, int, Profile]]) -> list[tuple[int, int, P
     """The hits, with the profile for damage or disease in the place of one for sound things; each once."""
     swapped = {name: hit for hit in taken if (name := hit[2].flawed or hit[2].name)}
     return [(start, end, profile_named(name)) for name, (start, end, _) in swapped.items()]
-
-
-def match_by_meaning(domain: str) -> Match:
-    """As `match_domain`; where no word matches, the profile of nearest meaning if a sentence model is installed."""
-    match = match_domain(domain)
-    if match.found:
-        return match
-    from mocoop.grouping.domainmeaning import nearest_profile
-
-    near = nearest_profile(domain)
-    return match if near is None else Match((near.profile,), (), near.phrase, near.likeness, near.model)
 
 
 def nearest_word(domain: str) -> str | None:

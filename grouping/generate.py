@@ -21,7 +21,8 @@ from mocoop.groupfile.rules import MANY_GROUPS, PLAIN_WORDS
 from mocoop.groupfile.schema import MAX_GROUPS, MAX_TEMPLATES
 from mocoop.groupfile.templatetext import character_problems, folded
 from mocoop.grouping.bank import Aspect, Bank, load_bank
-from mocoop.grouping.domains import GENERAL, Match, match_by_meaning, match_domain, match_profiles, nearest_word
+from mocoop.grouping.domainmeaning import match_by_meaning
+from mocoop.grouping.domains import GENERAL, Match, match_domain, match_profiles, nearest_word
 from mocoop.grouping.fields import FieldAspect, contains, load_fields
 from mocoop.grouping.keep import Kept, texts_of
 from mocoop.grouping.llm.sift import class_words, names_a_class, words_of

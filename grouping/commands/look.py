@@ -64,7 +64,8 @@ def domains(domain: str | None, as_json: bool) -> None:
     mocoop-groups domains
     mocoop-groups domains "thermal drone images"
     """
-    from mocoop.grouping.domains import load_profiles, match_by_meaning
+    from mocoop.grouping.domainmeaning import match_by_meaning
+    from mocoop.grouping.domains import load_profiles
     from mocoop.grouping.generate import clean_domain
 
     if domain is None:
