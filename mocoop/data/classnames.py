@@ -68,7 +68,8 @@ def final_names(
         found = _given_names(keys, given, kept or {}, by_position)
         chosen = [" ".join(name.split()) for name in found.names]
         pairs = dict(zip(keys, chosen, strict=True))
-        notes.append(f"{PAIRS}{pairs_text([(key, pairs[key]) for key in in_order(keys)])}, {found.how}")
+        if any(key != name for key, name in pairs.items()):
+            notes.append(f"{PAIRS}{pairs_text([(key, pairs[key]) for key in in_order(keys)])}, {found.how}")
         if found.unused:
             notes.append(f"names of classes that are not here: {named(found.unused)}")
     for key, name in zip(keys, chosen, strict=True):

@@ -14,11 +14,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from mocoop.errors import UsageError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PERCENTILE = "percentile"
 ValueRange = tuple[float, float] | Literal["percentile"]
@@ -72,6 +73,8 @@ class Raster(NamedTuple):
 
     def known(self) -> np.ndarray:
         """The values that are numbers and not "no data", as one row."""
+        import numpy as np
+
         values = self.values if self.valid is None else self.values[self.valid]
         return values[np.isfinite(values)] if values.dtype.kind == "f" else values.reshape(-1)
 
@@ -114,6 +117,8 @@ def eight_bits(raster: Raster, reading: Reading) -> tuple[np.ndarray, list[str]]
 
     Floating-point values need `limits` or `top`.
     """
+    import numpy as np
+
     values, remarks = raster.values, []
     out = np.empty(values.shape, np.uint8)
     for start in range(0, len(values), _ROWS):
@@ -141,6 +146,8 @@ def eight_bits(raster: Raster, reading: Reading) -> tuple[np.ndarray, list[str]]
 
 def _scaled(values: np.ndarray, reading: Reading) -> np.ndarray:
     """Some rows brought to 0..255."""
+    import numpy as np
+
     if values.dtype == np.uint8:
         return values
     if reading.limits is None and values.dtype.kind in "iu":
@@ -160,4 +167,6 @@ def _highest(values: np.ndarray, reading: Reading) -> float:
 
 
 def _alpha_scale(alpha: np.ndarray, reading: Reading) -> int:
+    import numpy as np
+
     return 255 if alpha.dtype == np.uint8 else int((1 << (reading.bits or _FULL_DEPTH)) - 1)

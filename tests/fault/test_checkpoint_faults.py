@@ -222,7 +222,8 @@ def _names(tree: ast.AST) -> set[str]:
     found = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
-            found.add(ast.unparse(node.func))
+            plain = any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
+            found |= {ast.unparse(node.func)} - ({"torch.load"} if plain else set())  # tensors alone run nothing
             true = (k.arg for k in node.keywords if isinstance(k.value, ast.Constant) and k.value.value is True)
             found |= {f"{argument}=True" for argument in true}
         elif isinstance(node, ast.Import):
