@@ -307,8 +307,8 @@ def _match_notices(wanted: Wanted) -> Iterator[str]:
     if wanted.profiles:
         yield f"using the profile {names}, as asked"
     elif match.phrase:
-        near = f"by meaning: {match.phrase!r}, cosine {match.likeness:.2f}, {match.model}"
-        yield f"no word of {domain!r} names a profile; {names} is nearest ({near})"
+        how = f"by meaning: {match.phrase!r}, cosine {match.likeness:.2f}, {match.model}"
+        yield f"no word of {domain!r} names a profile; {names} is nearest ({how})"
     elif not match.words:
         near = nearest_word(domain)
         meant = f"did you mean {near!r}? " if near else "domains are read as English words; "

@@ -67,7 +67,8 @@ class Subject:
         for name, part in parts.items():
             if f"<{name}>" in template and not part:
                 return None
-            template = re.sub(rf"\ba <{name}>", lambda _, part=part: f"{article(part)} {part}", template)
+            if part:
+                template = re.sub(rf"\ba <{name}>", f"{article(part)} <{name}>", template)
             template = template.replace(f"<{name}>", part)
         return template
 

@@ -346,7 +346,8 @@ class _Job:
 
     def _draw(self, task: _Task, expected: str | None, *, only_decode: bool = False) -> _Pixels:
         """The pixels of a task. Raises DataError if the file changed after it was hashed."""
-        path, seen = self._paths[task.place], []
+        path = self._paths[task.place]
+        seen: list[str] = []
         try:
             data = _read(path)
             content = sha256_bytes(data)

@@ -449,7 +449,7 @@ def _convert(image: Image.Image, name: object, reading: Reading, remark: Remark)
     if image.has_transparency_data:
         straight = image.convert("LA") if image.mode == "La" else image  # Pillow cannot convert La to RGBA
         seen = straight.convert("RGBA")
-        if seen.getextrema()[3][1] < NEARLY:  # type: ignore[index]  # one pair a channel
+        if seen.getextrema()[3][1] < NEARLY:  # type: ignore[index,misc]  # one pair a channel
             remark(CLEAR)
         paper = Image.new("RGBA", image.size, _WHITE)
         paper.alpha_composite(seen)

@@ -152,7 +152,9 @@ def _scaled(values: np.ndarray, reading: Reading) -> np.ndarray:
         return values
     if reading.limits is None and values.dtype.kind in "iu":
         shift = (reading.bits or _FULL_DEPTH) - 8
-        return np.clip(values >> values.dtype.type(min(shift, values.dtype.itemsize * 8 - 1)), 0, 255).astype(np.uint8)
+        shifted = values >> values.dtype.type(min(shift, values.dtype.itemsize * 8 - 1))
+        top: np.ndarray = np.clip(shifted, 0, 255).astype(np.uint8)
+        return top
     low, high = reading.limits or (0.0, reading.top or 1.0)
     share = (values.astype(np.float64) - low) / (high - low)
     share = np.clip(np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)

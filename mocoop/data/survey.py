@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,8 @@ from mocoop.errors import DataError, ImageError
 
 if TYPE_CHECKING:
     from PIL import Image
+
+T = TypeVar("T")
 
 SAMPLE = 256  # pictures looked at
 _VALUES = 20_000  # of each
@@ -89,7 +91,7 @@ def reading_of_pictures(pictures: Iterable[Image.Image]) -> tuple[Reading, list[
     return _rule(Reading(), [one for one in seen if one is not None], None)
 
 
-def _spread(things: Sequence[Path]) -> list[Path]:
+def _spread(things: Sequence[T]) -> list[T]:
     """At most SAMPLE of them, evenly from first to last."""
     if len(things) <= SAMPLE:
         return list(things)
@@ -123,14 +125,14 @@ def _seen(path: object, raster: Raster) -> _Seen | None:
 def _rule(start: Reading, seen: list[_Seen], value_range: ValueRange | None) -> tuple[Reading, list[str]]:
     if value_range is not None and not seen:
         unused = "--range is not used: no picture of more than 8 bits was met"
-        return (start, [unused]) if value_range == PERCENTILE else (replace(start, limits=value_range), [unused])
+        return (replace(start, limits=value_range) if isinstance(value_range, tuple) else start), [unused]
     if value_range == PERCENTILE:
         low, high = (float(v) for v in np.percentile(np.concatenate([one.values for one in seen]), _PERCENTS))
         if not low < high:
             raise DataError(f"the 2nd and 98th percentile are both {low:g}", "give --range LOW,HIGH")
         said = f"--range percentile: {low:g} to {high:g} becomes 0..255 in all pictures of more than 8 bits"
         return replace(start, limits=(low, high)), [f"{said} (2nd and 98th percentile of {len(seen)} of them)"]
-    if value_range is not None:
+    if isinstance(value_range, tuple):
         return replace(start, limits=value_range), []
     return _own_scale(start, seen)
 

@@ -112,7 +112,7 @@ def read_page(data: bytes, name: object) -> Page:
     from tifffile import TiffFile
 
     logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # it logs what is raised here
-    off = {f"is_{kind}": False for kind in ("lsm", "ndpi", "scanimage", "eer", "stk", "mmstack")}
+    off: dict[str, Any] = {f"is_{kind}": False for kind in ("lsm", "ndpi", "scanimage", "eer", "stk", "mmstack")}
     with TiffFile(io.BytesIO(data), **off) as file:
         pages: list[tuple[int, Any]] = []
         for index in range(MAX_PAGES + 1):
@@ -263,7 +263,8 @@ def _unpredicted_float(raw: bytes, shape: tuple[int, int, int], dtype: np.dtype[
     planes = np.cumsum(row, axis=1, dtype=np.uint8).reshape(rows, dtype.itemsize, width * depth)
     high_first = np.ascontiguousarray(planes.transpose(0, 2, 1))  # (rows, W * S, bytes)
     native = np.dtype(dtype.newbyteorder("="))
-    return high_first.view(native.newbyteorder(">")).astype(native).reshape(shape)
+    found: np.ndarray = high_first.view(native.newbyteorder(">")).astype(native).reshape(shape)
+    return found
 
 
 def _lerc_extra(page: Page) -> bool:
