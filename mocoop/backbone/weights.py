@@ -78,6 +78,7 @@ def read_state(path: Path, device: str = "cpu") -> dict[str, Tensor]:
         return _safetensors(path, device)
     refuse_torchscript(path)
     try:
+        # PyTorch's own format is a pickle; `weights_only` reads tensors and plain containers, and calls nothing else.
         content = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
         if "weights only load failed" not in str(error).lower():
