@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -26,7 +27,6 @@ from mocoop.commands.shared import (
     parse_reading,
     print_json,
     reading_options,
-    say_names,
     use_threads,
 )
 from mocoop.errors import DataError
@@ -73,7 +73,8 @@ def evaluate(
     from mocoop.reporting.plots import draw_run
     from mocoop.reporting.printing import evaluation_record, print_evaluation
     from mocoop.runs.evaluate import evaluate as evaluate_run
-    from mocoop.runs.evaluate import unnameable
+    from mocoop.runs.evaluate import on_classes_of, unnameable
+    from mocoop.runs.measured import to_measure
     from mocoop.runs.run import Run
     from mocoop.training.progress import training_progress
 
@@ -89,16 +90,18 @@ def evaluate(
         split_seed=opened.info["split_seed"],
         follow_links=options["follow_links"],
     )
-    say_names(dataset.notes)
-    noted = len(dataset.notes)
-    dataset = settled(dataset, dataset.test, known=opened.reading, **asked)
-    for note in dataset.notes[noted:]:
-        _say(note)
+    if dataset.features is not None:
+        opened.check_features(dataset.name)
+    dataset = on_classes_of(opened, dataset)
     chosen = cast("list[Half]", list(dict.fromkeys(parts or (opened.info["classes"],))))
     impossible = unnameable(opened, dataset, chosen)
     with training_progress() as listener:
         listener.stage("loading the backbone")
         backbone = backbone_of(opened, options)
+        listener.stage("reading the images")
+        measured = to_measure(opened, dataset)
+        read = settled(measured.dataset, measured.dataset.test, known=opened.reading, **asked)
+        measured = replace(measured, dataset=read)
         listener.stage("encoding the images")
         evaluations = [
             evaluate_run(
@@ -111,13 +114,16 @@ def evaluate(
                 max_skipped=options["max_skipped"],
                 baselines=baselines,
                 listener=listener,
+                measured=measured,
             )
             for part in chosen
             if part not in impossible
         ]
-    record = evaluation_record(opened, dataset.name, evaluations, impossible)
+    record = evaluation_record(opened, dataset.name, evaluations, impossible, measured.dataset.notes)
     if as_json:
         print_json(record)
+        for note in record["data_notes"]:
+            _say(note)
     else:
         print_evaluation(record, per_class)
     if plots is not None:  # last: with a full disk no result is lost
@@ -156,6 +162,7 @@ def predict(
     from mocoop.data.arrays import SUFFIXES
     from mocoop.data.survey import find_reading
     from mocoop.reporting.printing import print_predictions
+    from mocoop.runs.measured import Again
     from mocoop.runs.predict import predict_features, predict_images
     from mocoop.runs.run import Run
 
@@ -181,12 +188,15 @@ def predict(
                 _say(note)
             how = {"on_bad_image": options["on_bad_image"], "reading": reading, "notice": _say}
             answers.append(predict_images(opened, some, **how, **shared))
-    found = chain.from_iterable(answers)
+    again = Again()
+    found = again.counted(chain.from_iterable(answers))
     if as_json:
         for prediction in found:
             click.echo(json.dumps(prediction, ensure_ascii=False))
     else:
         print_predictions(found, experts=len(opened.groups.ids) > 1)
+    if again.note:
+        cli.say(f"note: {again.note}")
 
 
 @click.command(short_help="Show what a run learned, from what and how.")

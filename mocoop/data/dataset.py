@@ -46,6 +46,7 @@ class Dataset:
     `features` (N, D) float32, not normalised, is set if the source was an array file; an example's `row` indexes it.
     `reading` is the rule for bands and depths of its pictures, once found (`mocoop.data.survey`).
     `notes` are sentences for the user: what was ignored, missing or decided. `keys` may be empty: then none are known.
+    `divided`: the source had no splits, so they were made by a seed.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Dataset:
     notes: tuple[str, ...] = ()
     keys: tuple[str, ...] = field(default=(), compare=False)  # the source's own name of each class, by label
     reading: Reading | None = None
+    divided: bool = False
 
     def split(self, name: str) -> tuple[Example, ...]:
         """The examples of "train", "val" or "test"."""

@@ -31,13 +31,23 @@ def leaks(dataset: Dataset) -> tuple[str, ...]:
             if size is None or size not in by_size:
                 continue
             if size not in digests:
-                digests[size] = _grouped(by_size[size], lambda candidate: _digest(dataset, candidate))
-            twins = digests[size].get(_digest(dataset, example), [])
+                digests[size] = _grouped(by_size[size], lambda candidate: content(dataset, candidate))
+            twins = digests[size].get(content(dataset, example), [])
             pairs += [f"{example} = {twins[0]}"] if twins else []
         if pairs:
             share = f"{len(pairs):,} of {len(dataset.split(split)):,}"
             notes.append(f"{share} pictures of {split} are in train too: {named(pairs)}")
     return tuple(notes)
+
+
+def content(dataset: Dataset, example: Example) -> str | None:
+    """The sha256 of an example's file, or of its row of features; None for a file that cannot be read."""
+    if dataset.features is not None:
+        return sha256_bytes(dataset.features[example.row].tobytes())
+    try:
+        return sha256_file(_file(example))
+    except StorageError:
+        return None
 
 
 def _grouped(examples: Iterable[Example], key: Callable[[Example], Hashable | None]) -> dict[Hashable, list[Example]]:
@@ -54,15 +64,6 @@ def _size(dataset: Dataset, example: Example) -> int | None:
     try:
         return os.stat(_file(example)).st_size
     except OSError:
-        return None
-
-
-def _digest(dataset: Dataset, example: Example) -> str | None:
-    if dataset.features is not None:
-        return sha256_bytes(dataset.features[example.row].tobytes())
-    try:
-        return sha256_file(_file(example))
-    except StorageError:
         return None
 
 

@@ -22,6 +22,8 @@ from mocoop.errors import DataError, UsageError
 
 __all__ = ["Dataset", "Example", "open_dataset"]
 
+NO_SPLITS = "no splits were given"  # how the note on splits that were made begins
+
 
 def open_dataset(
     path: str | os.PathLike[str] | ImageFolder,
@@ -54,6 +56,7 @@ def open_dataset(
         listing = _read_table(where, follow_links, columns)
     else:
         listing = _read_file(where, follow_links) if where.is_file() else _read_folder(where, follow_links)
+    divided = UNSPLIT in listing.splits
     listing = _with_splits(listing, split_seed)
     notes = check_examples(listing.keys, listing.splits)
     names, name_notes = final_names(
@@ -73,6 +76,7 @@ def open_dataset(
         features=listing.features,
         notes=(*listing.notes, *notes, *name_notes),
         keys=tuple(listing.keys),
+        divided=divided,
     )
 
 
@@ -131,7 +135,7 @@ def _with_splits(listing: Listing, split_seed: int) -> Listing:
     splits = dict(listing.splits)
     if UNSPLIT in splits:
         splits = dict(divide(splits[UNSPLIT], listing.keys, split_seed))
-        note = f"no splits were given: each class was split 50/20/30 by split_seed {split_seed}"
+        note = f"{NO_SPLITS}: each class was split 50/20/30 by split_seed {split_seed}"
     elif splits.get("train") and not splits.get("val"):
         train, val = make_val(splits["train"], listing.keys, split_seed)
         splits = {"train": train, "val": val, "test": splits.get("test", ())}

@@ -88,15 +88,21 @@ def print_run(summary: Mapping[str, Any]) -> None:
 
 
 def evaluation_record(
-    run: Run, data_name: str, evaluations: Sequence[Evaluation], unnameable: Mapping[Half, str] | None = None
+    run: Run,
+    data_name: str,
+    evaluations: Sequence[Evaluation],
+    unnameable: Mapping[Half, str] | None = None,
+    data_notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The output of `mocoop eval --json`: each result, and H if base and new were measured.
 
-    `unnameable`: sets of classes that were requested and cannot be measured, with the reason.
+    `unnameable`: sets of classes that were requested and cannot be measured, with the reason. `data_notes`: what was
+    noticed when the data set was opened.
     """
     from mocoop.runs.evaluate import harmonic_mean
 
     accuracy = {evaluation.classes: evaluation.accuracy for evaluation in evaluations}
+    said = dict.fromkeys(note for evaluation in evaluations for note in evaluation.notes)
     both = "base" in accuracy and "new" in accuracy
     seen = any(one.classes == "new" and one.seen_in_training for one in evaluations)
     return {
@@ -112,7 +118,9 @@ def evaluation_record(
         "results": [evaluation.to_dict() for evaluation in evaluations],
         "unnameable": dict(unnameable or {}),
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
+        "data_notes": list(data_notes),
         "notes": [
+            *said,
             *([SEEN_NOTE] if seen else []),
             *([NAMES_NOTE.format(len(extra))] if (extra := _read_names(run)) else []),
             *([run.info["collapse"]] if run.info.get("collapse") else []),
@@ -124,9 +132,32 @@ def evaluation_record(
 def _result_rows(record: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     """The run's accuracy on a set of classes, and that of the training-free classifiers."""
     remark = _remark(result, record["trained_on"])
-    yield result["classes"], result["images"], f"{result['accuracy']:.2f}", record["preset"], remark
+    images = _of_all(result)
+    yield result["classes"], images, *_scores(result["accuracy"], result["scores"]), record["preset"], remark
     for name, accuracy in result["training_free"].items():
-        yield result["classes"], result["images"], f"{accuracy:.2f}", "-", name
+        if name not in result["baselines"]:
+            yield result["classes"], images, *_scores(accuracy, None), "-", name
+    for name, scores in result["baselines"].items():
+        yield result["classes"], images, *_scores(scores["accuracy"], scores), "-", name
+    for name, why in result["missing_baselines"].items():
+        yield result["classes"], images, *_BLANK, "-", f"{name}: {why}"
+
+
+_COLUMNS = ("accuracy %", "balanced %", "worst class %", "largest class %")
+_BLANK = ("-",) * len(_COLUMNS)
+
+
+def _scores(accuracy: float, scores: Mapping[str, Any] | None) -> tuple[str, ...]:
+    """An accuracy, the mean of the classes' recalls, the worst of them, and the share of the largest class."""
+    names = ("balanced_accuracy", "worst_recall", "largest_class_share")
+    beside = [f"{scores[name]:.1f}" for name in names] if scores else _BLANK[1:]
+    return f"{accuracy:.2f}", *beside
+
+
+def _of_all(result: Mapping[str, Any]) -> str:
+    """ "30 of 100": images measured, of those of these classes in the data set."""
+    everything = result["images_in_data"]
+    return str(result["images"]) if everything is None else f"{result['images']} of {everything}"
 
 
 def _read_names(run: Run) -> Sequence[str]:
@@ -137,10 +168,10 @@ def _read_names(run: Run) -> Sequence[str]:
 def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
     """Accuracy per set of classes, H, and each class if requested."""
     rows = [row for result in record["results"] for row in _result_rows(record, result)]
-    rows += [(part, "", "-", record["preset"], f"impossible: {why}") for part, why in record["unnameable"].items()]
+    rows += [(part, "", *_BLANK, record["preset"], f"impossible: {why}") for part, why in record["unnameable"].items()]
     if record["harmonic_mean"] is not None:
-        rows.append(("H", "", f"{record['harmonic_mean']:.2f}", record["preset"], ""))
-    show_table(("classes", "images", "accuracy %", "preset", "remark"), rows)
+        rows.append(("H", "", f"{record['harmonic_mean']:.2f}", *_BLANK[1:], record["preset"], ""))
+    show_table(("classes", "images", *_COLUMNS, "preset", "remark"), rows)
     if per_class:
         lines = [
             _class_row(result["classes"], one, record["group_ids"])
@@ -151,7 +182,7 @@ def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
         shown = len(columns) - (len(record["group_ids"]) == 1)  # a single expert is first for every image
         _gap()
         show_table(columns[:shown], [line[:shown] for line in lines])
-    for note in record["notes"]:
+    for note in (*record["data_notes"], *record["notes"]):
         cli.say(f"note: {note}")
 
 

@@ -1,7 +1,7 @@
-"""Baselines for a learned mixture: the training-free methods, over the same templates.
+"""Baselines for a learned mixture: the training-free methods, over the same templates, and the linear probe.
 
 Zero-shot with one template, the ensemble of all templates, and the ensembles of the groups mixed by the reference
-gate (`mocoop.methods`). B images, C classes, D joint width.
+gate (`mocoop.methods`). The probe learns from the run's own training images. B images, C classes, D joint width.
 """
 
 from __future__ import annotations
@@ -15,24 +15,28 @@ from torch import Tensor
 from mocoop.config import preset
 from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned, Prediction
+from mocoop.training.method import Samples, Task
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
     from mocoop.groupfile.groups import GroupFile
+    from mocoop.training.inputs import Inputs
 
 ONE_TEMPLATE = "zero-shot, one template"
 ENSEMBLE = "zero-shot, ensemble of all templates"
 GATED = "gated ensembles, nothing learned"
+LINEAR_PROBE = "linear probe, the same training images"
 _METHODS = {ONE_TEMPLATE: "zero-shot", ENSEMBLE: "zero-shot-ensemble", GATED: "gated-zero-shot"}
 
 
 @dataclass(frozen=True)
 class TrainingFree:
-    """Accuracies in percent by classifier, and each image's top group under the reference gate."""
+    """Accuracies in percent and guesses (B,) by classifier, and each image's top group under the reference gate."""
 
     accuracy: dict[str, float]
     first_group: tuple[int, ...]
+    guesses: dict[str, Tensor]
 
 
 def training_free(
@@ -61,8 +65,45 @@ def training_free(
         return method.predictor(learned, classnames, features, backbone).predict(x.cpu())
 
     found = {title: predicted(name) for title, name in _METHODS.items()}
-    accuracy = {title: percent_right(one.probabilities.argmax(-1), labels) for title, one in found.items()}
-    return TrainingFree(accuracy, tuple(found[GATED].gate.argmax(-1).tolist()))
+    guesses = {title: one.probabilities.argmax(-1) for title, one in found.items()}
+    accuracy = {title: percent_right(guess, labels) for title, guess in guesses.items()}
+    return TrainingFree(accuracy, tuple(found[GATED].gate.argmax(-1).tolist()), guesses)
+
+
+def linear_probe(
+    backbone: Backbone,
+    trained_on: Sequence[str],
+    known: Inputs,
+    held: Inputs | None,
+    classnames: Sequence[str],
+    x: Tensor,
+    seed: int,
+) -> Tensor:
+    """Guesses (B,) of a linear probe among `classnames`, for image features x (B, D), not normalised.
+
+    It learns the classes `trained_on` from `known`, with its penalty chosen on `held`, as `mocoop train` does.
+    """
+    method = method_named("linear-probe")
+    config = method.settle(preset("recommended", "linear-probe"))
+    train, labels = known.view(0), known.labels
+    val = (train[:0], labels[:0]) if held is None else (held.view(0), held.labels)
+    task = Task(
+        backbone=backbone,
+        groups=method.groups(None, config),
+        classnames=tuple(trained_on),
+        config=config,
+        seed=seed,
+        samples=lambda: Samples(train, labels, *val),
+        plain=lambda: train,
+        stage=lambda _text: None,
+        notice=lambda _text: None,
+    )
+    learned = method.learn(task, _no_steps)
+    return method.predictor(learned, classnames, None).predict(x.cpu()).probabilities.argmax(-1)
+
+
+def _no_steps(*_arguments: object, **_more: object) -> None:
+    """The probe takes no steps."""
 
 
 def percent_right(guesses: Tensor, labels: Tensor) -> float:

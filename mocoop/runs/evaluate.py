@@ -5,8 +5,8 @@ B images, C classes, E experts. Accuracy is top-1 in percent. Nothing is selecte
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
@@ -15,11 +15,13 @@ from mocoop.backbone.hard_features import text_cache
 from mocoop.data.dataset import Dataset, Example, named
 from mocoop.data.features import BadImages, FeatureCache
 from mocoop.data.namelists import squeezed
-from mocoop.data.splits import Half, choose_classes
+from mocoop.data.splits import VAL_SHOTS, Half, choose_classes, chosen_on, few_shot
 from mocoop.data.survey import settled
 from mocoop.data.templates import PLAIN
 from mocoop.errors import DataError
-from mocoop.runs.baselines import ENSEMBLE, ONE_TEMPLATE, percent_right, training_free
+from mocoop.runs.baselines import ENSEMBLE, LINEAR_PROBE, ONE_TEMPLATE, linear_probe, training_free
+from mocoop.runs.measured import Measured, to_measure, training_images
+from mocoop.runs.scores import Scores, scores_of, test_notes
 from mocoop.training.inputs import Inputs, load_inputs
 from mocoop.training.method import one_group
 from mocoop.training.trainer import Listener
@@ -56,6 +58,11 @@ class Evaluation:
     predictions: tuple[int, ...]
     examples: tuple[Example, ...]
     training_free: dict[str, float]  # accuracies of training-free classifiers, if requested
+    scores: Scores | None = None  # what stands beside the accuracy
+    images_in_data: int | None = None  # of these classes, in all splits
+    notes: tuple[str, ...] = ()  # how the images were chosen, and what the numbers do not show
+    baselines: Mapping[str, Scores] = field(default_factory=dict)  # the training-free ones, and the linear probe
+    missing: Mapping[str, str] = field(default_factory=dict)  # baselines that could not be measured, and why
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without the per-image lists."""
@@ -63,9 +70,13 @@ class Evaluation:
             "classes": self.classes,
             "accuracy": self.accuracy,
             "images": self.images,
+            "images_in_data": self.images_in_data,
+            "scores": self.scores.to_dict() if self.scores else None,
             "skipped": self.skipped,
             "seen_in_training": self.seen_in_training,
             "training_free": self.training_free,
+            "baselines": {name: scores.to_dict() for name, scores in self.baselines.items()},
+            "missing_baselines": dict(self.missing),
             "per_class": [asdict(result) for result in self.per_class],
         }
 
@@ -81,11 +92,14 @@ def evaluate(
     max_skipped: float = MAX_SKIPPED,
     baselines: bool = False,
     listener: Listener | None = None,
+    measured: Measured | None = None,
 ) -> Evaluation:
     """Evaluate on the test split; `classes` defaults to those trained on.
 
     `baselines` adds the training-free accuracy of the group file's templates on the same images; for a method without
-    groups, that of the data set's own template. Pictures are read by the rule of the run, unless the data set has one.
+    groups, that of the data set's own template. And a linear probe of the run's training images, where they are at
+    hand. `measured` is `to_measure(run, dataset)`, if that is known already; `dataset` is then one of `on_classes_of`.
+    Pictures are read by the rule of the run, unless the data set has one.
 
     Raises:
         DataError: no test images, classes that differ from those in training, classes that the method cannot name, or
@@ -97,7 +111,8 @@ def evaluate(
     known, dataset = len(dataset.notes), on_classes_of(run, dataset)
     for note in dataset.notes[known:]:
         (listener or Listener()).notice(note)
-    part = choose_classes(dataset, chosen)
+    measured = measured or to_measure(run, dataset)
+    part = choose_classes(measured.dataset, chosen)
     run.method.check_classes(run.learned, part.classnames)
     if not part.test:
         raise DataError(f"{dataset.name} has no test images of the {chosen} classes", "add a test split")
@@ -115,9 +130,16 @@ def evaluate(
         )
     prediction = run.classifier(part.classnames, backbone).predict(inputs.view(0))
     guesses, first, labels = prediction.probabilities.argmax(-1), prediction.gate.argmax(-1), inputs.labels
+    scores = scores_of(guesses, labels, part.classnames)
+    whole, where = choose_classes(dataset, chosen), "all classes" if chosen == "all" else f"the {chosen} classes"
+    free = _training_free(run, part, inputs, backbone, cache) if baselines else {}
+    probe, missing = _probe(run, dataset, part, inputs, backbone, cache) if baselines else (None, {})
+    others = free if probe is None else {**free, LINEAR_PROBE: probe}
+    ids = run.groups.ids
+    unused = [ids[expert] for expert, count in enumerate(first.bincount(minlength=len(ids)).tolist()) if not count]
     return Evaluation(
         classes=chosen,
-        accuracy=percent_right(guesses, labels),
+        accuracy=scores.accuracy,
         images=len(labels),
         per_class=tuple(
             _class_result(name, labels == c, guesses == c, first, len(run.groups.ids))
@@ -128,14 +150,19 @@ def evaluate(
         first_expert=tuple(first.tolist()),
         predictions=tuple(guesses.tolist()),
         examples=inputs.examples,
-        training_free=_training_free(run, part, inputs, backbone, cache) if baselines else {},
+        training_free={name: found.accuracy for name, found in free.items()},
+        scores=scores,
+        images_in_data=len({*whole.train, *whole.val, *whole.test}),
+        notes=(*measured.notes, *test_notes(scores, unused if run.method.learns else (), where)),
+        baselines=others,
+        missing=missing,
     )
 
 
 def _training_free(
     run: Run, part: Dataset, inputs: Inputs, backbone: Backbone, cache: FeatureCache | None
-) -> dict[str, float]:
-    """The training-free accuracies, with the backbone before any LayerNorm tuning, as far as templates exist."""
+) -> dict[str, Scores]:
+    """The training-free classifiers' scores, with the backbone before any LayerNorm tuning, as far as templates exist."""
     mine = run.method.reads_groups
     groups = run.groups if mine else one_group([run.config.template or PLAIN], domain=run.groups.domain)
     if run.learned.layer_norms:
@@ -149,9 +176,38 @@ def _training_free(
         inputs.labels,
         cache=None if cache is None else text_cache(),
     )
-    if len(groups.groups) > 1:
-        return found.accuracy
-    return {name: found.accuracy[name] for name in ((ONE_TEMPLATE, ENSEMBLE) if mine else (ONE_TEMPLATE,))}
+    few = (ONE_TEMPLATE, ENSEMBLE) if mine else (ONE_TEMPLATE,)
+    names = list(found.accuracy) if len(groups.groups) > 1 else few
+    return {name: scores_of(found.guesses[name], inputs.labels, part.classnames) for name in names}
+
+
+def _probe(
+    run: Run, dataset: Dataset, part: Dataset, inputs: Inputs, backbone: Backbone, cache: FeatureCache | None
+) -> tuple[Scores | None, dict[str, str]]:
+    """A linear probe of the images that the run was trained on, or why there is none."""
+    if unknown := [name for name in part.classnames if name not in run.classnames]:
+        return None, {LINEAR_PROBE: f"it knows only classes it was trained on, not {unknown[0]!r}"}
+    train, why = training_images(run, dataset)
+    if why:
+        return None, {LINEAR_PROBE: why}
+    if run.learned.layer_norms:
+        backbone = run.load_backbone(str(backbone.device), precision=backbone.precision, tuned=False)
+        inputs = load_inputs(backbone, part, inputs.examples, cache=cache)
+    val = _unseen_val(run, dataset, train)
+    read = settled(dataset, (*train, *val), known=run.reading)  # as in the training, whatever the test images need
+    known = load_inputs(backbone, read, train, cache=cache)
+    held = load_inputs(backbone, read, val, cache=cache) if val else None
+    guesses = linear_probe(backbone, run.classnames, known, held, part.classnames, inputs.view(0), run.info["seed"])
+    return scores_of(guesses, inputs.labels, part.classnames), {}
+
+
+def _unseen_val(run: Run, dataset: Dataset, train: Sequence[Example]) -> list[Example]:
+    """Images to choose the probe's settings on, as `mocoop train --method linear-probe` draws them; never test ones."""
+    shots, seed, which = run.info["shots"], run.info["seed"], run.info["classes"]
+    drawn = replace(choose_classes(few_shot(dataset, shots, seed), which), train=tuple(train))
+    found = chosen_on(drawn, choose_classes(dataset, which).train, min(shots, VAL_SHOTS), seed)
+    known = set(train)
+    return [example for example in found if example not in known]
 
 
 def unnameable(run: Run, dataset: Dataset, classes: Sequence[Half]) -> dict[Half, str]:

@@ -17,6 +17,7 @@ from mocoop.config import Config
 from mocoop.data.cache import FeatureCache
 from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned
+from mocoop.runs.scores import training_notes
 from mocoop.training.collapse import collapse, first_collapse
 from mocoop.training.method import Samples, Task
 from mocoop.training.trainer import NO_RATES, Batch, Checkpoints, Listener, Step, StepLog, Trainer
@@ -122,7 +123,11 @@ def fit(
         trainer.run(listener, checkpoints)
         history.extend(trainer.history)
         watch(history)  # steps before an interruption count too
-        for note in _warnings(history, trainer.steps_per_epoch, len(groups.groups), config):
+        last = history[-trainer.steps_per_epoch :]
+        for note in (
+            *_warnings(history, trainer.steps_per_epoch, len(groups.groups), config),
+            *training_notes(last, labels, len(classnames), ids),
+        ):
             notice(note)
 
     learned = method.learn(task, loop)

@@ -19,7 +19,8 @@ from mocoop.data.reading import Reading
 from mocoop.data.remarks import remark_notes
 from mocoop.data.survey import find_reading
 from mocoop.data.views import ViewPlan
-from mocoop.errors import DataError, ImageError
+from mocoop.errors import DataError, ImageError, StorageError
+from mocoop.files import sha256_bytes, sha256_file
 
 _log = logging.getLogger(__name__)
 
@@ -44,7 +45,8 @@ def predict_images(
     """One dictionary per image, in order: `path`, `class`, `probability`, `top_k`, `experts`.
 
     `experts` are those chosen, the largest weight first, each with its weight and its group's templates; empty if there
-    is one prompt for all images, or no prompt. With "skip" an unreadable image gives `path` and `error` instead.
+    is one prompt for all images, or no prompt. `trained_on` is added, and true, for an image that the run was trained
+    on. With "skip" an unreadable image gives `path` and `error` instead.
     `classnames` may name other classes than those trained on. `reading` is the rule for bands and depths, the run's if
     left out; `notice` hears what was remarked on the images, when all are done. Raises DataError for classes that
     cannot be named.
@@ -75,7 +77,8 @@ def predict_images(
         remarks |= found.remarks
         prediction = classifier.predict(torch.from_numpy(found.features[0].copy()))
         rows = {
-            i: _describe(str(chunk[i]), prediction, row, classifier, templates, top) for row, i in enumerate(found.kept)
+            i: _describe(str(chunk[i]), prediction, row, classifier, templates, top) | _marked(run, _sha256(chunk[i]))
+            for row, i in enumerate(found.kept)
         }
         why = dict(found.skipped)
         yield from (rows.get(i) or {"path": str(path), "error": why[path]} for i, path in enumerate(chunk))
@@ -118,9 +121,22 @@ def predict_features(
         for start in range(0, len(names), batch_size):
             prediction = classifier.predict(torch.from_numpy(features[start : start + batch_size]))
             for row, name in enumerate(names[start : start + batch_size]):
-                yield _describe(name, prediction, row, classifier, templates, top)
+                told = _describe(name, prediction, row, classifier, templates, top)
+                yield told | _marked(run, sha256_bytes(features[start + row].tobytes()))
 
     return rows()
+
+
+def _sha256(path: Path) -> str | None:
+    """The hash of a file; None if it has gone since it was read."""
+    try:
+        return sha256_file(path)
+    except StorageError:
+        return None
+
+
+def _marked(run: Run, sha256: str | None) -> dict[str, bool]:
+    return {"trained_on": True} if sha256 in (run.trained_images or ()) else {}
 
 
 def _templates(run: Run) -> dict[str, list[str]]:

@@ -74,6 +74,12 @@ class Run:
         """The classes trained on."""
         return tuple(self.info["classnames"])
 
+    @functools.cached_property
+    def trained_images(self) -> frozenset[str] | None:
+        """The sha256 of each image trained on; None for a run that did not keep them."""
+        kept = self.info["data"].get("images_sha256")
+        return None if kept is None else frozenset(kept)
+
     @property
     def stand_in(self) -> bool:
         """Whether the backbone is the stand-in, whose results say nothing about CLIP."""

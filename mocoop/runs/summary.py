@@ -44,6 +44,7 @@ def summarise(run: Run) -> dict[str, Any]:
     if last:
         last["terms"] = {word: last[name] for name, word in method.terms.items()}
     record = {key: run.info[key] for key in _KEPT if key in run.info}
+    record["data"] = {key: value for key, value in record["data"].items() if key != "images_sha256"}  # for machines
     record["config"] = run.config.to_dict()  # also for older runs: newer settings have their default
     domain = {"domain": run.groups.domain, "sha256": run.groups.sha256}
     read = method.read(run.config)

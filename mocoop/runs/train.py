@@ -35,6 +35,7 @@ from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_g
 from mocoop.methods import method_named
 from mocoop.mixture.model import chosen_experts
 from mocoop.runs.fitting import fit
+from mocoop.runs.measured import trained_sha256
 from mocoop.runs.run import FEATURES, GROUPS, LOG, MODEL, RUN, Run, new_record, read_info, read_log, save_run, write_log
 from mocoop.training.checkpoint import crash_point
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
@@ -137,7 +138,13 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             backbone=backbone,
             groups=groups,
             groups_name=plan.groups.name if plan.groups and method.reads_groups else None,
-            data={"name": dataset.name, **data, "notes": notes, "reading": (dataset.reading or Reading()).to_dict()},
+            data={
+                "name": dataset.name,
+                **data,
+                "notes": notes,
+                "reading": (dataset.reading or Reading()).to_dict(),
+                "images_sha256": trained_sha256(dataset),
+            },
             unknown_words=unknown,
         )
         if plan.force:
