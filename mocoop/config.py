@@ -66,6 +66,7 @@ OPTIMISER = frozenset({
     "warmup_epochs", "warmup_lr", "precision",
 })  # fmt: skip
 VIEWS = frozenset({"views", "view_scale"})
+OPTIMISER |= {"min_steps", "drop_last"}
 CONTEXT = frozenset({"ctx_init", "ctx_tokens", "ctx_position", "class_ctx"})
 IMAGE_TOWER = frozenset({"tune_layer_norm", "layer_norm_lr"})
 TEXT_LOSS = frozenset({"lambda_text", "tau_text", "text_target", "text_classes", "extra_class_names"})
@@ -140,6 +141,8 @@ class Config:
     warmup_lr: float = 1e-5
     clip_norm: float | None = None
     precision: Precision = "auto"  # "auto": bfloat16 autocast on a GPU that has it, float32 elsewhere
+    min_steps: int = 0  # with few images, more epochs until there are so many steps; 0: the epochs alone count
+    drop_last: bool = True  # as CoOp: an epoch leaves out the images that fill no whole batch
 
     def __post_init__(self) -> None:
         for name, allowed in _CHOICES.items():
@@ -157,7 +160,8 @@ class Config:
             left_out = value is None and name == "lambda_projection"
             _check(left_out or (_is_number(value) and value >= 0), name, value, "a number of 0 or more")
         _check(self.epochs is None or _is_int(self.epochs, 1), "epochs", self.epochs, "1 or more, or null")
-        _check(_is_int(self.warmup_epochs, 0), "warmup_epochs", self.warmup_epochs, "0 or more")
+        for name in ("warmup_epochs", "min_steps"):
+            _check(_is_int(getattr(self, name), 0), name, getattr(self, name), "0 or more")
         views_fit = self.views in ("epochs", "online") or _is_int(self.views, 0)
         _check(views_fit, "views", self.views, "0 or more, 'epochs' or 'online'")
         scale_fits = _is_pair(self.view_scale) and 0 < self.view_scale[0] <= self.view_scale[1] <= 1
@@ -170,7 +174,7 @@ class Config:
             _check(value is None or (isinstance(value, str) and bool(value.strip())), name, value, "words, or null")
         if self.template is not None:
             _check(self.template.count("{}") == 1, "template", self.template, "a sentence with one {} for the class")
-        for name in _FLAGS:
+        for name in (*_FLAGS, "drop_last"):
             _check(isinstance(getattr(self, name), bool), name, getattr(self, name), "true or false")
         if names and self.text_classes == "trained":
             raise ConfigError("extra_class_names are read only with text_classes = all", "set text_classes = all")
@@ -194,13 +198,25 @@ class Config:
         """tau of L_text: the backbone's own, unless it is set."""
         return self.tau_text or 1 / logit_scale
 
-    def epochs_for(self, shots: int, *, imagenet: bool = False) -> int:
-        """Epochs to train; with `epochs = None` CoOp's schedule: 50 (1 shot), 100 (2, 4), 200 (8 and more)."""
+    def epochs_for(self, shots: int, *, imagenet: bool = False, images: int | None = None) -> int:
+        """Epochs to train; with `epochs = None` CoOp's schedule: 50 (1 shot), 100 (2, 4), 200 (8 and more).
+
+        As many more as make `min_steps` steps over so many training `images`, if their number is given.
+        """
+        epochs = self._epochs_of(shots, imagenet)
+        return epochs if images is None else max(epochs, math.ceil(self.min_steps / self.steps_an_epoch(images)))
+
+    def _epochs_of(self, shots: int, imagenet: bool) -> int:
         if self.epochs is not None:
             return self.epochs
         if imagenet or shots == 1:
             return 50
         return 100 if 1 < shots <= 4 else 200
+
+    def steps_an_epoch(self, images: int) -> int:
+        """Batches of an epoch. CoOp drops the last, smaller one (`drop_last`), unless it is the only one."""
+        full, rest = divmod(images, self.batch_size)
+        return max(1, full) if self.drop_last else full + (rest > 0)
 
     def with_names_of(self, everything: Sequence[str], trained: Sequence[str]) -> Config:
         """`text_classes = "all"` without names of its own reads those of all classes of the data set."""

@@ -116,9 +116,9 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         groups = method.groups(given, config)
         backbone = self._open_backbone(config)
         shots = int(np.bincount(encoded).max())
-        epochs = config.epochs_for(shots)
         self._reading, read_notes = _reading(images)
         notes = [*notes, *read_notes]
+        epochs = config.epochs_for(shots, images=len(encoded))
         batch, data, samples = self._batches(images, encoded, config, backbone, epochs)
         record = new_record(
             config=config,

@@ -82,6 +82,10 @@ class Cell:
         return f"{self.protocol}  {self.dataset}  {self.method}{setting}  {self.shots} shots  seed {self.seed}"
 
 
+# Settings that came after results had been measured: with their default they change no number, so no key either.
+_LATER = ("min_steps", "drop_last")
+
+
 @dataclass(frozen=True)
 class Ready:
     """A cell with everything to run it: settings, the groups its method uses, and the key of its row."""
@@ -106,5 +110,8 @@ def key_of(cell: Cell, config: Config, groups: GroupFile, data: Mapping[str, str
     """
     identity = config.to_dict()
     del identity["preset"]
+    for name in _LATER:
+        if identity[name] == getattr(Config(), name):
+            del identity[name]
     drawn = [cell.shots, cell.seed, cell.train_on, cell.val_shots]
     return cell_key([FORMAT, cell.protocol, dict(data), drawn, groups.sha256, backbone, identity])

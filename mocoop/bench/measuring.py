@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from mocoop.miniclip.styles import STYLES
 from mocoop.mixture.classifier import Prediction
 from mocoop.runs.baselines import percent_right
 from mocoop.runs.fitting import Fitted
+from mocoop.runs.scores import Scores, scores_of, test_notes
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
@@ -40,6 +42,11 @@ class Measurement:
     def accuracy(self) -> float:
         """Percent."""
         return percent_right(self.prediction.probabilities.argmax(-1), self.labels)
+
+    @functools.cached_property
+    def scores(self) -> Scores:
+        """What stands beside the accuracy."""
+        return scores_of(self.prediction.probabilities.argmax(-1), self.labels, self.classnames)
 
     @property
     def loss(self) -> float:
@@ -95,6 +102,7 @@ def new_row(
         },
         "config": config.to_dict(),
         "accuracy": dict(accuracy),
+        "scores": {name: part.scores.to_dict() for name, part in found.items()},
         "loss": {name: part.loss for name, part in found.items()},
         "images": {name: len(part.labels) for name, part in found.items()},
         "training": {
@@ -118,7 +126,7 @@ def new_row(
         "device": str(backbone.device),
         "threads": torch.get_num_threads(),
         "finished": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "notes": list(notes),
+        "notes": [*notes, *(note for name, part in found.items() for note in test_notes(part.scores, (), name))],
     }
 
 

@@ -123,7 +123,8 @@ def _learn(
     cache: FeatureCache | None,
     listener: Listener | None,
 ) -> Fitted:
-    epochs = config.epochs_for(cell.shots, imagenet=source.dataset.name == "imagenet")
+    imagenet = source.dataset.name == "imagenet"
+    epochs = config.epochs_for(cell.shots, imagenet=imagenet, images=len(drawn.train))
 
     def samples() -> Samples:
         val = _val(cell, drawn, _classes(source.dataset, cell))

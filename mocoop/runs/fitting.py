@@ -120,6 +120,8 @@ def fit(
             epoch_ended=watch,
         )
         listener.stage("training")
+        if config.min_steps:
+            notice(f"{epochs} epochs, {trainer.steps} steps: min_steps asks for {config.min_steps} or more")
         trainer.run(listener, checkpoints)
         history.extend(trainer.history)
         watch(history)  # steps before an interruption count too

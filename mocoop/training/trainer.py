@@ -114,8 +114,7 @@ class Trainer:
         self._parameters = dict(parameters)
         self._step_terms, self._batch, self._labels, self._config = step_terms, batch, labels, config
         self.epochs, self._seed = epochs, seed
-        # CoOp drops the last, smaller batch, unless the whole set is smaller than one batch.
-        self.steps_per_epoch = max(1, len(labels) // config.batch_size)
+        self.steps_per_epoch = config.steps_an_epoch(len(labels))
         factors = sorted({rates.get(name, 1.0) for name in parameters})
         groups = [
             {"params": [p for name, p in parameters.items() if rates.get(name, 1.0) == factor], "factor": factor}
@@ -153,9 +152,9 @@ class Trainer:
     ) -> int:
         lr = self._set_lr(epoch)
         use, reference_use = self._use_so_far(epoch, done)
-        for index in epoch_batches(self._seed, epoch, len(self._labels), self._config.batch_size)[
-            done - epoch * self.steps_per_epoch :
-        ]:
+        images, config = len(self._labels), self._config
+        batches = epoch_batches(self._seed, epoch, images, config.batch_size, drop_last=config.drop_last)
+        for index in batches[done - epoch * self.steps_per_epoch :]:
             terms = self._take_step(epoch, index, done + 1)
             done += 1
             use = _counted(use, terms.mixed.gate)
@@ -288,12 +287,12 @@ def learning_rate(config: Config, epoch: int, epochs: int) -> float:
     return config.lr * 0.5 * (1 + math.cos(math.pi * (epoch - warmup) / epochs))
 
 
-def epoch_batches(seed: int, epoch: int, images: int, batch_size: int) -> list[Tensor]:
+def epoch_batches(seed: int, epoch: int, images: int, batch_size: int, *, drop_last: bool = True) -> list[Tensor]:
     """The image numbers of each batch of an epoch, a function of seed and epoch alone."""
     generator = torch.Generator().manual_seed((seed * 1_000_003 + epoch) % 2**63)
     order = torch.randperm(images, generator=generator)
-    if images < batch_size:
-        return [order]
+    if images < batch_size or not drop_last:
+        return list(order.split(batch_size))
     return list(order[: images - images % batch_size].split(batch_size))
 
 
