@@ -9,6 +9,7 @@ from functools import partial
 from mocoop.bench.rows import Row
 from mocoop.reporting import paper
 from mocoop.reporting.ablations import Ablation, ablation_lines, main_lines
+from mocoop.reporting.answers import constant_cells
 from mocoop.reporting.curves import Point, plot_curves
 from mocoop.reporting.document import Number, Picture, Section, Table, Words
 from mocoop.reporting.paper import Accuracies
@@ -61,12 +62,14 @@ def _differences(one: Ablation, rows: Sequence[Row], variants: Mapping[str, Line
         for line, cells in found.items()
         if "; " not in line.setting and not keys >= {row["key"] for row in cells.values()}
     }
-    values = {part: {line: numbers(cells, part) for line, cells in {**plain, **lines}.items()} for part in PARTS}
+    every = {**plain, **lines}
+    values = {part: {line: numbers(cells, part) for line, cells in every.items()} for part in PARTS}
+    constant = {part: {line: constant_cells(cells, part) for line, cells in every.items()} for part in PARTS}
     caption = (
         "Differences in points from the method as it is, over pairs of (data set, seed); the intervals are as under "
         "Paired differences."
     )
-    table = difference_table(f"ablation-{one.name}-differences", values, one.reference, caption)
+    table = difference_table(f"ablation-{one.name}-differences", values, one.reference, caption, constant)
     return [table] if table else []
 
 

@@ -23,6 +23,10 @@ COLLAPSED = (
     "In {}, the router collapsed: one expert comes first for nearly all images, or takes nearly all weight of each. "
     "The notes below tell which and what to change."
 )
+CONSTANT = (
+    "In {}, a classifier gives one answer to nearly everything, so its accuracy is a class's share of the images. Such "
+    "results count nowhere as better."
+)
 _MOST_NOTES = 20
 _NUMBER = re.compile(r"(?<![\w.])\d+(?:\.\d+)?(?:e[+-]\d+)?(?!\w|\.\w)")  # a separate number, not part of a name
 
@@ -34,6 +38,7 @@ def about(rows: Sequence[Row], shown: Sequence[str]) -> Section:
         (STAND_IN, sum(row["backbone"]["stand_in"] for row in rows)),
         (EXTRA_NAMES, sum(map(read_extra_names, rows))),
         (COLLAPSED, sum(bool(row.get("collapse")) for row in rows)),
+        (CONSTANT, sum(any(one.get("constant") for one in (row.get("scores") or {}).values()) for row in rows)),
     ]
     section.blocks += [Words(text.format(_share(count, len(rows))), "note") for text, count in notes if count]
     section.blocks.append(

@@ -12,6 +12,7 @@ from mocoop.reporting import paper
 from mocoop.reporting.ablation_sections import ablation_section
 from mocoop.reporting.ablations import SHOWN, main_lines
 from mocoop.reporting.about import about
+from mocoop.reporting.answers import answers_section, constant_cells, constant_targets
 from mocoop.reporting.calibration import calibration_section
 from mocoop.reporting.curves import Point, plot_curves, plot_differences
 from mocoop.reporting.document import Document, Entry, Number, Picture, Section, Table, Words
@@ -57,10 +58,13 @@ def comparison(rows: Sequence[Row], reference: str = "mocoop", title: str = TITL
         _few_shot(few),
         _transfer(of(CROSS), "cross-dataset", "Trained on one data set, tested on others"),
         _transfer(of(SHIFT), "domain-shift", "The same classes, other kinds of images"),
-        _differences(_compared(main, few, of(CROSS), of(SHIFT)), reference),
+        _differences(
+            _compared(main, few, of(CROSS), of(SHIFT)), reference, _constant(main, few, of(CROSS), of(SHIFT))
+        ),
         *(ablation_section(rows, one) for one in SHOWN),
         inference_section(of(TIME)),
         expert_use_section(main or few),
+        answers_section(main or few),
         calibration_section(main or few),
         training_section(main or few),
         search_section(rows),
@@ -212,14 +216,27 @@ def _compared(main: Lines, few: Lines, cross: Lines, shift: Lines) -> Compared:
     return {part: lines for part, lines in found.items() if lines}
 
 
-def _differences(compared: Compared, reference: str) -> Section:
+Constant = dict[str, dict[Line, set[CellName]]]
+
+
+def _constant(main: Lines, few: Lines, cross: Lines, shift: Lines) -> Constant:
+    """Of the values to compare those of classifiers with one answer to nearly everything."""
+    found: Constant = {part: {line: constant_cells(cells, part) for line, cells in main.items()} for part in PARTS}
+    found["few-shot"] = {line: constant_cells(cells, "all") for line, cells in few.items()}
+    for part, lines in (("cross-dataset, targets", cross), ("domain-shift, targets", shift)):
+        targets = {name for cells in lines.values() for row in cells.values() for name in row["accuracy"]} - {"all"}
+        found[part] = {line: constant_targets(cells, sorted(targets)) for line, cells in lines.items()}
+    return found
+
+
+def _differences(compared: Compared, reference: str, constant: Constant) -> Section:
     section = Section("differences", "Paired differences")
     if not compared:
         return section
     titles = {line.title for lines in compared.values() for line in lines if line.method == reference}
     called = min(titles, default=reference)
     caption = "Differences in points of percent: the method's accuracy less that of the method it is held against."
-    table = difference_table("differences", compared, reference, caption)
+    table = difference_table("differences", compared, reference, caption, constant)
     section.blocks.append(
         Words(
             f"Each method against {called} trained with the same preset, budget, shots and backbone, over the "

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 CellName = tuple[str, int]
@@ -25,7 +25,10 @@ class Spread:
 
 @dataclass(frozen=True)
 class Paired:
-    """Differences first - second over the pairs: their number, mean, its interval, and how often each was better."""
+    """Differences first - second over the pairs: their number, mean, its interval, and how often each was better.
+
+    `constant` counts pairs in which the larger number is that of a classifier with one answer, which is not better.
+    """
 
     count: int
     mean: float
@@ -33,6 +36,7 @@ class Paired:
     wins: int
     ties: int
     losses: int
+    constant: int = 0
 
 
 def spread(values: Iterable[float]) -> Spread | None:
@@ -54,19 +58,32 @@ def confidence_interval(values: Sequence[float], level: float = 0.95) -> tuple[f
     return middle - half, middle + half
 
 
-def paired_differences(first: Mapping[CellName, float], second: Mapping[CellName, float]) -> Paired | None:
-    """Differences over the cells that both have; None if they share none."""
-    differences = [first[name] - second[name] for name in first if name in second]
+def paired_differences(
+    first: Mapping[CellName, float],
+    second: Mapping[CellName, float],
+    constant: tuple[Collection[CellName], Collection[CellName]] = ((), ()),
+) -> Paired | None:
+    """Differences over the cells that both have; None if they share none.
+
+    `constant`: the cells of first and of second that have one answer to nearly everything, which never count as better.
+    """
+    shared = {name: first[name] - second[name] for name in first if name in second}
+    differences = list(shared.values())
     if not differences:
         return None
-    wins, losses = sum(d > _EQUAL for d in differences), sum(d < -_EQUAL for d in differences)
+    unearned = {
+        name for name, d in shared.items() if name in constant[0] and d > _EQUAL or name in constant[1] and d < -_EQUAL
+    }
+    earned = [d for name, d in shared.items() if name not in unearned]
+    wins, losses = sum(d > _EQUAL for d in earned), sum(d < -_EQUAL for d in earned)
     return Paired(
         count=len(differences),
         mean=statistics.fmean(differences),
         interval=confidence_interval(differences),
         wins=wins,
-        ties=len(differences) - wins - losses,
+        ties=len(earned) - wins - losses,
         losses=losses,
+        constant=len(unearned),
     )
 
 

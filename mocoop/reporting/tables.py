@@ -229,25 +229,46 @@ def target_numbers(cells: Cells, targets: Iterable[str]) -> dict[CellName, float
 
 
 def difference_table(
-    name: str, values: Mapping[str, Mapping[Line, Mapping[CellName, float]]], reference: str, caption: str
+    name: str,
+    values: Mapping[str, Mapping[Line, Mapping[CellName, float]]],
+    reference: str,
+    caption: str,
+    constant: Mapping[str, Mapping[Line, Collection[CellName]]] | None = None,
 ) -> Table | None:
     """Each line against the reference method trained with the same preset, budget, shots and backbone.
 
-    `values`: percent by part, line and cell. None if nothing can be compared.
+    `values`: percent by part, line and cell; `constant`: the cells among them whose classifier has one answer to nearly
+    everything. Where such a cell has the larger number it counts neither as better nor as worse, in a column of its own.
+    None if nothing can be compared.
     """
     naming = Naming(line for lines in values.values() for line in lines)
+    pairs = []
+    for part, lines in values.items():
+        one_answer = (constant or {}).get(part, {})
+        for line, cells in lines.items():
+            against = reference_of(line, lines, reference)
+            if against is None:
+                continue
+            sides = one_answer.get(line, ()), one_answer.get(against, ())
+            if (found := paired_differences(cells, lines[against], sides)) is not None:
+                pairs.append((part, line, against, found))
+    shown = any(found.constant for *_, found in pairs)
     rows = [
-        (part, *naming.entries(line), against.name, *_difference(found))
-        for part, lines in values.items()
-        for line, cells in lines.items()
-        if (against := reference_of(line, lines, reference)) is not None
-        and (found := paired_differences(cells, lines[against])) is not None
+        (part, *naming.entries(line), against.name, *_difference(found), *([str(found.constant)] if shown else []))
+        for part, line, against, found in pairs
     ]
     columns = ("part", *naming.columns, "against", "pairs", "difference", "95 % from", "95 % to", *_COUNTS)
+    if shown:
+        columns, caption = (*columns, CONSTANT), f"{caption} {CONSTANT_NOTE}"
     return Table(name, columns, tuple(rows), caption) if rows else None
 
 
 _COUNTS = ("better", "equal", "worse")
+CONSTANT = "one answer"
+CONSTANT_NOTE = (
+    "one answer: pairs in which the larger number is that of a classifier with one answer to nearly everything; they "
+    "count neither as better nor as worse, and the difference says nothing there."
+)
 
 
 def reference_of(line: Line, lines: Iterable[Line], reference: str) -> Line | None:
