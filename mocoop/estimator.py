@@ -28,6 +28,7 @@ from mocoop.data.reading import Reading
 from mocoop.data.survey import find_reading, reading_of_pictures
 from mocoop.data.views import ViewPlan
 from mocoop.errors import ConfigError, DataError, UsageError
+from mocoop.files import sha256_bytes, sha256_file
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import method_named
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, online_batches
@@ -138,6 +139,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "notes": notes,
                 "reading": self._reading.to_dict(),
                 **data,
+                **_hashes(images),
             },
             unknown_words=backbone.unknown_words(method.texts(config, groups, names)),
         ) | {"labels": [label.item() if isinstance(label, np.generic) else label for label in classes]}
@@ -367,6 +369,15 @@ def _reading(images: Any) -> tuple[Reading, list[str]]:
 
 def _warn(note: str) -> None:
     warnings.warn(note, UserWarning, stacklevel=2)
+
+
+def _hashes(images: Any) -> dict[str, list[str]]:
+    """The hashes of image files or of rows of features, as run.json keeps them; none for Pillow images."""
+    if (paths := _paths(images)) is not None:
+        return {"images_sha256": sorted({sha256_file(path) for path in paths})}
+    if _pictures(images) is not None:
+        return {}
+    return {"images_sha256": sorted({sha256_bytes(row.tobytes()) for row in _feature_array(images)})}
 
 
 def _samples(features: NDArray[np.float32], labels: NDArray[np.int64]) -> Samples:

@@ -21,7 +21,7 @@ from mocoop.miniclip.styles import STYLES
 from mocoop.mixture.classifier import Prediction
 from mocoop.runs.baselines import percent_right
 from mocoop.runs.fitting import Fitted
-from mocoop.runs.scores import Scores, scores_of, test_notes
+from mocoop.runs.scores import Scores, result_notes, scores_of
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
@@ -126,7 +126,7 @@ def new_row(
         "device": str(backbone.device),
         "threads": torch.get_num_threads(),
         "finished": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "notes": [*notes, *(note for name, part in found.items() for note in test_notes(part.scores, (), name))],
+        "notes": [*notes, *(note for name, part in found.items() for note in result_notes(part.scores, (), name))],
     }
 
 

@@ -51,9 +51,9 @@ def answers_section(lines: Lines) -> Section:
         return section
     section.blocks.append(
         Words(
-            "A classifier that gives one answer to everything has that class's share as its accuracy, and 100/C % as its "
-            "balanced accuracy, the mean of the classes' recalls. constant counts the results in which one class takes "
-            "95 % of the answers and less than half of the others' images are found; nothing here calls them better."
+            "A classifier that gives one answer to everything has that class's share as its accuracy, and 100/C % as "
+            "its balanced accuracy, the mean of the classes' recalls. constant counts results in which one class takes "
+            "95 % of the answers and less than half of the others' images are found; they count nowhere as better."
         )
     )
     section.blocks += tables

@@ -58,9 +58,7 @@ def comparison(rows: Sequence[Row], reference: str = "mocoop", title: str = TITL
         _few_shot(few),
         _transfer(of(CROSS), "cross-dataset", "Trained on one data set, tested on others"),
         _transfer(of(SHIFT), "domain-shift", "The same classes, other kinds of images"),
-        _differences(
-            _compared(main, few, of(CROSS), of(SHIFT)), reference, _constant(main, few, of(CROSS), of(SHIFT))
-        ),
+        _differences(_compared(main, few, of(CROSS), of(SHIFT)), reference, _constant(main, few, of(CROSS), of(SHIFT))),
         *(ablation_section(rows, one) for one in SHOWN),
         inference_section(of(TIME)),
         expert_use_section(main or few),

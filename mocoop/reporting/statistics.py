@@ -72,7 +72,9 @@ def paired_differences(
     if not differences:
         return None
     unearned = {
-        name for name, d in shared.items() if name in constant[0] and d > _EQUAL or name in constant[1] and d < -_EQUAL
+        name
+        for name, difference in shared.items()
+        if (difference > _EQUAL and name in constant[0]) or (difference < -_EQUAL and name in constant[1])
     }
     earned = [d for name, d in shared.items() if name not in unearned]
     wins, losses = sum(d > _EQUAL for d in earned), sum(d < -_EQUAL for d in earned)

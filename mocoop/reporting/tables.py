@@ -238,7 +238,7 @@ def difference_table(
     """Each line against the reference method trained with the same preset, budget, shots and backbone.
 
     `values`: percent by part, line and cell; `constant`: the cells among them whose classifier has one answer to nearly
-    everything. Where such a cell has the larger number it counts neither as better nor as worse, in a column of its own.
+    everything. Where such a cell has the larger number it counts neither as better nor as worse, but in another column.
     None if nothing can be compared.
     """
     naming = Naming(line for lines in values.values() for line in lines)

@@ -21,7 +21,7 @@ from mocoop.data.templates import PLAIN
 from mocoop.errors import DataError
 from mocoop.runs.baselines import ENSEMBLE, LINEAR_PROBE, ONE_TEMPLATE, linear_probe, training_free
 from mocoop.runs.measured import Measured, to_measure, training_images
-from mocoop.runs.scores import Scores, scores_of, test_notes
+from mocoop.runs.scores import Scores, result_notes, scores_of
 from mocoop.training.inputs import Inputs, load_inputs
 from mocoop.training.method import one_group
 from mocoop.training.trainer import Listener
@@ -153,7 +153,7 @@ def evaluate(
         training_free={name: found.accuracy for name, found in free.items()},
         scores=scores,
         images_in_data=len({*whole.train, *whole.val, *whole.test}),
-        notes=(*measured.notes, *test_notes(scores, unused if run.method.learns else (), where)),
+        notes=(*measured.notes, *result_notes(scores, unused if run.method.learns else (), where)),
         baselines=others,
         missing=missing,
     )
@@ -162,7 +162,7 @@ def evaluate(
 def _training_free(
     run: Run, part: Dataset, inputs: Inputs, backbone: Backbone, cache: FeatureCache | None
 ) -> dict[str, Scores]:
-    """The training-free classifiers' scores, with the backbone before any LayerNorm tuning, as far as templates exist."""
+    """The training-free scores, with the backbone before any LayerNorm tuning, as far as templates exist."""
     mine = run.method.reads_groups
     groups = run.groups if mine else one_group([run.config.template or PLAIN], domain=run.groups.domain)
     if run.learned.layer_norms:

@@ -1,8 +1,8 @@
 """What must stand beside an accuracy, and the signs that a classifier learned nothing.
 
 A classifier that gives one answer to everything has the accuracy of that class's share, which may be high. So every
-accuracy comes with the mean of the classes' recalls (balanced accuracy, which is 1/C for one answer), the worst of them,
-and the shares of the largest class and of the most frequent answer. N images, C classes, P of them with images.
+accuracy comes with the mean of the classes' recalls (balanced accuracy, 1/C for one answer), the worst of them, and the
+shares of the largest class and of the most frequent answer. N images, C classes, P of them with images.
 All numbers are in percent.
 """
 
@@ -88,7 +88,7 @@ def _guessing(counts: Sequence[int], classes: int) -> float:
     return 100 * min(chance + ERRORS * error, (1 + chance) / 2)
 
 
-def test_notes(scores: Scores, never_first: Sequence[str], where: str) -> list[str]:
+def result_notes(scores: Scores, never_first: Sequence[str], where: str) -> list[str]:
     """What a result does not show: a constant answer, guessing, experts that are never first."""
     notes = []
     if scores.constant:
@@ -104,7 +104,7 @@ def test_notes(scores: Scores, never_first: Sequence[str], where: str) -> list[s
 
 
 def constant_text(scores: Scores) -> str:
-    """ "the answer is dog for 98.0% of the images, of which 50.0% are dog"."""
+    """The answer, its share, and what it misses."""
     share = f"{scores.answered_share:.1f}% of the {scores.images} images"
     return (
         f"the answer is nearly always {scores.answered!r} ({share}), so the accuracy is that class's share: "

@@ -11,10 +11,10 @@ from command_line import call, evaluate, info, predict, rewrite, train
 from datafiles import put_classes, put_image
 from worlds import CLASSNAMES
 
-
 from mocoop.data.leaks import content
 from mocoop.data.sources import open_dataset
 from mocoop.files import sha256_bytes, sha256_file
+from mocoop.runs.baselines import LINEAR_PROBE
 
 NAMES = [name.replace(" ", "_") for name in CLASSNAMES]
 
@@ -161,3 +161,55 @@ def test_data_notes_are_printed(world, runs, tmp_path):
     for note in notes:
         assert f"note: {note}\n" in found.err
     assert json.loads(evaluate({**world, "photos": photos}, runs["all"], "--json").out)["data_notes"] == list(notes)
+
+
+def test_a_constant_classifier_is_called_one_at_the_end_of_training_and_in_eval(unsplit):
+    """One step with the warm-up's rate, from a random tower: nothing can have been learned."""
+    said = train(unsplit, unsplit["run"].with_name("again"), "--shots", 8)
+    assert "note: it may have learned nothing: accuracy 50.0% on the 16 training images" in said.err
+    assert any("learned nothing" in note for note in info(unsplit["run"])["notes"])
+    found = evaluate(unsplit, unsplit["run"])
+    scores = json.loads(evaluate(unsplit, unsplit["run"], "--json").out)["results"][0]["scores"]
+    assert scores["constant"] is True
+    assert (scores["balanced_accuracy"], scores["worst_recall"], scores["answered_share"]) == (50.0, 0.0, 100.0)
+    assert rows(found)[1][2:6] == ["50.00", "50.0", "0.0", "50.0"]
+    assert f"the answer is nearly always {scores['answered']!r} (100.0% of the 12 images)" in found.err
+
+
+def test_the_probe_of_the_baselines_is_that_of_a_training_on_the_same_images(unsplit, tmp_path):
+    found = json.loads(evaluate(unsplit, unsplit["run"], "--baselines", "--json").out)["results"][0]
+    probe, backbone = tmp_path / "probe", ("--backbone", f"local-dir:{unsplit['backbone']}")
+    options = ("--method", "linear-probe", "--data", unsplit["photos"], *backbone)
+    assert call("train", *options, "--shots", 8, "--device", "cpu", "--no-cache", "-o", probe).code == 0
+    own = json.loads(evaluate(unsplit, probe, "--json").out)["results"][0]
+    assert info(probe)["data"]["images_sha256"] == info(unsplit["run"])["data"]["images_sha256"]
+    assert found["baselines"][LINEAR_PROBE] == own["scores"]
+    assert found["missing_baselines"] == {}
+
+
+def test_a_probe_that_cannot_be_says_why(unsplit, world, runs, tmp_path):
+    held_out = put_classes(tmp_path / "more", {"airport": 0, "dog": 0})
+    for number in range(8):
+        put_image(held_out / ("airport", "dog")[number % 2] / f"{number}.png", seed=70_000 + number)
+    out = evaluate({**world, "photos": held_out}, unsplit["run"], "--baselines").out
+    assert out.splitlines()[-1].endswith(f"{LINEAR_PROBE}: 0 of its 16 training images are in this data set")
+    out = evaluate(world, runs["base"], "--baselines", "--classes", "new").out
+    assert f"{LINEAR_PROBE}: it knows only classes it was trained on, not 'dog'" in out
+
+
+def test_rows_of_bench_say_what_stands_beside_the_accuracy(world, tmp_path):
+    results = tmp_path / "results.jsonl"
+    ran = call(
+        "bench", "few-shot", "--data", world["photos"], "--groups", world["groups"], "--methods", "coop", "--shots", 2,
+        "--backbone", f"local-dir:{world['backbone']}", "--seeds", 1, "--set", "epochs=1", "--device", "cpu",
+        "--no-cache", "-o", results,
+    )  # fmt: skip
+    assert ran.code == 0, ran.err
+    (row,) = [json.loads(line) for line in results.read_text().splitlines()]
+    scores = row["scores"]["all"]
+    assert scores["images"] == row["images"]["all"] == 30
+    assert scores["accuracy"] == pytest.approx(row["accuracy"]["all"])
+    assert scores["largest_class_share"] == pytest.approx(100 / 6)
+    assert 100 / 6 <= scores["answered_share"] <= 100
+    assert scores["constant"] == any("nearly always" in note for note in row["notes"])
+    assert any("it may have learned nothing" in note for note in row["notes"])

@@ -75,7 +75,7 @@ def test_what_stands_beside_the_accuracy_is_a_table_a_data_set():
     assert coop["worst class's recall"].value == pytest.approx((40 + 40 + 0) / 3)
     assert coop["largest class's share"].value == 90.0
     assert coop["largest answer's share"].value == pytest.approx((80 + 80 + 100) / 3)
-    line, cells = next((line, cells) for line, cells in lines_of(rows).items() if line.method == "coop")
+    cells = next(cells for line, cells in lines_of(rows).items() if line.method == "coop")
     assert constant_cells(cells, "base") == constant_cells(cells, "H") == {("dtd", 1)}
     assert constant_cells(cells, "new") == set()
     assert set(numbers(cells, "base")) == set(cells)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 from contextlib import redirect_stdout
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+import torch
 
 from mocoop import cli
 from mocoop.cli import printable
@@ -21,6 +23,7 @@ from mocoop.reporting.printing import (
     with_deviation,
 )
 from mocoop.runs.evaluate import ClassResult, Evaluation
+from mocoop.runs.scores import scores_of
 
 SUMMARY = {
     "run": "my runs/one",
@@ -163,8 +166,8 @@ def test_classes_that_cannot_be_named_are_a_line_with_the_reason(capsys):
     assert (record["harmonic_mean"], record["unnameable"]) == (None, {"new": "it knows no cat"})
     print_evaluation(record, per_class=False)
     assert capsys.readouterr().out.split("\n")[1:3] == [
-        "base\t4\t80.00\trecommended\t1 unreadable image skipped",
-        "new\t\t-\trecommended\timpossible: it knows no cat",
+        "base\t4\t80.00\t-\t-\t-\trecommended\t1 unreadable image skipped",
+        "new\t\t-\t-\t-\t-\trecommended\timpossible: it knows no cat",
     ]
 
 
@@ -243,8 +246,8 @@ def test_an_evaluation_is_a_line_a_set_and_a_line_a_class(capsys):
     print_evaluation(evaluation_record(RUN, "photos", [evaluation("new", 60.0, True)]), per_class=True)
     out, err = capsys.readouterr()
     assert out.split("\n") == [
-        "classes\timages\taccuracy %\tpreset\tremark",
-        "new\t4\t60.00\trecommended\tseen in training; 1 unreadable image skipped",
+        "classes\timages\taccuracy %\tbalanced %\tworst class %\tlargest class %\tpreset\tremark",
+        "new\t4\t60.00\t-\t-\t-\trecommended\tseen in training; 1 unreadable image skipped",
         "",
         "classes\tclass\timages\taccuracy %\tfirst expert",
         "new\tdog\t4\t75.0\tblurry 75%",
@@ -252,3 +255,18 @@ def test_an_evaluation_is_a_line_a_set_and_a_line_a_class(capsys):
         "",
     ]
     assert err.count("note: ") == 2
+
+
+def test_what_stands_beside_an_accuracy_and_how_many_images_there_are(capsys):
+    scores = scores_of(torch.tensor([0, 0, 0, 1]), torch.tensor([0, 0, 0, 0]), ["dog", "cat"])
+    one = replace(evaluation("all", 75.0, True), scores=scores, images_in_data=9, notes=("said",), skipped=0)
+    missing = {"linear probe": "it is not here"}
+    both = replace(one, baselines={"zero-shot": scores}, missing=missing, training_free={"zero-shot": 75.0})
+    print_evaluation(evaluation_record(RUN, "photos", [both], data_notes=["odd data"]), per_class=False)
+    out, err = capsys.readouterr()
+    assert out.split("\n")[1:4] == [
+        "all\t4 of 9\t75.00\t75.0\t75.0\t100.0\trecommended\t",
+        "all\t4 of 9\t75.00\t75.0\t75.0\t100.0\t-\tzero-shot",
+        "all\t4 of 9\t-\t-\t-\t-\t-\tlinear probe: it is not here",
+    ]
+    assert err.splitlines()[:2] == ["note: odd data", "note: said"]

@@ -89,6 +89,10 @@ def test_the_record_is_json_without_the_image_by_image_lists(runs, data):
         "seen_in_training",
         "per_class",
         "training_free",
+        "images_in_data",
+        "scores",
+        "baselines",
+        "missing_baselines",
     }
     assert record["per_class"][0].keys() == {"name", "images", "correct", "accuracy", "expert_use"}
 
