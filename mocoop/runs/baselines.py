@@ -99,7 +99,7 @@ def linear_probe(
         notice=lambda _text: None,
     )
     learned = method.learn(task, _no_steps)
-    return method.predictor(learned, classnames, None).predict(x.cpu()).probabilities.argmax(-1)
+    return method.predictor(learned, classnames, None, backbone).predict(x.cpu()).probabilities.argmax(-1)
 
 
 def _no_steps(*_arguments: object, **_more: object) -> None:

@@ -135,8 +135,9 @@ def evaluate(
     free = _training_free(run, part, inputs, backbone, cache) if baselines else {}
     probe, missing = _probe(run, dataset, part, inputs, backbone, cache) if baselines else (None, {})
     others = free if probe is None else {**free, LINEAR_PROBE: probe}
-    ids = run.groups.ids
-    unused = [ids[expert] for expert, count in enumerate(first.bincount(minlength=len(ids)).tolist()) if not count]
+    learned = run.config.routing == "learned"  # equal weights have no first expert
+    use = first.bincount(minlength=len(run.groups.ids)).tolist()
+    unused = [one for one, count in zip(run.groups.ids, use, strict=True) if not count] if learned else []
     return Evaluation(
         classes=chosen,
         accuracy=scores.accuracy,
@@ -153,7 +154,7 @@ def evaluate(
         training_free={name: found.accuracy for name, found in free.items()},
         scores=scores,
         images_in_data=len({*whole.train, *whole.val, *whole.test}),
-        notes=(*measured.notes, *result_notes(scores, unused if run.method.learns else (), where)),
+        notes=(*measured.notes, *result_notes(scores, unused, where)),
         baselines=others,
         missing=missing,
     )

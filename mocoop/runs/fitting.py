@@ -128,7 +128,7 @@ def fit(
         last = history[-trainer.steps_per_epoch :]
         for note in (
             *_warnings(history, trainer.steps_per_epoch, len(groups.groups), config),
-            *training_notes(last, labels, len(classnames), ids),
+            *training_notes(last, labels, len(classnames), ids if config.routing == "learned" else ()),
         ):
             notice(note)
 

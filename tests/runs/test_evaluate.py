@@ -221,3 +221,19 @@ def test_progress_hears_of_the_pictures(pictures):
 
     evaluate(pictures[0], open_dataset(pictures[1]), listener=Ear())
     assert heard[-1] == (20, 20)
+
+
+@pytest.mark.parametrize(("routing", "said"), [("uniform", False), ("learned", True)])
+def test_experts_that_are_never_first_are_told_of_a_router_that_learns(world, data, tmp_path, routing, said):
+    """One test image has one first expert; equal weights have none."""
+    config = preset("recommended", epochs=1, batch_size=16, routing=routing)
+    run = train(plan_for(world, tmp_path / "run", config))
+    one = evaluate(run, replace(data, test=data.test[:1]))
+    assert any("never the first expert" in note for note in one.notes) is said
+    if not said:
+        assert not any("never the first expert" in note for note in run.info["notes"])
+
+
+def test_the_share_of_all_images_is_counted_over_all_splits_and_of_these_classes(runs, data):
+    assert evaluate(runs["all"], data).images_in_data == 120
+    assert evaluate(runs["base"], data, classes="new").images_in_data == 60
