@@ -28,7 +28,6 @@ from mocoop.data.reading import Reading
 from mocoop.data.survey import find_reading, reading_of_pictures
 from mocoop.data.views import ViewPlan
 from mocoop.errors import ConfigError, DataError, UsageError
-from mocoop.files import sha256_bytes, sha256_file
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import method_named
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, online_batches
@@ -373,11 +372,13 @@ def _warn(note: str) -> None:
 
 def _hashes(images: Any) -> dict[str, list[str]]:
     """The hashes of image files or of rows of features, as run.json keeps them; none for Pillow images."""
+    from mocoop.runs.measured import sha256_of
+
     if (paths := _paths(images)) is not None:
-        return {"images_sha256": sorted({sha256_file(path) for path in paths})}
+        return {"images_sha256": sha256_of(paths)}
     if _pictures(images) is not None:
         return {}
-    return {"images_sha256": sorted({sha256_bytes(row.tobytes()) for row in _feature_array(images)})}
+    return {"images_sha256": sha256_of(list(_feature_array(images)))}
 
 
 def _samples(features: NDArray[np.float32], labels: NDArray[np.int64]) -> Samples:

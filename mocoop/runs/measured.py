@@ -8,8 +8,9 @@ because published ones have copies; training images in them are named.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mocoop.data.dataset import MAX_NAMED, Dataset, Example, named
@@ -17,8 +18,12 @@ from mocoop.data.leaks import content
 from mocoop.data.sources import NO_SPLITS
 from mocoop.data.splits import choose_classes
 from mocoop.errors import DataError
+from mocoop.files import sha256_bytes, sha256_file
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from mocoop.runs.run import Run
 
 
@@ -33,6 +38,11 @@ class Measured:
 def trained_sha256(dataset: Dataset) -> list[str]:
     """The hashes of the distinct training images, sorted, as run.json keeps them."""
     return sorted({sha256 for example in dataset.train if (sha256 := content(dataset, example)) is not None})
+
+
+def sha256_of(images: Sequence[Path | NDArray[np.float32]]) -> list[str]:
+    """The same of image files, or of rows of features (D). Raises StorageError for a file that cannot be read."""
+    return sorted({sha256_file(one) if isinstance(one, Path) else sha256_bytes(one.tobytes()) for one in images})
 
 
 def to_measure(run: Run, dataset: Dataset) -> Measured:

@@ -13,6 +13,7 @@ from worlds import CLASSNAMES
 
 from mocoop.data.leaks import content
 from mocoop.data.sources import open_dataset
+from mocoop.estimator import MoCoOpClassifier
 from mocoop.files import sha256_bytes, sha256_file
 from mocoop.runs.baselines import LINEAR_PROBE
 
@@ -213,3 +214,16 @@ def test_rows_of_bench_say_what_stands_beside_the_accuracy(world, tmp_path):
     assert 100 / 6 <= scores["answered_share"] <= 100
     assert scores["constant"] == any("nearly always" in note for note in row["notes"])
     assert any("it may have learned nothing" in note for note in row["notes"])
+
+
+def test_a_classifier_that_python_saved_knows_its_images_too(world, tmp_path):
+    photos = put_classes(tmp_path / "photos", {"airport": 4, "dog": 4})
+    paths = sorted(photos.rglob("*.png"))
+    settings = {"epochs": 1, "batch_size": 8}
+    made = {"backbone": f"local-dir:{world['backbone']}", "device": "cpu", "cache": False, "settings": settings}
+    with pytest.warns(UserWarning, match="it may have learned nothing"):
+        fitted = MoCoOpClassifier(str(world["groups"]), **made).fit(paths, [path.parent.name for path in paths])
+    run = fitted.save(tmp_path / "run")
+    assert info(run)["data"]["images_sha256"] == sorted(sha256_file(path) for path in paths)
+    found = evaluate({**world, "photos": photos}, run)
+    assert (found.code, "all of them were trained on" in found.err) == (4, True)
