@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,14 +100,6 @@ def names_by_position(options: dict[str, Any], data: Path, kept_names: dict[str,
 def _asks() -> bool:
     """Whether a person can be asked: both stdin and stdout are a terminal."""
     return sys.stdin is not None and sys.stdin.isatty() and cli.on_terminal()
-
-
-def say_names(notes: Sequence[str]) -> None:
-    """Print the notes on how classes were named."""
-    from mocoop.data.classnames import naming_notes
-
-    for note in naming_notes(notes):
-        cli.say(f"note: {note}")
 
 
 def group_file(given: Path, data: Path) -> Path:
