@@ -29,7 +29,8 @@ from torch import Tensor, nn
 from mocoop.backbone.backbone import Backbone
 from mocoop.backbone.devices import resolve_device
 from mocoop.backbone.hard_features import hard_features
-from mocoop.backbone.pretrained import freeze, preprocess_of
+from mocoop.backbone.preprocessing import preprocess_of
+from mocoop.backbone.pretrained import freeze
 from mocoop.backbone.prompts import TokenRows
 from mocoop.config import Config, preset
 from mocoop.methods.cocoop import MetaNet

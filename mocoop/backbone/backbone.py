@@ -18,7 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from mocoop.backbone.devices import autocast, resolve_device, resolve_precision
-from mocoop.backbone.pretrained import MINICLIP, build_model, find_pretrained, freeze, preprocess_of, tokenizer_of
+from mocoop.backbone.preprocessing import preprocess_of
+from mocoop.backbone.pretrained import MINICLIP, build_model, find_pretrained, freeze, tokenizer_of
 from mocoop.backbone.prompts import PromptTokenizer
 from mocoop.backbone.text_engine import TextTower
 from mocoop.data.views import Preprocess

@@ -25,16 +25,16 @@ from urllib.parse import urlsplit
 import torch
 from torch import Tensor, nn
 
+from mocoop.backbone.activation import activation_of_file, activation_of_tag, mismatch
+from mocoop.backbone.preprocessing import images_of_config, images_of_file
 from mocoop.backbone.weights import first_line as _first_line
 from mocoop.backbone.weights import is_openai_file, load_weights, refuse_torchscript
-from mocoop.data.views import Preprocess
 from mocoop.errors import BackboneError
 from mocoop.files import read_json, sha256_file
 
 MINICLIP = "miniclip"
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
-_IMAGES = ("mean", "std", "interpolation", "resize_mode")  # what a tag's configuration says of its images
 _MAX_CONFIG_BYTES = 1 << 20
 
 
@@ -94,7 +94,7 @@ def find_pretrained(name: str, tag: str | None, quick_gelu: bool | None) -> Pret
         return _architecture(name, tag, quick_gelu)
     stated = bool(found.config.get("quick_gelu", False))
     if quick_gelu is not None and quick_gelu != stated:
-        raise _mismatch(name, f"its configuration says quick_gelu = {stated}", quick_gelu)
+        raise mismatch(name, f"its configuration says quick_gelu = {stated}", quick_gelu)
     return found
 
 
@@ -154,21 +154,6 @@ def _check_hugging_face(source: str) -> None:
         )
 
 
-def preprocess_of(model: nn.Module, config: dict[str, Any]) -> Preprocess:
-    """The image preprocessing: mean, std and resizing from the source, size from the image tower."""
-    import open_clip
-
-    size = getattr(model.visual, "image_size", None) or config.get("size", 224)
-    height, width = size if isinstance(size, (tuple, list)) else (size, size)
-    return Preprocess(
-        size=(int(height), int(width)),
-        mean=_triple(config.get("mean") or open_clip.OPENAI_DATASET_MEAN),
-        std=_triple(config.get("std") or open_clip.OPENAI_DATASET_STD),
-        interpolation=config.get("interpolation", "bicubic"),
-        resize_mode=config.get("resize_mode", "shortest"),
-    )
-
-
 def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
     """The backbone's own tokenizer: maps texts and a length to ids (N, length)."""
     import open_clip
@@ -212,7 +197,7 @@ def _local_folder(name: str) -> Pretrained:
             f"{folder} holds a configuration but no weights",
             "add open_clip_model.safetensors; random weights are no use",
         )
-    preprocess, notes = _images_of_config(config, preprocess, path)
+    preprocess, notes = images_of_config(config, preprocess, path)
     return Pretrained(f"{LOCAL}{folder}", None, config, preprocess, weights[0], name, notes)
 
 
@@ -268,7 +253,7 @@ def _hub_repository(name: str) -> Pretrained:
             "check the name and the network, or download the repository and use local-dir:PATH",
         ) from error
     config, preprocess = _read_config(path)
-    preprocess, notes = _images_of_config(config, preprocess, path)
+    preprocess, notes = images_of_config(config, preprocess, path)
     return Pretrained(name, None, config, preprocess, weights, name, notes)
 
 
@@ -381,134 +366,9 @@ def _file_of(name: str, given: str, config: dict[str, Any], quick_gelu: bool | N
             f"did you mean {', '.join(near)}?" if near else f"its tags: {', '.join(tags) or 'none'}",
         )
     config["quick_gelu"] = activation_of_file(name, weights, config, quick_gelu)
-    preprocess, notes = _images_of_file(name, weights, config["quick_gelu"])
+    preprocess, notes = images_of_file(name, weights, config["quick_gelu"])
     weights = weights.absolute()
     return Pretrained(name, str(weights), config, preprocess, weights, name, notes)
-
-
-def _images_of_file(name: str, weights: Path, quick_gelu: bool) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """The preprocessing of a file that says nothing of it: that of its architecture's tags, where they agree.
-
-    Only tags of the same activation count, and for OpenAI's own file OpenAI's. Where they still disagree, taking one
-    would be a guess that costs accuracy without a word, so a person must say whose weights they are.
-    """
-    kinds = _tags_by_images(name, quick_gelu)
-    if is_openai_file(weights):
-        kinds = [(images, tags) for images, tags in kinds if "openai" in tags] or kinds
-    if len(kinds) > 1:
-        choices = ", or ".join(f"--pretrained {tags[0]}={weights} ({_said(images)})" for images, tags in kinds)
-        raise BackboneError(
-            f"the weights of {name} have more than one preprocessing, and {weights} does not say which is its own",
-            f"name the tag that it comes from: {choices}",
-        )
-    if kinds:
-        return kinds[0][0], ()
-    images = _default_images()
-    return images, (f"open_clip knows no weights of {name}: images are prepared as by its default ({_said(images)})",)
-
-
-def _images_of_config(
-    config: dict[str, Any], given: dict[str, Any], path: Path
-) -> tuple[dict[str, Any], tuple[str, ...]]:
-    """A folder's or repository's preprocessing; without mean and std, that of the architecture it is."""
-    import open_clip
-
-    if given.get("mean") and given.get("std"):
-        return given, ()
-    quick = bool(config.get("quick_gelu", False))
-    bare = {key: value for key, value in config.items() if key != "quick_gelu"}
-    for name in open_clip.list_models():
-        known = open_clip.get_model_config(name) or {}
-        if {key: value for key, value in known.items() if key != "quick_gelu"} != bare:
-            continue
-        kinds = _tags_by_images(name, quick)
-        if len(kinds) == 1:
-            images = {**kinds[0][0], **given}
-            return images, (f"{path} says no mean and std: images are prepared as for {name} ({_said(images)})",)
-        if kinds:
-            choices = ", or ".join(f"{_said(images)} ({tags[0]})" for images, tags in kinds)
-            raise BackboneError(
-                f"{path} says no mean and std, and the weights of {name} have more than one preprocessing",
-                f"write 'preprocess_cfg' into it: {choices}",
-            )
-    images = {**_default_images(), **given}
-    return images, (f"{path} says no mean and std: images are prepared as by open_clip's default ({_said(images)})",)
-
-
-def _tags_by_images(name: str, quick_gelu: bool) -> list[tuple[dict[str, Any], list[str]]]:
-    """The preprocessings of an architecture's tags, each with its tags; of those with the given activation, if any."""
-    import open_clip
-    from open_clip.pretrained import get_pretrained_cfg
-
-    every = {tag: get_pretrained_cfg(name, tag) for tag in open_clip.list_pretrained_tags_by_model(name)}
-    alike = {tag: one for tag, one in every.items() if bool(one.get("quick_gelu", False)) is quick_gelu}
-    kinds: list[tuple[dict[str, Any], list[str]]] = []
-    for tag, one in (alike or every).items():
-        images = {key: one[key] for key in _IMAGES}
-        if tags := next((tags for known, tags in kinds if known == images), None):
-            tags.append(tag)
-        else:
-            kinds.append((images, [tag]))
-    return kinds
-
-
-def _default_images() -> dict[str, Any]:
-    """What open_clip itself trains with unless it is told otherwise: OpenAI's."""
-    import open_clip
-
-    mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
-    return {"mean": mean, "std": std, "interpolation": "bicubic", "resize_mode": "shortest"}
-
-
-def _said(images: dict[str, Any]) -> str:
-    """A preprocessing in words: mean 0.5 0.5 0.5, std 0.5 0.5 0.5, bicubic, squash."""
-    mean, std = (" ".join(f"{value:.4g}" for value in _triple(images[key])) for key in ("mean", "std"))
-    return f"mean {mean}, std {std}, {images['interpolation']}, {images['resize_mode']}"
-
-
-def activation_of_tag(
-    name: str, tag: str, config: dict[str, Any], tag_config: dict[str, Any], asked: bool | None
-) -> bool:
-    """Whether a tag's weights were trained with QuickGELU: from the tag, checked against name and request.
-
-    If the architecture says yes and the tag does not (roberta-ViT-B-32), the request decides.
-    """
-    trained, stated = bool(tag_config.get("quick_gelu", False)), bool(config.get("quick_gelu", False))
-    if stated and not trained:
-        if asked is None:
-            raise BackboneError(
-                f"the activation of {name} is in doubt: its configuration says quick_gelu = True, the tag {tag!r} not",
-                "name an architecture without '-quickgelu', or add --quick-gelu or --no-quick-gelu",
-            )
-        return asked
-    if asked is not None and asked != trained:
-        raise _mismatch(name, f"the tag {tag!r} was trained with quick_gelu = {trained}", asked)
-    return trained
-
-
-def activation_of_file(name: str, weights: Path, config: dict[str, Any], asked: bool | None) -> bool:
-    """Whether a file's weights were trained with QuickGELU; an error if neither file nor name states it."""
-    import open_clip
-    from open_clip.pretrained import get_pretrained_cfg
-
-    if is_openai_file(weights):
-        if asked is False:
-            raise _mismatch(name, f"{weights} is OpenAI's, trained with quick_gelu = True", asked)
-        return True
-    if config.get("quick_gelu", False):
-        if asked is False:
-            raise _mismatch(name, "its configuration says quick_gelu = True", asked)
-        return True
-    if asked is not None:
-        return asked
-    tags = open_clip.list_pretrained_tags_by_model(name)
-    ever_quick = any(get_pretrained_cfg(name, tag).get("quick_gelu", False) for tag in tags)
-    if ever_quick or f"{name}-quickgelu" in open_clip.list_models():
-        raise BackboneError(
-            f"{weights} does not say which activation {name} was trained with",
-            "add --quick-gelu (OpenAI's, DFN's and MetaCLIP's weights) or --no-quick-gelu (LAION's, DataComp's)",
-        )
-    return False
 
 
 def _load_weights(model: nn.Module, path: Path, name: str, *, known: bool) -> tuple[str, ...]:
@@ -535,21 +395,6 @@ def _load_known(model: nn.Module, path: Path, name: str) -> None:
         raise BackboneError(
             f"the weights {path} do not load into {name}: {_first_line(error)}", "check that they belong to this model"
         ) from error
-
-
-def _mismatch(name: str, evidence: str, asked: bool) -> BackboneError:
-    return BackboneError(
-        f"the activation of {name} does not match its weights: {evidence}, but quick_gelu = {asked} is asked for",
-        "leave the choice out, or name the architecture without '-quickgelu'",
-    )
-
-
-def _triple(values: Any) -> tuple[float, float, float]:
-    try:
-        red, green, blue = values if isinstance(values, (tuple, list)) else (values,) * 3
-        return float(red), float(green), float(blue)
-    except (TypeError, ValueError) as error:
-        raise BackboneError(f"the preprocessing's mean or std is {values!r}", "give three numbers") from error
 
 
 def freeze(model: nn.Module, device: torch.device) -> nn.Module:

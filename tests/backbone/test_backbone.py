@@ -10,10 +10,9 @@ from attacks import Bomb
 from safetensors.torch import load_file, save_file
 from towers import CONFIGS, small_model, write_bert_folder, write_clip_folder
 
+from mocoop.backbone.activation import activation_of_file, activation_of_tag
 from mocoop.backbone.backbone import load_backbone
 from mocoop.backbone.pretrained import (
-    activation_of_file,
-    activation_of_tag,
     find_pretrained,
 )
 from mocoop.backbone.weights import is_openai_file

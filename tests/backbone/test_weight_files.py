@@ -19,7 +19,8 @@ from towers import CONFIGS, VISION, small_model, write_clip_folder
 from worlds import plan_for, write_world
 
 from mocoop.backbone.backbone import load_backbone
-from mocoop.backbone.pretrained import build_model, find_pretrained, preprocess_of
+from mocoop.backbone.preprocessing import preprocess_of
+from mocoop.backbone.pretrained import build_model, find_pretrained
 from mocoop.backbone.weights import load_weights
 from mocoop.errors import BackboneError
 from mocoop.runs.train import train

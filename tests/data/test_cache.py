@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tinyencoder import PLAN, TinyEncoder, entry_of, features_of, naive, seven_images, spoil
+from tinyencoder import PLAN, TinyEncoder, entry_of, features_of, naive, spoil
 
 from mocoop.data import cache as cache_module
 from mocoop.data.cache import FeatureCache
@@ -25,16 +25,6 @@ from mocoop.data.views import ViewPlan
 from mocoop.files import cache_root, sha256_file
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def paths(tmp_path) -> list[Path]:
-    return seven_images(tmp_path / "images")
-
-
-@pytest.fixture
-def cache(tmp_path) -> FeatureCache:
-    return FeatureCache(tmp_path / "cache")
 
 
 # Damage

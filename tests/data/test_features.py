@@ -16,11 +16,10 @@ import pytest
 import torch
 from datafiles import encoded, pixels, put_image
 from open_clip.transform import PreprocessCfg, image_transform_v2
-from tinyencoder import PLAN, PREPROCESS, TinyEncoder, examples_of, features_of, naive, seven_images, spoil
+from tinyencoder import PLAN, PREPROCESS, TinyEncoder, examples_of, features_of, naive, spoil
 from towers import write_clip_folder
 
 from mocoop.backbone.backbone import load_backbone
-from mocoop.data.cache import FeatureCache
 from mocoop.data.dataset import Example
 from mocoop.data.features import image_features, online_views
 from mocoop.data.images import open_image
@@ -28,16 +27,6 @@ from mocoop.data.views import ViewPlan, centre_view
 from mocoop.errors import BackboneError, DataError
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def paths(tmp_path) -> list[Path]:
-    return seven_images(tmp_path / "images")
-
-
-@pytest.fixture
-def cache(tmp_path) -> FeatureCache:
-    return FeatureCache(tmp_path / "cache")
 
 
 # The numbers

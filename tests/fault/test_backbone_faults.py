@@ -17,8 +17,9 @@ from open_clip.pretrained import get_pretrained_cfg
 from safetensors.torch import load_file, save_file
 from towers import CONFIGS, write_bert_folder, write_clip_folder
 
+from mocoop.backbone.activation import activation_of_tag
 from mocoop.backbone.backbone import load_backbone
-from mocoop.backbone.pretrained import activation_of_tag, build_model, find_pretrained
+from mocoop.backbone.pretrained import build_model, find_pretrained
 from mocoop.errors import BackboneError
 
 Document = dict[str, Any]
