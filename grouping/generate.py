@@ -215,7 +215,7 @@ class _Wording:
 
     def templates(self, aspect: Aspect) -> list[str]:
         """The aspect's templates as worded for this file, without those that it may not hold."""
-        suited = list(self._suited(aspect))
+        suited = list(dict.fromkeys(self._suited(aspect)))  # two marks may be filled alike: domain "images"
         if len(suited) < _LEAST_SUITED:
             return []
         texts = [text for text in suited if self.wanted.kept.allows(text)]

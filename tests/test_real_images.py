@@ -14,6 +14,8 @@ from mocoop import MoCoOpClassifier
 
 NAMES = Path(__file__).parent.parent / "docs" / "examples" / "ucmerced_names.json"
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 from mocoop import strictjson
@@ -22,7 +23,7 @@ from mocoop.grouping.llm.wire import MAX_BODY
 MAX_RAW = 64 * 1024  # characters of a reply that are saved for the user
 MAX_PIECES = 1000  # balanced braces in an answer; prose about templates contains a few dozen
 MAX_SAID = 200  # characters of a server's message that are shown
-MAX_SCANNED = 4 * MAX_BODY  # characters read in search of objects, as lone braces make it begin again
+MAX_MARKS = 500_000  # braces, quotes and backslashes read in search of objects, as lone braces make it begin again
 
 _THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking")
 _LONGER = "give each answer more with --max-answer-tokens, or take a model that thinks less"
@@ -129,14 +130,14 @@ def _parsed(text: str, raw: str) -> tuple[list[tuple[dict[str, Any], bool]], str
     Raises UnusableReply for a heap of braces.
     """
     found, fault = list[tuple[dict[str, Any], bool]](), None
-    at = scanned = broken_until = 0
+    at = read = broken_until = 0
     for _ in range(MAX_PIECES):
-        span = _balanced(text, at)
-        scanned += (span[1] if span else len(text)) - at
+        span, marks = _balanced(text, at, MAX_MARKS - read)
+        read += marks
         start = span[0] if span else text.find("{", at)
         if start < 0:
             return found, fault
-        if scanned > MAX_SCANNED:
+        if read >= MAX_MARKS:
             break
         parsed = strictjson.parse(text[slice(*span)].encode("utf-8", "replace"), max_bytes=MAX_BODY) if span else None
         if span and parsed and parsed.readable and isinstance(parsed.value, dict) and not parsed.faults:
@@ -219,10 +220,13 @@ def _line(text: str) -> str | None:
     return "".join(char for char in text if char.isprintable())[:200].strip() or None
 
 
-def _balanced(text: str, begin: int) -> tuple[int, int] | None:
-    """Where the next balanced {...} of a text is, in one pass; braces inside strings do not count."""
-    depth, start, quoted, skip = 0, 0, False, -1
-    for match in _BRACKET.finditer(text, begin):
+def _balanced(text: str, begin: int, most: int) -> tuple[tuple[int, int] | None, int]:
+    """Where the next balanced {...} of a text is, and the number of marks read for it, of which there may be `most`.
+
+    One pass; braces inside strings do not count.
+    """
+    depth, start, quoted, skip, read = 0, 0, False, -1, 0
+    for read, match in enumerate(islice(_BRACKET.finditer(text, begin), most), start=1):
         token, at = match.group(), match.start()
         if at == skip or (depth == 0 and token != "{"):
             continue
@@ -235,5 +239,5 @@ def _balanced(text: str, begin: int) -> tuple[int, int] | None:
             if token == "{" and depth == 1:
                 start = at
             elif depth == 0:
-                return start, at + 1
-    return None
+                return (start, at + 1), read
+    return None, read

@@ -19,9 +19,8 @@ from mocoop.config import Config
 from mocoop.methods import method_named
 from mocoop.miniclip.styles import STYLES
 from mocoop.mixture.classifier import Prediction
-from mocoop.runs.baselines import percent_right
 from mocoop.runs.fitting import Fitted
-from mocoop.runs.scores import Scores, result_notes, scores_of
+from mocoop.runs.scores import Scores, percent_right, result_notes, scores_of
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone

@@ -15,6 +15,7 @@ from torch import Tensor
 from mocoop.config import preset
 from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned, Prediction
+from mocoop.runs.scores import percent_right
 from mocoop.training.method import Samples, Task
 
 if TYPE_CHECKING:
@@ -104,8 +105,3 @@ def linear_probe(
 
 def _no_steps(*_arguments: object, **_more: object) -> None:
     """The probe takes no steps."""
-
-
-def percent_right(guesses: Tensor, labels: Tensor) -> float:
-    """Accuracy of guesses (B,) in percent."""
-    return 100 * int((guesses == labels).sum()) / len(labels)

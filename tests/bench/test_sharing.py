@@ -17,6 +17,8 @@ from mocoop.bench.rows import read_rows
 
 WAIT = 120  # seconds, for a busy machine
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):

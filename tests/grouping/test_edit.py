@@ -6,7 +6,7 @@ import copy
 
 import pytest
 from group_strategies import group_documents, template_texts
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from mocoop.errors import UsageError
@@ -433,6 +433,7 @@ def regroupings(ids, some, new):
     )
 
 
+@settings(max_examples=40)
 @given(edits())
 def test_whatever_an_edit_gives_is_valid_and_the_given_document_is_untouched(drawn):
     document, change = drawn
@@ -447,6 +448,7 @@ def test_whatever_an_edit_gives_is_valid_and_the_given_document_is_untouched(dra
     assert dump_groups(parse_groups(dump_groups(changed)).document) == dump_groups(changed)
 
 
+@settings(max_examples=40)
 @given(st.data())
 def test_moving_merging_and_splitting_conserve_the_templates_and_their_notes(data):
     document = data.draw(group_documents())
@@ -464,6 +466,7 @@ def test_moving_merging_and_splitting_conserve_the_templates_and_their_notes(dat
     assert changed.get("excluded") == document.get("excluded")
 
 
+@settings(max_examples=40)
 @given(edits())
 def test_a_locked_group_and_a_locked_template_are_where_they_were(drawn):
     document, change = drawn
@@ -484,6 +487,7 @@ def test_a_locked_group_and_a_locked_template_are_where_they_were(drawn):
             assert homes[text] == id_
 
 
+@settings(max_examples=40)
 @given(group_documents(min_groups=2), st.data())
 def test_what_is_split_off_and_merged_back_is_the_group_again(document, data):
     group = data.draw(st.sampled_from(document["groups"]))

@@ -101,6 +101,11 @@ def test_a_heap_of_braces_ends_in_time() -> None:
             object_in(heap, "", PROMPT.schema)
 
 
+def test_a_long_answer_behind_lone_braces_is_still_read() -> None:
+    answer = {"aspects": [{**json.loads(GOOD)["aspects"][0], "description": "x" * 100_000}] * 20}
+    assert object_in("a slot is { and " * 30 + json.dumps(answer), "", PROMPT.schema) == answer
+
+
 def test_a_thinking_model_writes_a_file(typed: Typed, server: LlmServer, tmp_path: Path) -> None:
     def thinks(handler: llm_server.Handler, asked: llm_server.Asked) -> None:
         answer = json.dumps(llm_server.good_answer(asked.data))

@@ -44,6 +44,7 @@ def test_the_configuration_is_a_fresh_copy() -> None:
     assert weights.config()["text_cfg"]["width"] == 128
 
 
+@pytest.mark.slow
 def test_every_word_of_the_overhead_aspects_is_known() -> None:
     document = json.loads(files("mocoop.templates").joinpath("template_bank.json").read_text(encoding="utf-8"))
     known = weights.seen_tokens()
@@ -54,6 +55,7 @@ def test_every_word_of_the_overhead_aspects_is_known() -> None:
             assert token_ids(template.replace("{}", " ")) <= known, template
 
 
+@pytest.mark.slow
 def test_every_caption_that_training_draws_is_made_of_seen_tokens() -> None:
     known = weights.seen_tokens()
     assert known >= CONTROL
@@ -123,6 +125,7 @@ def test_the_shipped_weights_classify_fresh_tiles(model: open_clip.CLIP) -> None
     assert accuracy > FLOOR
 
 
+@pytest.mark.slow
 def test_the_score_card_agrees_with_a_count_by_hand(model: open_clip.CLIP) -> None:
     card = scorecard.score(model, tiles=1)
     assert card.zero_shot > FLOOR

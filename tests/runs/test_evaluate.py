@@ -150,9 +150,10 @@ def test_classes_in_another_order_are_found_by_name(runs, data):
         data,
         classnames=CLASSNAMES[::-1],
         keys=CLASSNAMES[::-1],
-        test=tuple(example._replace(label=5 - example.label) for example in data.test),
-        train=(),
-        val=(),
+        **{
+            part: tuple(example._replace(label=5 - example.label) for example in data.split(part))
+            for part in ("train", "val", "test")
+        },
     )
     assert evaluate(runs["all"], turned).to_dict() == evaluate(runs["all"], data).to_dict()
 

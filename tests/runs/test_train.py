@@ -298,12 +298,12 @@ def uninterrupted(world, tmp_path_factory):
 @pytest.mark.parametrize(
     "crash",
     [
-        "after-step:1",  # before the first checkpoint
+        pytest.param("after-step:1", marks=pytest.mark.slow),  # before the first checkpoint
         "after-step:4",  # in the middle of an epoch
-        "after-step:6",  # at the end of an epoch, before its checkpoint
-        "before-pointer:6",  # between the checkpoint and its pointer
-        "after-pointer:6",  # right after
-        "after-step:9",  # the last step
+        pytest.param("after-step:6", marks=pytest.mark.slow),  # at the end of an epoch, before its checkpoint
+        pytest.param("before-pointer:6", marks=pytest.mark.slow),  # between the checkpoint and its pointer
+        pytest.param("after-pointer:6", marks=pytest.mark.slow),  # right after
+        pytest.param("after-step:9", marks=pytest.mark.slow),  # the last step
         "before-save:0",  # trained, but the run is not written yet
     ],
 )
