@@ -2,10 +2,11 @@
 
     python benchmarks/few_images.py --clip-space DATA_FOLDER --photographs UCMERCED_FOLDER
 
-From each data set (CLIP's own features of caltech101 and ucf101 as for clip_space.py; UC Merced and the drawn tiles
-as the embedded backbone sees them) 2 and 5 classes are drawn by the seed, and the mixture is trained on 1, 4 and 16
-shots of them. Printed is the accuracy on their test images under each schedule; and differences to the schedule of
-epochs alone, paired by data set, classes, shots and seed, with Student's t interval at 95 %.
+From each data set (CLIP's own features of ucf101 as for clip_space.py, whose caltech101 is too easy for this; UC Merced
+and the drawn tiles as the embedded backbone sees them) a class is drawn by the seed, and the mixture is trained to tell
+it from the one or four that look most like it, on 1, 4 and 16 shots. Printed is the accuracy on their test images under
+each schedule; and differences to the schedule of epochs alone, paired by data set, classes, shots and seed, with
+Student's t interval at 95 %.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import argparse
 import statistics
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from mocoop.bench.data import open_bench_data
 from mocoop.bench.rows import Row, read_rows
 from mocoop.bench.runner import BenchPlan, run_plan
 from mocoop.cli import show_table
+from mocoop.config import FULL_SHOTS, preset
 from mocoop.data.cache import FeatureCache
 from mocoop.data.dataset import Dataset
 from mocoop.groupfile.groups import paper_groups, save_groups
@@ -33,12 +35,9 @@ from mocoop.grouping.generate import Wanted, generate_from_bank
 from mocoop.reporting.statistics import paired_differences
 
 ALONE = "epochs alone"
-SCHEDULES: dict[str, dict[str, Any]] = {
-    ALONE: {"min_steps": 0, "drop_last": True},
-    "last batch kept": {"min_steps": 0, "drop_last": False},
-    "100 steps": {"min_steps": 100, "drop_last": False},
-    "200 steps": {"min_steps": 200, "drop_last": False},
-}
+KEPT = "last batch kept"
+STEPS = {ALONE: 0, KEPT: 0, "50 steps": 50, "100 steps": 100, "200 steps": 200}  # whatever the shots
+BY_SHOTS = {1: ALONE, 4: "50 steps", 16: "200 steps"}  # what min_steps = 200 comes to
 CLASSES, SHOTS = (2, 5), (1, 4, 16)
 
 
@@ -60,20 +59,18 @@ def main() -> None:
 
 
 def in_clip_space(options: argparse.Namespace, folder: Path, out: Path) -> BenchPlan:
-    data, groups = {}, {}
-    for source in ("caltech101", "ucf101"):
-        dataset = open_bench_data(source, options.clip_space / f"{source}.npz").dataset
-        assert dataset.features is not None
-        cut = dict(cuts(source, dataset, dataset.features, options.seeds, folder))
-        data |= cut
-        groups |= dict.fromkeys(cut, paper_groups(source))
-    return plan(data, groups, f"local-dir:{options.clip_space / 'text_tower'}", out)
+    dataset = open_bench_data("ucf101", options.clip_space / "ucf101.npz").dataset
+    assert dataset.features is not None
+    data = dict(cuts("ucf101", dataset, dataset.features, options.seeds, folder))
+    return plan(
+        data, dict.fromkeys(data, paper_groups("ucf101")), f"local-dir:{options.clip_space / 'text_tower'}", out
+    )
 
 
 def on_images(options: argparse.Namespace, folder: Path, out: Path) -> BenchPlan:
     group_file = folder / "groups.json"
     save_groups(group_file, generate_from_bank(Wanted("satellite imagery")).document)
-    backbone, data = load_backbone(), {}
+    backbone, data = load_backbone(), dict[str, Path]()
     for source, where, names in (("scenes", None, None), ("ucmerced", options.photographs, options.class_names)):
         found = open_bench_data(source, where, class_names=names)
         examples = [*found.dataset.train, *found.dataset.test]
@@ -86,11 +83,14 @@ def cuts(source: str, dataset: Dataset, features: np.ndarray, seeds: int, folder
     """Files of features of a few classes of a data set, by name; `features` has its train rows, then its test rows."""
     examples = [(example.label, part) for part in ("train", "test") for example in dataset.split(part)]
     labels, parts = np.array([label for label, _ in examples]), np.array([part for _, part in examples])
-    rows = [example.row for part in ("train", "test") for example in dataset.split(part)]
-    features = features[rows] if dataset.features is not None else features
+    if dataset.features is not None:
+        features = features[np.array([example.row for part in ("train", "test") for example in dataset.split(part)])]
+    units = features / np.linalg.norm(features.astype(np.float32), axis=1, keepdims=True)
+    means = np.stack([units[(labels == c) & (parts == "train")].mean(0) for c in range(len(dataset.classnames))])
     for seed in range(1, seeds + 1):
         for classes in CLASSES:
-            drawn = np.random.default_rng(seed).permutation(len(dataset.classnames))[:classes]
+            first = int(np.random.default_rng(seed).integers(len(means)))
+            drawn = np.argsort(-means @ means[first])[:classes]  # itself, and those that look most like it
             kept, path = np.isin(labels, drawn), folder / f"{source}-{classes}-{seed}.npz"
             np.savez(
                 path,
@@ -111,36 +111,53 @@ def plan(data: dict[str, Path], groups: Any, backbone: str, out: Path) -> BenchP
             shots=shots,
             seed=int(name.rpartition("-")[2]),
             setting=schedule,
-            changes=changes,
+            changes=changes(schedule, shots),
         )
         for name in data
         for shots in SHOTS
-        for schedule, changes in SCHEDULES.items()
+        for schedule in STEPS
     ]
     return BenchPlan(cells=tuple(cells), data=data, results=out, groups=groups, backbone=backbone)
 
 
+def changes(schedule: str, shots: int) -> dict[str, Any]:
+    return {"min_steps": STEPS[schedule] * FULL_SHOTS // shots, "drop_last": schedule == ALONE}
+
+
 def report(rows: list[Row]) -> None:
-    found = {name: {(row["dataset"], row["shots"]): row["accuracy"]["all"] for row in rows if row["setting"] == name}
-             for name in SCHEDULES}  # fmt: skip
+    """Rows are found by their epochs and batches: schedules that come to the same for some images are run once."""
+    accuracy, images = {}, {}
+    for row in rows:
+        where, drop_last = (row["dataset"], row["shots"]), row["config"]["drop_last"]
+        accuracy[where, row["training"]["epochs"], drop_last] = row["accuracy"]["all"]
+        images[where] = row["training"]["images"]
+    found: dict[str, dict[tuple[str, int], float]] = {name: {} for name in STEPS}
+    for name, by_cell in found.items():
+        for (dataset, shots), count in images.items():
+            config, epochs = preset("recommended", **changes(name, shots)).scheduled(shots, count)
+            by_cell[dataset, shots] = accuracy[(dataset, shots), epochs, config.drop_last]
     kinds = sorted({(dataset.rpartition("-")[0], shots) for dataset, shots in found[ALONE]})
     table = [
-        (f"{source} classes", f"{shots}", *(f"{mean(found[name], source, shots):.1f}" for name in SCHEDULES))
+        (f"{source} classes", f"{shots}", *(f"{mean(found[name], source, shots):.1f}" for name in STEPS))
         for source, shots in kinds
     ]
-    show_table(("data set", "shots", *SCHEDULES), table)
+    show_table(("data set", "shots", *STEPS), table)
+    found["min_steps = 200"] = {key: found[BY_SHOTS[key[1]]][key] for key in found[ALONE]}
     for shots in (*SHOTS, None):
-        for name in SCHEDULES:
-            if name == ALONE:
-                continue
-            one, other = ({key: value for key, value in found[which].items() if shots in (key[1], None)}
-                          for which in (name, ALONE))  # fmt: skip
-            difference = paired_differences(one, other)
-            assert difference is not None
-            assert difference.interval is not None
-            low, high = difference.interval
-            where = "all" if shots is None else f"{shots} shots"
-            print(f"{where}: {name} - {ALONE}: {difference.mean:+.2f} ({low:+.2f} to {high:+.2f})")
+        for name in found:
+            if name != ALONE:
+                print(f"{f'{shots} shots' if shots else 'all'}: {name} - {ALONE}: {difference(found, name, shots)}")
+
+
+def difference(found: Mapping[str, Mapping[Any, float]], name: str, shots: int | None) -> str:
+    """Of one schedule to the epochs alone, in points, with its interval."""
+    one, other = ({key: value for key, value in found[which].items() if shots in (key[1], None)}
+                  for which in (name, ALONE))  # fmt: skip
+    paired = paired_differences(one, other)
+    assert paired is not None
+    if paired.interval is None:
+        return f"{paired.mean:+.2f}"
+    return f"{paired.mean:+.2f} ({paired.interval[0]:+.2f} to {paired.interval[1]:+.2f})"
 
 
 def mean(found: dict[tuple[str, int], float], source: str, shots: int) -> float:

@@ -61,12 +61,12 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 # Settings that several methods read; a method names these and its own (`Method.settings`).
+FULL_SHOTS = 16  # from here on `min_steps` is asked for in full
 OPTIMISER = frozenset({
     "lr", "epochs", "batch_size", "momentum", "weight_decay", "clip_norm",
-    "warmup_epochs", "warmup_lr", "precision",
+    "warmup_epochs", "warmup_lr", "precision", "min_steps", "drop_last",
 })  # fmt: skip
 VIEWS = frozenset({"views", "view_scale"})
-OPTIMISER |= {"min_steps", "drop_last"}
 CONTEXT = frozenset({"ctx_init", "ctx_tokens", "ctx_position", "class_ctx"})
 IMAGE_TOWER = frozenset({"tune_layer_norm", "layer_norm_lr"})
 TEXT_LOSS = frozenset({"lambda_text", "tau_text", "text_target", "text_classes", "extra_class_names"})
@@ -141,7 +141,8 @@ class Config:
     warmup_lr: float = 1e-5
     clip_norm: float | None = None
     precision: Precision = "auto"  # "auto": bfloat16 autocast on a GPU that has it, float32 elsewhere
-    min_steps: int = 0  # with few images, more epochs until there are so many steps; 0: the epochs alone count
+    min_steps: int = 0  # at 16 shots, in proportion at fewer: where the epochs alone make fewer, more epochs are taken
+    # and no batch is dropped; 0: never
     drop_last: bool = True  # as CoOp: an epoch leaves out the images that fill no whole batch
 
     def __post_init__(self) -> None:
@@ -198,15 +199,22 @@ class Config:
         """tau of L_text: the backbone's own, unless it is set."""
         return self.tau_text or 1 / logit_scale
 
-    def epochs_for(self, shots: int, *, imagenet: bool = False, images: int | None = None) -> int:
-        """Epochs to train; with `epochs = None` CoOp's schedule: 50 (1 shot), 100 (2, 4), 200 (8 and more).
+    def scheduled(self, shots: int, images: int, *, imagenet: bool = False) -> tuple[Config, int]:
+        """These settings for so many training images, and their number of epochs.
 
-        As many more as make `min_steps` steps over so many training `images`, if their number is given.
+        Where the epochs alone make fewer steps than `min_steps` asks for, images are few: none is left out of an epoch
+        (`drop_last` off), and there are as many epochs as it takes. At fewer than 16 shots it asks for fewer in
+        proportion, since a class of one or four images is soon known by heart (docs/results.md).
         """
-        epochs = self._epochs_of(shots, imagenet)
-        return epochs if images is None else max(epochs, math.ceil(self.min_steps / self.steps_an_epoch(images)))
+        epochs = self.epochs_for(shots, imagenet=imagenet)
+        least = self.min_steps * min(shots, FULL_SHOTS) // FULL_SHOTS
+        if epochs * self.steps_an_epoch(images) >= least:
+            return self, epochs
+        whole = self.replace(drop_last=False)
+        return whole, max(epochs, math.ceil(least / whole.steps_an_epoch(images)))
 
-    def _epochs_of(self, shots: int, imagenet: bool) -> int:
+    def epochs_for(self, shots: int, *, imagenet: bool = False) -> int:
+        """Epochs without `min_steps`; with `epochs = None` CoOp's: 50 (1 shot), 100 (2, 4), 200 (8 and more)."""
         if self.epochs is not None:
             return self.epochs
         if imagenet or shots == 1:
@@ -266,13 +274,17 @@ _OUR_MIXTURE: dict[str, Any] = {
     "top_k": "all",
 }
 
+# Found on small sets cut out of three data sets (benchmarks/few_images.py).
+_FEW_IMAGES: dict[str, Any] = {"min_steps": 200}
+
 # By preset, then by method: what differs from the defaults of `Config`. A method whose preset is not here has none.
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Ours: the defaults of `Config`, and what searches changed. LASP is the mixture with one expert, so it goes along.
     "recommended": {
-        **{method: {} for method in METHODS},
-        "lasp": {"lambda_text": 1.0},
-        "mocoop": _OUR_MIXTURE,
+        **{method: {} for method in ("zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe")},
+        **dict.fromkeys(("coop", "cocoop", "kgcoop", "prograd"), _FEW_IMAGES),
+        "lasp": {**_FEW_IMAGES, "lambda_text": 1.0},
+        "mocoop": {**_FEW_IMAGES, **_OUR_MIXTURE},
     },
     # Each method as its own paper has it. MoCoOp: sections 2.3-2.5, 3.2 as printed, with CoOp's schedule.
     "paper": {
@@ -313,7 +325,10 @@ _NUMBERS = frozenset(f.name for f in fields(Config) if "float" in str(f.type) an
 
 
 def preset(name: str, method: str = "mocoop", **changes: Any) -> Config:
-    """The `Config` of a preset ("recommended", "paper" or "official") of a method, with some fields changed."""
+    """The `Config` of a preset ("recommended", "paper" or "official") of a method, with some fields changed.
+
+    A number of epochs among the changes is kept to: `min_steps` is then 0 unless it is given too.
+    """
     if name not in PRESETS:
         raise ConfigError(f"no preset is called {name!r}", f"choose {', '.join(PRESETS)}")
     if method not in METHODS:
@@ -324,6 +339,8 @@ def preset(name: str, method: str = "mocoop", **changes: Any) -> Config:
         known = ", ".join(preset for preset, methods in PRESETS.items() if method in methods)
         raise ConfigError(f"the method {method} has no preset {name!r}", f"choose {known}")
     named = {"preset": name, "method": method, **PRESETS[name][method]}
+    if changes.get("epochs") is not None:
+        named["min_steps"] = 0  # so many epochs were asked for
     return Config.from_dict({**Config().to_dict(), **named, **changes})
 
 

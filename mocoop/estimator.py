@@ -118,7 +118,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         shots = int(np.bincount(encoded).max())
         self._reading, read_notes = _reading(images)
         notes = [*notes, *read_notes]
-        epochs = config.epochs_for(shots, images=len(encoded))
+        config, epochs = config.scheduled(shots, len(encoded))
         batch, data, samples = self._batches(images, encoded, config, backbone, epochs)
         record = new_record(
             config=config,

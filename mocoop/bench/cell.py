@@ -82,10 +82,6 @@ class Cell:
         return f"{self.protocol}  {self.dataset}  {self.method}{setting}  {self.shots} shots  seed {self.seed}"
 
 
-# Settings that came after results had been measured: with their default they change no number, so no key either.
-_LATER = ("min_steps", "drop_last")
-
-
 @dataclass(frozen=True)
 class Ready:
     """A cell with everything to run it: settings, the groups its method uses, and the key of its row."""
@@ -100,18 +96,22 @@ def _told(value: Any) -> str:
     return "by shots" if value is None else str(value)
 
 
-def key_of(cell: Cell, config: Config, groups: GroupFile, data: Mapping[str, str], backbone: str) -> str:
+def key_of(cell: Cell, config: Config, groups: GroupFile, data: Mapping[str, str], backbone: str, images: int) -> str:
     """The key of a cell's row: equal for cells whose numbers must be equal, whatever their names in tables.
 
     Args:
         groups: the groups the method uses (`Method.groups`).
         data: the identity of each data set used.
         backbone: the fingerprint of the backbone.
+        images: the number of training images.
     """
-    identity = config.to_dict()
+    scheduled, _ = config.scheduled(cell.shots, images)
+    identity = scheduled.to_dict()
     del identity["preset"]
-    for name in _LATER:
-        if identity[name] == getattr(Config(), name):
-            del identity[name]
+    # These two came after results had been measured: where they change no number, they change no key.
+    if scheduled is config:
+        del identity["min_steps"]
+    if identity["drop_last"]:
+        del identity["drop_last"]
     drawn = [cell.shots, cell.seed, cell.train_on, cell.val_shots]
     return cell_key([FORMAT, cell.protocol, dict(data), drawn, groups.sha256, backbone, identity])

@@ -39,7 +39,8 @@ def ready(cell: Cell, data: Mapping[str, BenchData], given: GroupFile | None, ba
     config = cell.config(where.dataset.name, where.template)
     groups = method_named(cell.method).groups(given, config)
     read = {name: data[name].identity for name in (cell.dataset, *cell.targets)}
-    return Ready(cell, config, groups, key_of(cell, config, groups, read, backbone.fingerprint))
+    images = len(_classes(few_shot(where.dataset, cell.shots, cell.seed), cell).train)
+    return Ready(cell, config, groups, key_of(cell, config, groups, read, backbone.fingerprint, images))
 
 
 def run_cell(
@@ -77,7 +78,8 @@ def learn_cell(
     cell, source = one.cell, data[one.cell.dataset]
     drawn = _classes(few_shot(source.dataset, cell.shots, cell.seed), cell)
     config = one.config.with_names_of(source.dataset.classnames, drawn.classnames)
-    return config, _learn(cell, config, one.groups, source, drawn, backbone, cache, listener), drawn
+    config, epochs = config.scheduled(cell.shots, len(drawn.train), imagenet=source.dataset.name == "imagenet")
+    return config, _learn(cell, config, epochs, one.groups, source, drawn, backbone, cache, listener), drawn
 
 
 def _notes(one: Ready, data: Mapping[str, BenchData], drawn: Dataset) -> list[str]:
@@ -110,12 +112,13 @@ def _fitted_to(
         return fitted
     config = one.cell.config(where.dataset.name, where.template)
     groups = method_named(config.method).groups(None, config)
-    return _learn(one.cell, config, groups, source, drawn, backbone, cache, None)
+    return _learn(one.cell, config, 0, groups, source, drawn, backbone, cache, None)
 
 
 def _learn(
     cell: Cell,
     config: Config,
+    epochs: int,
     groups: GroupFile,
     source: BenchData,
     drawn: Dataset,
@@ -123,8 +126,6 @@ def _learn(
     cache: FeatureCache | None,
     listener: Listener | None,
 ) -> Fitted:
-    imagenet = source.dataset.name == "imagenet"
-    epochs = config.epochs_for(cell.shots, imagenet=imagenet, images=len(drawn.train))
 
     def samples() -> Samples:
         val = _val(cell, drawn, _classes(source.dataset, cell))

@@ -68,7 +68,7 @@ def fit(
         labels: (N,) in 0..C-1.
         classnames: the C classes trained on.
         config: the settings after `Method.settle`.
-        epochs: passes over the images; `config.epochs_for` gives the number in the settings.
+        epochs: passes over the images; `Config.scheduled` gives the number for so many.
         samples: plain features of the same images and of val, for methods that take no steps.
         plain: the features of the training images only, without val; None: those of `samples`.
         text_cache: cache of the templates' frozen features, or None.
@@ -120,8 +120,8 @@ def fit(
             epoch_ended=watch,
         )
         listener.stage("training")
-        if config.min_steps:
-            notice(f"{epochs} epochs, {trainer.steps} steps: min_steps asks for {config.min_steps} or more")
+        if config.min_steps and not config.drop_last:
+            notice(f"few images: {epochs} epochs, {trainer.steps} steps (min_steps = {config.min_steps})")
         trainer.run(listener, checkpoints)
         history.extend(trainer.history)
         watch(history)  # steps before an interruption count too

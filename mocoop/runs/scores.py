@@ -21,7 +21,7 @@ from mocoop.training.trainer import StepLog
 CONSTANT = 95.0  # the share of one answer from which a classifier may be a constant; its other answers are then few
 FOUND = 50.0  # a classifier that answers one class nearly always is no constant if it finds half of the other images
 ERRORS = 2.0  # standard errors above chance below which an accuracy cannot be told from guessing (about 1 in 40)
-NEAR_LN_C = 0.95  # of ln C, the loss of equal probabilities; a loss above it says that they have hardly moved
+NEAR_LN_C = 0.95  # of ln C, the loss of equal probabilities; a loss above it says that the probabilities are no better
 
 
 @dataclass(frozen=True)
@@ -137,7 +137,7 @@ def training_notes(epoch: Sequence[StepLog], labels: Tensor, classes: int, ids: 
             "--lr, and check labels and class names"
         )
     elif loss >= NEAR_LN_C * math.log(classes):
-        notes.append(f"its probabilities are nearly equal for all classes ({told}): do not read them as certainty")
+        notes.append(f"its probabilities are worth no more than equal ones ({told}): do not read them as certainty")
     use = epoch[-1].expert_use
     never = [one for one, share in zip(ids, use, strict=False) if not share] if len(ids) > 1 else []
     if never:

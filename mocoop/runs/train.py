@@ -120,7 +120,8 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         if plan.config.tune_layer_norm:
             backbone.block_layer_norms()  # refuse a tower without any before the images are read
         unknown = _vocabulary(plan, backbone, groups, dataset, listener)
-        epochs = plan.config.epochs_for(plan.shots, imagenet=everything.name == "imagenet", images=len(dataset.train))
+        config, epochs = plan.config.scheduled(plan.shots, len(dataset.train), imagenet=everything.name == "imagenet")
+        plan = replace(plan, config=config)
         dataset, batch, plain, data = _batches(plan, backbone, everything, epochs, listener)
         notes = [*dataset.notes, *leaks(dataset)]
         for note in notes:

@@ -212,6 +212,7 @@ def pictures(world, tmp_path_factory):
     return {**world, "photos": put_classes(tmp_path_factory.mktemp("photos") / "photos", counts)}
 
 
+@pytest.mark.slow
 def test_a_killed_comparison_goes_on_and_two_processes_share_the_rest(pictures, tmp_path):
     results = tmp_path / "r.jsonl"
     call = command(pictures, results, "--methods", "coop,kgcoop,mocoop", "--seeds", "1,2,3", "--set", "epochs=6")

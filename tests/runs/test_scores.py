@@ -109,7 +109,7 @@ LABELS = torch.arange(4).repeat(16)  # 64 images: 25 % is chance, one standard e
             1.20,
             "cannot be told from guessing (25.0%; class loss 1.20, that of equal probabilities is ln 4 = 1.39)",
         ),
-        (0.80, 1.38, "its probabilities are nearly equal for all classes"),
+        (0.80, 1.38, "its probabilities are worth no more than equal ones"),
         (0.80, 0.95 * math.log(4) - 0.01, None),
         (0.40, 1.20, None),
     ],

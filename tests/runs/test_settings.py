@@ -66,6 +66,8 @@ OTHER = {
     "warmup_epochs": ({"warmup_epochs": 0}, {}),
     "warmup_lr": ({"warmup_lr": 1e-3}, {}),
     "clip_norm": ({"clip_norm": 1e-3}, {}),
+    "min_steps": ({"min_steps": 40}, {"min_steps": 0}),
+    "drop_last": ({"batch_size": 7, "drop_last": False, "min_steps": 0}, {"batch_size": 7, "min_steps": 0}),
 }
 # The label of the other settings; and number formats, which a CPU does not have (tests/mixture/test_objective.py).
 ELSEWHERE = {"preset", "precision"}

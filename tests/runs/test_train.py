@@ -121,7 +121,7 @@ def test_every_preset_trains_from_features(world, tmp_path, name):
 
 def test_the_papers_schedule_is_coops_and_shorter_for_imagenet(world, tmp_path):
     shutil.copy(world["data"], tmp_path / "imagenet.npz")
-    config = preset("paper", views=0)
+    config = preset("paper", "coop", views=0)
     plans = [plan_for(world, tmp_path / "one", config, shots=1)]
     plans += [plan_for(world, tmp_path / "four", config, shots=4)]
     plans += [plan_for(world, tmp_path / "imagenet", config, shots=4, data=tmp_path / "imagenet.npz")]

@@ -38,37 +38,58 @@ def test_batches_and_their_number_are_those_counted_one_by_one(images, drop_last
         assert sorted(image for batch in found for image in batch) == list(range(images))  # every image, once
 
 
-@pytest.mark.parametrize(("images", "drop_last"), [(8, True), (48, True), (48, False), (100, False)])
+@pytest.mark.parametrize("images", [1, 8, 33, 48, 100, 1000])
 @pytest.mark.parametrize("least", [0, 1, 30, 31, 200])
-def test_epochs_are_the_fewest_that_make_the_least_number_of_steps(images, drop_last, least):
-    config = Config(batch_size=32, epochs=30, min_steps=least, drop_last=drop_last)
-    epochs = 30
-    while epochs * config.steps_an_epoch(images) < least:
-        epochs += 1
-    assert config.epochs_for(4, images=images) == epochs
-    assert config.epochs_for(4) == 30  # where the number of images is not known
+def test_few_images_are_all_taken_for_as_many_epochs_as_it_takes(images, least):
+    config = Config(batch_size=32, epochs=30, min_steps=least)
+    scheduled, epochs = config.scheduled(16, images)
+    if 30 * len(naive_batches(range(images), 32, True)) >= least:
+        assert (scheduled, epochs) == (config, 30)
+        return
+    assert scheduled == config.replace(drop_last=False)
+    steps = len(naive_batches(range(images), 32, False))
+    assert epochs * steps >= least
+    assert epochs == 30 or (epochs - 1) * steps < least
 
 
-def test_every_preset_takes_the_steps_it_always_took():
+def test_presets_of_others_take_the_steps_they_always_took_and_ours_no_fewer_than_it_says():
     for name, methods in PRESETS.items():
         for method in methods:
             config = preset(name, method)
-            assert (config.min_steps, config.drop_last) == (0, True)
-            assert config.steps_an_epoch(100) == max(1, 100 // config.batch_size)
-            assert config.epochs_for(4, images=100) == config.epochs_for(4)
+            assert config.scheduled(4, 5000) == (config, config.epochs_for(4))
+            if name != "recommended":
+                assert config.scheduled(4, 10) == (config, config.epochs_for(4))
+            elif "min_steps" in method_named(method).settings:
+                scheduled, epochs = config.scheduled(4, 10)
+                assert epochs * scheduled.steps_an_epoch(10) >= config.min_steps * 4 // 16 > 0
+
+
+@pytest.mark.parametrize(("shots", "least"), [(1, 12), (4, 50), (8, 100), (16, 200), (100, 200)])
+def test_fewer_shots_ask_for_fewer_steps(shots, least):
+    assert Config(epochs=1, min_steps=200).scheduled(shots, 10)[1] == least
+
+
+def test_a_number_of_epochs_that_is_asked_for_is_kept_to():
+    assert preset("recommended").min_steps > 0
+    assert preset("recommended", epochs=3).scheduled(4, 10) == (preset("recommended", epochs=3), 3)
+    assert preset("recommended", epochs=3, min_steps=20).scheduled(4, 10)[1] == 5
 
 
 def test_results_measured_before_keep_their_keys():
-    """A setting that came later and has its default is no part of a cell's identity."""
+    """Settings that came later are no part of a cell's identity where they change nothing."""
     cell = Cell("base-to-new", "eurosat", "coop", 16, 1)
     config = preset("recommended", "coop")
     groups = method_named("coop").groups(None, config)
+
+    def key(config, images):
+        return key_of(cell, config, groups, {"eurosat": "x"}, "f", images)
+
     before = {k: v for k, v in config.to_dict().items() if k not in ("preset", "min_steps", "drop_last")}
     drawn = [cell.shots, cell.seed, cell.train_on, cell.val_shots]
     old = cell_key([FORMAT, cell.protocol, {"eurosat": "x"}, drawn, groups.sha256, "f", before])
-    assert key_of(cell, config, groups, {"eurosat": "x"}, "f") == old
-    longer = config.replace(min_steps=300)
-    assert key_of(cell, longer, groups, {"eurosat": "x"}, "f") != old
+    assert key(config, 400) == key(config.replace(min_steps=0), 400) == old
+    assert key(config, 20) != old
+    assert key(config.replace(drop_last=False), 400) != old
 
 
 def test_methods_that_take_steps_read_both_settings_and_others_do_not():
@@ -85,13 +106,13 @@ def test_values_that_cannot_be_are_refused(changes):
 
 def test_a_training_takes_that_many_steps_sees_every_image_and_says_so(tmp_path):
     world = write_world(tmp_path)
-    config = preset("recommended", "coop", epochs=2, batch_size=32, lr=0.05, min_steps=7, drop_last=False)
+    config = preset("recommended", "coop", epochs=2, batch_size=32, lr=0.05, min_steps=14)  # at 8 shots: 7
     run = train(plan_for(world, tmp_path / "run", config, shots=8))  # 48 images: batches of 32 and 16
     history = run.history()
     assert (len(history), history[-1].epoch, history[-1].steps) == (8, 3, 8)
     assert run.info["training"]["epochs"] == 4
-    assert "4 epochs, 8 steps: min_steps asks for 7 or more" in run.info["notes"]
-    short = train(plan_for(world, tmp_path / "short", config.replace(min_steps=0, drop_last=True), shots=8))
+    assert "few images: 4 epochs, 8 steps (min_steps = 14)" in run.info["notes"]
+    short = train(plan_for(world, tmp_path / "short", config.replace(min_steps=0), shots=8))
     assert len(short.history()) == 2
     assert not any("min_steps" in note for note in short.info["notes"])
 
