@@ -18,11 +18,12 @@ import torch
 from torch import Tensor
 
 from mocoop.data.cache import FeatureCache
+from mocoop.data.contents import picture_size
 from mocoop.data.coop import LAYOUTS
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.sources import open_dataset
 from mocoop.data.survey import settled
-from mocoop.errors import DataError
+from mocoop.errors import DataError, StorageError
 from mocoop.files import cache_root
 from mocoop.training.inputs import load_inputs
 
@@ -135,9 +136,9 @@ def _named(example: Example, where: Path) -> str:
     if example.path is None or example.row is not None:  # a row of features may name an image that is not here
         return f"row {example.row}"
     try:
-        return f"{os.path.relpath(example.path, where)} {example.path.stat().st_size}"
-    except OSError as error:
+        return f"{os.path.relpath(example.path, where)} {picture_size(example.path)}"
+    except StorageError as error:
         raise DataError(
-            f"{example.path} cannot be read: {error.strerror}",
+            error.message,
             "the data set lists it: put it back, or take it off the list",
         ) from error

@@ -41,7 +41,7 @@ names_by_position_option = click.option("--names-by-position", is_flag=True,
 data_options = together(
     click.option("--data", type=ANY, required=True,
                  help="A folder of class folders, a folder in CoOp's layout, a table of images (CSV, JSON or "
-                      "Parquet), or an array file of image features."),
+                      "Parquet), a folder of Hugging Face's save_to_disk, or an array file of image features."),
     click.option("--class-names", type=FILE, help="Readable names of the classes (JSON, CSV, or one a line)."),
     names_by_position_option,
     click.option("--columns", metavar="path=NAME,label=NAME[,split=NAME]", callback=lambda _context, _option, text:

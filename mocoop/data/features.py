@@ -26,13 +26,14 @@ import numpy as np
 
 from mocoop import __version__
 from mocoop.data.cache import FeatureCache, Notice, Stored
+from mocoop.data.contents import check_is_file, picture_bytes, picture_sha256
 from mocoop.data.dataset import Example
-from mocoop.data.images import MAX_BYTES, open_image, to_rgb
+from mocoop.data.images import open_image, to_rgb
 from mocoop.data.reading import Reading
 from mocoop.data.remarks import remark_notes
 from mocoop.data.views import DEFAULT_SCALE, Preprocess, ViewPlan, centre_view, random_view, view_rng
 from mocoop.errors import BackboneError, DataError, ImageError, StorageError
-from mocoop.files import sha256_bytes, sha256_file
+from mocoop.files import sha256_bytes
 
 if TYPE_CHECKING:
     import torch
@@ -157,7 +158,7 @@ def unreadable_images(
     def why(path: Path) -> str | None:
         seen: list[str] = []
         try:
-            open_image(_read(path), name=path, reading=reading, remark=seen.append)
+            open_image(picture_bytes(path), name=path, reading=reading, remark=seen.append)
         except ImageError as error:
             return _why(error)
         if seen:
@@ -233,7 +234,7 @@ def online_views(
     import torch
 
     def view(path: Path) -> np.ndarray:
-        data = _read(path)
+        data = picture_bytes(path)
         rng = view_rng(seed, epoch, sha256_bytes(data))
         return random_view(open_image(data, name=path, reading=reading or Reading()), preprocess, rng, scale)
 
@@ -282,8 +283,8 @@ class _Job:
 
         def content(path: Path) -> str:
             try:
-                _check_is_file(path)
-                return sha256_file(path)
+                check_is_file(path)
+                return picture_sha256(path)
             except (ImageError, StorageError):
                 return _UNREADABLE
 
@@ -349,7 +350,7 @@ class _Job:
         path = self._paths[task.place]
         seen: list[str] = []
         try:
-            data = _read(path)
+            data = picture_bytes(path)
             content = sha256_bytes(data)
             if expected is not None and content != expected:
                 raise DataError(f"{path} changed while its features were computed", "run again when it is complete")
@@ -448,21 +449,6 @@ def _key(encoder: ImageEncoder, plan: ViewPlan, reading: Reading, contents: Sequ
     tower = [encoder.fingerprint, asdict(encoder.preprocess), encoder.embed_dim]
     identity = [FORMAT, *tower, views, reading.to_dict(), list(contents)]
     return sha256_bytes(json.dumps(identity).encode())
-
-
-def _read(path: Path) -> bytes:
-    """The bytes of an image file, up to one more than `open_image` accepts. Raises ImageError."""
-    _check_is_file(path)
-    try:
-        with path.open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ImageError(path, f"cannot be read: {error.strerror or error}", "check the path") from error
-
-
-def _check_is_file(path: Path) -> None:
-    if os.path.exists(path) and not os.path.isfile(path):  # reading a pipe could block forever
-        raise ImageError(path, "not a file", "give the path of an image")
 
 
 def _path(example: Example) -> Path:

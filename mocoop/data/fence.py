@@ -11,6 +11,7 @@ import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mocoop.data.contents import is_there
 from mocoop.data.dataset import Example, named
 from mocoop.errors import DataError
 
@@ -67,7 +68,7 @@ def absence_notes(splits: Mapping[str, Sequence[Example]], root: Path) -> list[s
     Raises DataError if all are missing: then the folder is the wrong one.
     """
     paths = [example.path for examples in splits.values() for example in examples if example.path is not None]
-    absent = [path for path in paths if not os.path.exists(path)]  # Path.exists raises for too long names
+    absent = [path for path in paths if not is_there(path)]
     if not absent:
         return []
     message = f"{len(absent):,} of {len(paths):,} listed images are missing: {named(absent)}"

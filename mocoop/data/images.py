@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, NamedTuple, TypeVar, Union
 
 from mocoop.data import imageformats
+from mocoop.data.contents import MAX_BYTES, is_inside, picture_bytes
 from mocoop.data.dataset import named
 from mocoop.data.imageformats import BMP, JPEG, PNG, TIFF, WEBP, Kind
 from mocoop.data.reading import BLACK, CLEAR, MANY, NEARLY, TWO, Raster, Reading, eight_bits
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from mocoop.data.tiff import Page
 
 MAX_PIXELS = 100_000_000  # 300 MB as RGB
-MAX_BYTES = 512 * 1024 * 1024
 MAX_ASPECT = 100  # resizing the short side of a longer strip would make a huge image
 
 ImageSource = Union[str, "os.PathLike[str]", bytes, IO[bytes]]
@@ -234,6 +234,8 @@ def _bytes_of(source: ImageSource, max_bytes: int) -> bytes:
         return source
     if not isinstance(source, (str, os.PathLike)):
         return source.read(max_bytes + 1)
+    if is_inside(path := Path(source)):
+        return picture_bytes(path, max_bytes)
     mode = os.stat(source).st_mode
     if not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):  # reading a pipe could block forever
         raise OSError("not a regular file")

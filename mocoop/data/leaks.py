@@ -7,13 +7,13 @@ reported here, as notes, because published data sets have them.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Hashable, Iterable
 from pathlib import Path
 
+from mocoop.data.contents import picture_sha256, picture_size
 from mocoop.data.dataset import Dataset, Example, named
 from mocoop.errors import StorageError
-from mocoop.files import sha256_bytes, sha256_file
+from mocoop.files import sha256_bytes
 
 
 def leaks(dataset: Dataset) -> tuple[str, ...]:
@@ -45,7 +45,7 @@ def content(dataset: Dataset, example: Example) -> str | None:
     if dataset.features is not None:
         return sha256_bytes(dataset.features[example.row].tobytes())
     try:
-        return sha256_file(_file(example))
+        return picture_sha256(_file(example))
     except StorageError:
         return None
 
@@ -62,8 +62,8 @@ def _size(dataset: Dataset, example: Example) -> int | None:
     if dataset.features is not None:
         return 0  # rows all have the same size
     try:
-        return os.stat(_file(example)).st_size
-    except OSError:
+        return picture_size(_file(example))
+    except StorageError:
         return None
 
 

@@ -25,7 +25,16 @@ from mocoop.data.splitwords import split_word
 from mocoop.data.tablerows import MAX_BYTES, SUFFIXES, Row, read_rows
 from mocoop.errors import DataError, UsageError
 
-__all__ = ["COLUMNS", "MAX_BYTES", "SUFFIXES", "read_manifest", "read_metadata"]
+__all__ = [
+    "COLUMNS",
+    "MAX_BYTES",
+    "SUFFIXES",
+    "Columns",
+    "check_columns",
+    "listing_of",
+    "read_manifest",
+    "read_metadata",
+]
 
 COLUMNS = ("path", "label", "split")
 _WORDS = {
@@ -43,23 +52,26 @@ def read_manifest(path: Path, *, follow_links: bool = False, columns: Mapping[st
     """List the images of a table. `columns` says which column is the path, label or split. Raises DataError."""
     check_columns(columns or {})
     notes: list[str] = []
-    chooser = _Columns(columns or {}, notes)
+    chooser = Columns(columns or {}, notes)
     rows = read_rows(path, chooser)
     if not rows:
         raise DataError(f"{path}: no images are listed", "write one line an image: path,label[,split]")
-    return _listing([(path, row, None) for row in rows], path.parent, chooser, notes, follow_links)
+    return listing_of([(path, row, None) for row in rows], path.parent, chooser, notes, follow_links)
 
 
-def read_metadata(folder: Path, *, follow_links: bool = False) -> Listing | None:
+def read_metadata(
+    folder: Path, *, follow_links: bool = False, columns: Mapping[str, str] | None = None
+) -> Listing | None:
     """The images of a folder with a `metadata.csv`, `.jsonl` or `.parquet` in it or in each split's folder.
 
-    None if there is no such table, or one without labels.
+    `columns` says which column is the path, label or split. None if there is no such table, or one without labels.
     """
+    check_columns(columns or {})
     places: dict[str | None, Path] = {None: folder}
     if _metadata_of(folder) is None:
         places = dict(split_folders(folder).items())
     notes: list[str] = []
-    chooser = _Columns({}, notes)
+    chooser = Columns(columns or {}, notes)
     found: list[tuple[Path, Row, str | None]] = []
     for split, home in places.items():
         path = _metadata_of(home)
@@ -69,7 +81,7 @@ def read_metadata(folder: Path, *, follow_links: bool = False) -> Listing | None
             found += [(path, row, split) for row in read_rows(path, chooser)]
         except _NoLabel:
             return None  # captions, boxes: the classes are folders
-    return _listing(found, folder, chooser, notes, follow_links) if found else None
+    return listing_of(found, folder, chooser, notes, follow_links) if found else None
 
 
 def _metadata_of(folder: Path) -> Path | None:
@@ -88,25 +100,26 @@ class _NoLabel(DataError):
     """A table without a column of labels."""
 
 
-class _Columns:
+class Columns:
     """Finds the columns of path, label and split in a header, once; notes what is used under another name or not."""
 
-    def __init__(self, given: Mapping[str, str], notes: list[str]) -> None:
-        self._given, self._notes = given, notes
+    def __init__(self, given: Mapping[str, str], notes: list[str], hint: str = _HINT) -> None:
+        self._given, self._notes, self._hint = given, notes, hint
         self.role_of: dict[str, str] = {}  # by column
         self._seen: set[str] = set()
 
     def __call__(self, columns: Sequence[str], where: str) -> list[str]:
+        """The columns to be read of those in a header at `where`. Raises DataError."""
         roles = {role: found for role in COLUMNS if (found := self._find(role, columns, where))}
         for role in _REQUIRED:
             if role not in roles:
                 kind = _NoLabel if role == "label" else DataError
-                raise kind(f'{where}: no column "{role}"{_like(role, columns)}', _HINT)
+                raise kind(f'{where}: no column "{role}"{_like(role, columns)}', self._hint)
         unused = set(columns) - set(roles.values())
         if "split" not in roles and (
             near := next((column for column in sorted(unused) if nearest(column, ("split",))), "")
         ):
-            raise DataError(f'{where}: unknown column "{near}" (did you mean "split"?)', _HINT)
+            raise DataError(f'{where}: unknown column "{near}" (did you mean "split"?)', self._hint)
         others = [column for column in columns if column not in roles.values() and column not in self._seen]
         renamed = [f"{column} is the {role}" for role, column in roles.items() if column != role]
         if not self._seen and renamed:
@@ -121,7 +134,7 @@ class _Columns:
         if role in self._given:
             if self._given[role] not in columns:
                 column = self._given[role]
-                raise DataError(f'{where}: no column "{column}"{nearest(column, columns)}', _HINT)
+                raise DataError(f'{where}: no column "{column}"{nearest(column, columns)}', self._hint)
             return self._given[role]
         by_word = {column.casefold().replace(" ", "_").replace("-", "_"): column for column in reversed(columns)}
         taken = set(self._given.values())
@@ -137,10 +150,18 @@ def _shown(column: str) -> str:
     return column or "the one without a name"
 
 
-def _listing(
-    found: Sequence[tuple[Path, Row, str | None]], root: Path, columns: _Columns, notes: list[str], follow_links: bool
+def listing_of(
+    found: Sequence[tuple[Path, Row, str | None]],
+    root: Path,
+    columns: Columns,
+    notes: list[str],
+    follow_links: bool,
+    order: Sequence[str] = (),
 ) -> Listing:
-    """The listing of the rows of one or more tables; a row's split may come from its table's folder."""
+    """The listing of the rows of one or more tables; a row's split may come from its table's folder.
+
+    Classes are in the order given, others after them in sorted order. Raises DataError.
+    """
     rows = [(path, row, split, {columns.role_of[c]: v for c, v in row.values.items()}) for path, row, split in found]
     has_splits = _has_splits(rows, columns, notes)
     labels: dict[str, None] = {}
@@ -162,7 +183,8 @@ def _listing(
         read.append((split or _split_of(values, has_splits, where), image, texts["label"]))
     if backslashes:
         notes.append(f"{backslashes} paths have backslashes, read as /")
-    keys = in_order(sorted(labels))
+    keys = [key for key in order if key in labels]
+    keys += in_order(sorted(labels.keys() - set(keys)))
     number = {key: label for label, key in enumerate(keys)}
     splits: dict[str, list[Example]] = {split: [] for split in (*SPLITS, UNSPLIT)}
     for split, image, label in read:
@@ -172,7 +194,7 @@ def _listing(
 
 
 def _has_splits(
-    rows: Sequence[tuple[Path, Row, str | None, dict[str, Any]]], columns: _Columns, notes: list[str]
+    rows: Sequence[tuple[Path, Row, str | None, dict[str, Any]]], columns: Columns, notes: list[str]
 ) -> bool:
     """Whether a column gives the splits; one with another name, and no split in it (folds 1 to 5), does not."""
     if not rows or "split" not in rows[0][3] or rows[0][2] is not None:

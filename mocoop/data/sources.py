@@ -1,8 +1,9 @@
 """The one door to data: `open_dataset` finds out what a path holds and gives a Dataset.
 
-It takes a folder of class folders, a folder in CoOp's layout, a table of images, or an array file of features; each
-kind has its module beside this one. Whatever the source, class names are made readable,
-splits that are missing are made by `split_seed`, and the result is checked. Images are not opened here.
+It takes a folder of class folders, a folder in CoOp's layout, a table of images, a folder that Hugging Face's
+`save_to_disk` wrote, or an array file of features; each kind has its module beside this one. Whatever the source,
+class names are made readable, splits that are missing are made by `split_seed`, and the result is checked. Images are
+not opened here.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mocoop.data import arrays, coop, manifest
+from mocoop.data import arrays, coop, manifest, saved
 from mocoop.data.classnames import ClassNames, final_names
 from mocoop.data.dataset import UNSPLIT, Dataset, Example, Listing, check_examples
 from mocoop.data.folder import read_folder, subfolders
@@ -91,6 +92,10 @@ def data_name(path: str | os.PathLike[str]) -> str:
 
 def _read_table(path: Path, follow_links: bool, columns: Mapping[str, str] | None) -> Listing:
     """A table whose columns are named by the user, or a JSON file: a table, or splits in CoOp's form."""
+    if saved.is_saved(path):
+        return saved.read_saved(path, follow_links=follow_links, columns=columns)
+    if path.is_dir() and (listing := manifest.read_metadata(path, follow_links=follow_links, columns=columns)):
+        return listing
     if path.is_dir() or path.suffix.lower() not in manifest.SUFFIXES:
         raise UsageError(f"{path} is no table, so there are no columns to name", "leave out --columns")
     if columns is None and coop.is_split_file(path):
@@ -114,20 +119,12 @@ def _read_folder(folder: Path, follow_links: bool) -> Listing:
         return coop.read_layout(layout, folder, follow_links=follow_links)
     if inside := [name for name in subfolders(folder) if coop.find_layout(folder / name)]:
         raise DataError(f"{folder} holds several data sets", f"give one of them, for example {folder / inside[0]}")
-    if (folder / "dataset_dict.json").is_file() or all(map(os.path.isfile, _saved(folder))):
-        raise DataError(
-            f"{folder} is a folder of Hugging Face datasets, whose pictures are inside its Arrow files",
-            "save the pictures as files, in a folder a class",
-        )
+    if saved.is_saved(folder):
+        return saved.read_saved(folder, follow_links=follow_links)
     if len(own := sorted(folder.glob("split*.json"))) == 1 and coop.is_split_file(own[0]):
         return coop.read_split_file(own[0], follow_links=follow_links)
     listing = manifest.read_metadata(folder, follow_links=follow_links)
     return listing or read_folder(folder, follow_links=follow_links)
-
-
-def _saved(folder: Path) -> list[Path]:
-    """The files by which a folder of Hugging Face `save_to_disk` is known."""
-    return [folder / "state.json", folder / "dataset_info.json"]
 
 
 def _with_splits(listing: Listing, split_seed: int) -> Listing:

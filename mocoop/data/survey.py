@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 import numpy as np
 
 from mocoop.data import imageformats
+from mocoop.data.contents import head_of
 from mocoop.data.dataset import Dataset, Example, named
 from mocoop.data.images import is_deep_png, stored_values
 from mocoop.data.reading import PERCENTILE, Raster, Reading, ValueRange, depth_of
@@ -101,10 +102,9 @@ def _spread(things: Sequence[T]) -> list[T]:
 def _look(path: Path, bands: tuple[int, ...] | None) -> tuple[bool, _Seen | None]:
     """Whether a file is a TIFF, and its values if they are deep. A file that cannot be read is named elsewhere."""
     try:
-        if not os.path.isfile(path):
+        head = head_of(path, 1024)
+        if not head:
             return False, None
-        with open(path, "rb") as file:
-            head = file.read(1024)
         kind = imageformats.sniff(head)
         if kind is not imageformats.TIFF and not (kind is imageformats.PNG and is_deep_png(head)):
             return False, None

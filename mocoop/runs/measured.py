@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from mocoop.data.contents import picture_sha256
 from mocoop.data.dataset import MAX_NAMED, Dataset, Example, named
 from mocoop.data.leaks import content
 from mocoop.data.sources import NO_SPLITS
 from mocoop.data.splits import choose_classes
 from mocoop.errors import DataError
-from mocoop.files import sha256_bytes, sha256_file
+from mocoop.files import sha256_bytes
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,7 +43,7 @@ def trained_sha256(dataset: Dataset) -> list[str]:
 
 def sha256_of(images: Sequence[Path | NDArray[np.float32]]) -> list[str]:
     """The same of image files, or of rows of features (D). Raises StorageError for a file that cannot be read."""
-    return sorted({sha256_file(one) if isinstance(one, Path) else sha256_bytes(one.tobytes()) for one in images})
+    return sorted({picture_sha256(one) if isinstance(one, Path) else sha256_bytes(one.tobytes()) for one in images})
 
 
 def to_measure(run: Run, dataset: Dataset) -> Measured:

@@ -12,6 +12,7 @@ import torch
 
 from mocoop.data.arrays import read_features
 from mocoop.data.cache import Notice
+from mocoop.data.contents import picture_sha256
 from mocoop.data.dataset import Example
 from mocoop.data.features import BadImages, image_features
 from mocoop.data.images import open_image
@@ -20,7 +21,7 @@ from mocoop.data.remarks import remark_notes
 from mocoop.data.survey import find_reading
 from mocoop.data.views import ViewPlan
 from mocoop.errors import DataError, ImageError, StorageError
-from mocoop.files import sha256_bytes, sha256_file
+from mocoop.files import sha256_bytes
 
 _log = logging.getLogger(__name__)
 
@@ -130,7 +131,7 @@ def predict_features(
 def _sha256(path: Path) -> str | None:
     """The hash of a file; None if it has gone since it was read."""
     try:
-        return sha256_file(path)
+        return picture_sha256(path)
     except StorageError:
         return None
 

@@ -16,11 +16,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mocoop.data.contents import picture_sha256
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.features import BadImages, FeatureCache, image_features, online_views
 from mocoop.data.views import ViewPlan
 from mocoop.errors import DataError
-from mocoop.files import sha256_bytes, sha256_file
+from mocoop.files import sha256_bytes
 from mocoop.training.trainer import Batch, Listener
 
 if TYPE_CHECKING:
@@ -131,5 +132,5 @@ def online_batches(
 
 def files_sha256(examples: Sequence[Example]) -> str:
     """Hash of the images and labels of an online training run."""
-    parts = [f"{sha256_file(example.path)} {example.label}" for example in examples if example.path is not None]
+    parts = [f"{picture_sha256(example.path)} {example.label}" for example in examples if example.path is not None]
     return sha256_bytes("\n".join(parts).encode())

@@ -58,7 +58,7 @@ def test_an_image_that_a_list_names_and_is_not_there_is_named(tmp_path):
     table.write_text("\n".join(["path,label,split", *rows]) + "\n")
     data = open_bench_data("table", table)
     (tmp_path / "b2.png").unlink()
-    with pytest.raises(DataError, match=r"b2\.png cannot be read: No such file"):
+    with pytest.raises(DataError, match=r"cannot read .*b2\.png: No such file"):
         _identity(data.dataset, table)
 
 

@@ -122,3 +122,51 @@ def test_one_bad_image_of_a_small_class_is_left_out_and_said(world, tmp_path):
     none_left = train(on(world, photos), tmp_path / "none", "--on-bad-image", "skip", "--shots", len(dogs) + 5)
     assert none_left.code == 4
     assert "dog (0 can be read)" in none_left.err
+
+
+def test_a_saved_folder_of_datasets_gives_what_the_image_files_give(world, runs, tmp_path):
+    pytest.importorskip("pyarrow")
+    from savedsets import save_dict
+
+    keys = sorted(path.name for path in (world["photos"] / "train").iterdir())
+    parts = {}
+    for split in ("train", "test"):
+        paths = [path for key in keys for path in sorted((world["photos"] / split / key).iterdir())]
+        parts[split] = [path.read_bytes() for path in paths], [keys.index(path.parent.name) for path in paths]
+    saved = on(world, save_dict(tmp_path / "saved", parts, names=keys))
+    trained = train(saved, tmp_path / "run")
+    assert trained.code == 0, trained.err
+    own, files = info(tmp_path / "run"), info(runs["all"])
+    assert own["data"]["sha256"] == files["data"]["sha256"]  # the very same features
+    assert own["data"]["images_sha256"] == files["data"]["images_sha256"]
+    assert own["classnames"] == files["classnames"]
+    measured = json.loads(evaluate(saved, tmp_path / "run", "--json").out)["results"]
+    assert measured == json.loads(evaluate(world, runs["all"], "--json").out)["results"]
+    other_way = json.loads(evaluate(saved, runs["all"], "--json").out)["results"]
+    assert other_way == measured
+    online = train(saved, tmp_path / "online", "--views", "online")
+    assert online.code == 0, online.err
+    assert "trained on" in predict(tmp_path / "run", world["photos"] / "train").err
+
+
+def test_a_bad_picture_of_a_saved_folder_is_left_out_and_named(world, tmp_path):
+    pytest.importorskip("pyarrow")
+    from savedsets import picture, save_dict
+
+    names = sorted(path.name for path in (world["photos"] / "train").iterdir())
+    labels = [label for label in range(len(names)) for _ in range(5)]
+    pictures = [picture(label, number) for number, label in enumerate(labels)]
+    broken = [b"broken", *pictures[1:]]
+    folder = save_dict(
+        tmp_path / "saved", {"train": (broken, labels), "val": (pictures, labels), "test": (pictures[::-1], labels)},
+        names=names, shards=1,
+    )  # fmt: skip
+    whole = train(on(world, folder), tmp_path / "a", "--shots", "4")
+    skipped = train(on(world, folder), tmp_path / "b", "--shots", "4", "--on-bad-image", "skip")
+    assert skipped.code == 0, skipped.err
+    left = [one["path"] for one in info(tmp_path / "b")["data"]["skipped"]]
+    if whole.code:
+        assert "data-00000-of-00001.arrow/image/0: this is text" in whole.err
+        assert [path.endswith("saved/train/data-00000-of-00001.arrow/image/0") for path in left] == [True]
+    else:
+        assert left == []

@@ -315,10 +315,12 @@ def test_a_split_file_of_any_data_set_beside_its_images(home):
         assert dataset.counts("test") == (3, 3)
 
 
-def test_a_saved_folder_of_datasets_says_the_way_out(tmp_path):
-    (tmp_path / "dataset_dict.json").write_text('{"splits": ["train"]}')
-    with pytest.raises(DataError, match="pictures are inside its Arrow files"):
-        open_dataset(tmp_path)
+def test_columns_of_a_metadata_folder_can_be_named(tmp_path):
+    put_classes(tmp_path / "set", {"all": 6})
+    rows = [f"all/{n:02}.png,{'ab'[n % 2]},{'cd'[n // 3]}" for n in range(6)]
+    (tmp_path / "set/metadata.csv").write_text("\n".join(["file_name,kind,shape", *rows]) + "\n")
+    assert open_dataset(tmp_path / "set", columns={"label": "kind"}).classnames == ("a", "b")
+    assert open_dataset(tmp_path / "set", columns={"label": "shape"}).classnames == ("c", "d")
 
 
 def test_an_image_folder_object(home):
