@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,6 +29,7 @@ from mocoop.training.inputs import load_inputs
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
+    from mocoop.data.reading import ValueRange
 
 SCENES = "scenes"
 SCENES_TEMPLATE = "a satellite photo of a {}."
@@ -42,6 +43,7 @@ class BenchData:
     name: str
     dataset: Dataset
     identity: str
+    reading_notes: tuple[str, ...] = ()  # on bands and depths of its pictures
     _places: dict[Example, int] = field(default_factory=dict, repr=False)
     _rows: list[np.ndarray] = field(default_factory=list, repr=False)  # one array (N, D), or parts to be concatenated
 
@@ -70,13 +72,23 @@ def open_bench_data(
     split_seed: int = 0,
     class_names: Path | None = None,
     names_by_position: bool = False,
+    columns: Mapping[str, str] | None = None,
+    follow_links: bool = False,
+    bands: tuple[int, ...] | None = None,
+    value_range: ValueRange | None = None,
 ) -> BenchData:
-    """Open a data set under the name used in rows. Raises DataError."""
+    """Open a data set under the name used in rows. `columns` are for a table only. Raises DataError, UsageError."""
     where = _scenes() if path is None else path
-    dataset = settled(
-        open_dataset(where, split_seed=split_seed, class_names=class_names, names_by_position=names_by_position)
+    opened = open_dataset(
+        where,
+        split_seed=split_seed,
+        class_names=class_names,
+        names_by_position=names_by_position,
+        columns=columns,
+        follow_links=follow_links,
     )
-    return BenchData(name, dataset, _identity(dataset, where))
+    dataset = settled(opened, bands=bands, value_range=value_range)
+    return BenchData(name, dataset, _identity(dataset, where), dataset.notes[len(opened.notes) :])
 
 
 def find_data(root: Path | None, others: Sequence[Path], wanted: Sequence[str]) -> dict[str, Path | None]:
@@ -126,6 +138,8 @@ def _identity(dataset: Dataset, where: Path) -> str:
     for split in ("train", "val", "test"):
         for example in dataset.split(split):
             digest.update(f"{split} {_named(example, where)} {example.label}\n".encode())
+    if dataset.reading is not None and (dataset.reading.bands or dataset.reading.limits):  # what was asked for
+        digest.update(f"bands {dataset.reading.bands} range {dataset.reading.limits}\n".encode())
     if dataset.features is not None:
         digest.update(np.ascontiguousarray(dataset.features).data)
     return digest.hexdigest()

@@ -28,6 +28,7 @@ from mocoop.bench.run_cell import ready, run_cell
 from mocoop.bench.timing import time_cell
 from mocoop.data.cache import FeatureCache
 from mocoop.data.classnames import naming_notes
+from mocoop.data.reading import ValueRange
 from mocoop.errors import MoCoOpError
 from mocoop.groupfile.groups import PAPER, GroupFile, load_groups, paper_groups
 from mocoop.methods import method_named
@@ -56,6 +57,10 @@ class BenchPlan:
     split_seed: int = 0
     class_names: Path | None = None
     names_by_position: bool = False
+    columns: Mapping[str, str] | None = None  # of tables, by role
+    follow_links: bool = False
+    bands: tuple[int, ...] | None = None
+    value_range: ValueRange | None = None
     use_cache: bool = True
 
 
@@ -120,12 +125,17 @@ class Bench:
                 split_seed=plan.split_seed,
                 class_names=plan.class_names,
                 names_by_position=plan.names_by_position,
+                columns=plan.columns,
+                follow_links=plan.follow_links,
+                bands=plan.bands,
+                value_range=plan.value_range,
             )
         except MoCoOpError as error:
             self._closed[name] = error
             raise
         if multiprocessing.parent_process() is None:  # once, not by each of several processes
-            for note in naming_notes(self.data[name].dataset.notes):
+            opened = self.data[name]
+            for note in (*naming_notes(opened.dataset.notes), *opened.reading_notes):
                 cli.say(f"note: {name}: {note}")
 
     def _groups(self, cell: Cell) -> GroupFile | None:

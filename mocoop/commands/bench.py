@@ -13,8 +13,10 @@ from mocoop.commands.shared import (
     FILE,
     device_options,
     names_by_position,
-    names_by_position_option,
     numbers_of,
+    parse_reading,
+    reading_options,
+    source_options,
     words_of,
 )
 from mocoop.config import METHODS, PRESETS, settings_by_name
@@ -34,8 +36,8 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
               help="Any other data set, as in mocoop train; repeatable.")  # fmt: skip
 @click.option("--datasets", help="Some of them by name, with commas, or all; scenes are the drawn tiles.  [default: "
               "all that is given, else scenes]")  # fmt: skip
-@click.option("--class-names", type=FILE, help="Readable names of the classes of --data.")
-@names_by_position_option
+@source_options
+@reading_options
 @click.option("--groups", help="A group file for all, or the word paper: each data set's own from the paper.")
 @click.option("--methods", help="Some methods, with commas.  [default: all]")
 @click.option("--ablation", "ablations", multiple=True, help="One of the ablations named above; repeatable.  [default: "
@@ -165,7 +167,10 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
         threads=options["threads"],
         class_names=options["class_names"],
         names_by_position=options["names_by_position"],
+        columns=options["columns"],
+        follow_links=options["follow_links"],
         use_cache=not options["no_cache"],
+        **parse_reading(options),
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mocoop import cli
+from mocoop.commands.shared import moved_options, parse_reading, reading_options
 from mocoop.errors import UsageError
 
 if TYPE_CHECKING:
@@ -29,8 +30,8 @@ _FORMS = ("html", "md", "csv")
 @click.option("--images", type=_FOLDER, help="The folder of these images.")
 @click.option("--most-images", type=click.IntRange(1, 200), default=12, show_default=True,
               help="So many of them, evenly spaced by name.")  # fmt: skip
-@click.option("--backbone", help="Where the backbone of the run is now, if it has moved.")
-@click.option("--pretrained", help="The same for its weights file.")
+@moved_options
+@reading_options
 def report(
     results: tuple[Path, ...],
     out: Path,
@@ -42,6 +43,7 @@ def report(
     most_images: int,
     backbone: str | None,
     pretrained: str | None,
+    **options: Any,
 ) -> None:
     """Tables and pictures from the results of `mocoop bench`, the paper's numbers beside them, as one page.
 
@@ -55,10 +57,14 @@ def report(
     """
     if (run_path is None) != (images is None):
         raise UsageError("--run and --images go together", "give both, or neither")
+    asked = parse_reading(options)
+    if images is None and any(value is not None for value in asked.values()):
+        raise UsageError("--bands and --range are for --images", "give --run and --images too, or leave them out")
     forms = _forms(out, also)
 
     from tempfile import TemporaryDirectory
 
+    from mocoop.data.survey import find_reading
     from mocoop.reporting.comparison import TITLE, comparison
     from mocoop.reporting.results import read_results
     from mocoop.reporting.routing import images_below, predictions, routing_section
@@ -71,8 +77,12 @@ def report(
         if run_path is not None and images is not None:
             run = Run.open(run_path)
             tower = run.load_backbone(name=backbone, pretrained=pretrained)
-            found = predictions(run, images_below(images, most_images), tower)
-            document.sections.append(routing_section(run, found, Path(folder)))
+            shown = images_below(images, most_images)
+            reading, notes = find_reading(shown, known=run.reading, **asked)
+            for note in notes:
+                cli.say(f"note: {note}")
+            found = predictions(run, shown, tower, reading)
+            document.sections.append(routing_section(run, found, Path(folder), reading))
         for path in forms:
             _write(document, path)
             cli.say(f"report: {path}  ({len(rows)} results)")

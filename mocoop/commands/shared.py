@@ -35,18 +35,19 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
-names_by_position_option = click.option("--names-by-position", is_flag=True,
-                                         help="Give a plain list of --class-names by the order of the classes."
-                                         )  # fmt: skip
+source_options = together(  # how a data set is read, of every command that opens one
+    click.option("--class-names", type=FILE, help="Readable names of the classes (JSON, CSV, or one a line)."),
+    click.option("--names-by-position", is_flag=True,
+                 help="Give a plain list of --class-names by the order of the classes."),
+    click.option("--columns", metavar="path=NAME,label=NAME[,split=NAME]", callback=lambda _context, _option, text:
+                 columns_of(text), help="Which columns of a table to use, if their names do not tell."),
+    click.option("--follow-links", is_flag=True, help="Allow symbolic links that leave the data folder."),
+)  # fmt: skip
 data_options = together(
     click.option("--data", type=ANY, required=True,
                  help="A folder of class folders, a folder in CoOp's layout, a table of images (CSV, JSON or "
                       "Parquet), a folder of Hugging Face's save_to_disk, or an array file of image features."),
-    click.option("--class-names", type=FILE, help="Readable names of the classes (JSON, CSV, or one a line)."),
-    names_by_position_option,
-    click.option("--columns", metavar="path=NAME,label=NAME[,split=NAME]", callback=lambda _context, _option, text:
-                 columns_of(text), help="Which columns of a table to use, if their names do not tell."),
-    click.option("--follow-links", is_flag=True, help="Allow symbolic links that leave the data folder."),
+    source_options,
     click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none."),
 )  # fmt: skip
 moved_options = together(

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mocoop import cli
-from mocoop.commands.shared import FILE, group_file, names_by_position, names_by_position_option, numbers_of
+from mocoop.commands.shared import (
+    FILE,
+    group_file,
+    names_by_position,
+    numbers_of,
+    parse_reading,
+    reading_options,
+    source_options,
+)
 from mocoop.config import METHODS, PRESETS, config_of, setting_text, setting_value, settings_by_name
 from mocoop.errors import UsageError
 
@@ -19,8 +27,8 @@ if TYPE_CHECKING:
 
 @click.command(short_help="Choose settings on validation images.")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="As in mocoop train.  [default: the scenes]")
-@click.option("--class-names", type=FILE, help="Readable names of the classes.")
-@names_by_position_option
+@source_options
+@reading_options
 @click.option(
     "--groups",
     type=FILE,
@@ -109,7 +117,7 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
     from mocoop.bench.tuning import Measured, measured
     from mocoop.data.sources import data_name
 
-    data = options["data"]
+    data, reading = options["data"], parse_reading(dict(options))
     name = data_name(data) if data is not None else SCENES
     benches: dict[int, Bench] = {}
 
@@ -128,7 +136,10 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
                     threads=options["threads"],
                     class_names=options["class_names"],
                     names_by_position=options["names_by_position"],
+                    columns=options["columns"],
+                    follow_links=options["follow_links"],
                     use_cache=not options["no_cache"],
+                    **reading,
                 )
             )
         return benches[groups]
@@ -185,15 +196,23 @@ def _command(best: Scored, out: Path, options: dict[str, Any]) -> str:
         "--groups": _groups_file(options["groups"][best.candidate.groups], experts, out) if options["groups"] else None,
         "--data": options["data"] or "scenes",
         "--class-names": options["class_names"],
+        "--columns": _columns_text(options["columns"]),
+        "--bands": options["bands"],
+        "--range": options["value_range"],
         "--shots": options["shots"],
         "--classes": "base" if options["classes"].startswith("base") else "all",
         "--backbone": options["backbone"],
         "--pretrained": options["pretrained"],
     }
     words = [word for name, value in given.items() if value is not None for word in (name, str(value))]
-    words += ["--names-by-position"] if options["names_by_position"] else []
+    words += [f"--{name.replace('_', '-')}" for name in ("names_by_position", "follow_links") if options[name]]
     settings = [word for name, value in changes.items() for word in ("--set", f"{name}={setting_text(value)}")]
     return shlex.join(["mocoop", "train", *words, *settings, "-o", "run"])
+
+
+def _columns_text(columns: dict[str, str] | None) -> str | None:
+    """The columns as `--columns` takes them."""
+    return None if columns is None else ",".join(f"{role}={column}" for role, column in columns.items())
 
 
 def _groups_file(groups: Path, experts: int | None, out: Path) -> Path:

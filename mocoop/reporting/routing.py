@@ -159,11 +159,13 @@ def images_below(folder: Path, most: int) -> list[Path]:
     return [found[place * len(found) // most] for place in range(most)]
 
 
-def predictions(run: Run, paths: Sequence[Path], backbone: Backbone | None = None) -> list[dict[str, Any]]:
+def predictions(
+    run: Run, paths: Sequence[Path], backbone: Backbone | None = None, reading: Reading | None = None
+) -> list[dict[str, Any]]:
     """The run's predictions; unreadable images have an error instead. Raises the errors of loading its backbone."""
     from mocoop.runs.predict import predict_images
 
-    return list(predict_images(run, paths, backbone=backbone, on_bad_image="skip"))
+    return list(predict_images(run, paths, backbone=backbone, on_bad_image="skip", reading=reading))
 
 
 def prediction_table(found: Sequence[dict[str, Any]], caption: str) -> Table:
@@ -210,7 +212,7 @@ def _reading(run: Run, found: Sequence[dict[str, Any]]) -> Reading:
     return find_reading([Path(one["path"]) for one in found], known=run.reading)[0]
 
 
-def routing_section(run: Run, found: Sequence[dict[str, Any]], folder: Path) -> Section:
+def routing_section(run: Run, found: Sequence[dict[str, Any]], folder: Path, reading: Reading | None = None) -> Section:
     """Images with the experts that a run chose for them, as in the paper's Fig. 5; thumbnails go into `folder`."""
     about = f"{run.info['backbone']['name']}, preset {run.info['preset']}, {run.info['shots']} shots"
     section = Section("routing-images", "Which templates are chosen for an image (the paper's Fig. 5)")
@@ -220,7 +222,7 @@ def routing_section(run: Run, found: Sequence[dict[str, Any]], folder: Path) -> 
         Words(
             f"The run folder {run.path.name} ({about}, seed {run.info['seed']}), its classes, and the experts it mixed."
         ),
-        Tiles(thumbnails(found, folder, _reading(run, found))),
+        Tiles(thumbnails(found, folder, reading or _reading(run, found))),
         prediction_table(found, "The chosen experts, the heaviest first, with their weights and templates."),
     ]
     return section
