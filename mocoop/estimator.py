@@ -154,7 +154,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             samples=samples,
             text_cache=text_cache() if self.cache else None,
         )
-        for note in (*self._unused(method, config), *notes, *fitted.notes):
+        for note in (*self._unused(method, config), *backbone.notes, *notes, *fitted.notes):
             warnings.warn(note, UserWarning, stacklevel=2)
         self._fitted, self._record, self._groups, self._backbone = fitted, record, groups, backbone
         self._use(classes, names)
@@ -281,6 +281,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     def _ready_backbone(self) -> Backbone:
         if self._backbone is None:
             self._backbone = self._open_stored()
+            for note in self._backbone.notes:
+                warnings.warn(note, UserWarning, stacklevel=2)
         return self._backbone
 
     def _open_backbone(self, config: Config) -> Backbone:

@@ -79,22 +79,23 @@ class Progress:
 
 
 class Bench:
-    """A plan with its backbone, data sets and groups, each opened on first use."""
+    """A plan with its backbone, data sets and groups, each opened on first use; a `backbone` at hand is used again."""
 
-    def __init__(self, plan: BenchPlan) -> None:
+    def __init__(self, plan: BenchPlan, backbone: Backbone | None = None) -> None:
         if plan.threads is not None:
             torch.set_num_threads(plan.threads)
         self.plan = plan
         self.cache = FeatureCache() if plan.use_cache else None
-        self.backbone: Backbone = load_backbone(
+        self.backbone: Backbone = backbone or load_backbone(
             plan.backbone,
             plan.pretrained,
             device=plan.device,
             precision=plan.precision,
             quick_gelu=plan.quick_gelu,
         )
-        for note in self.backbone.notes:
-            cli.say(f"note: {note}")
+        if backbone is None and multiprocessing.parent_process() is None:  # once a command
+            for note in self.backbone.notes:
+                cli.say(f"note: {note}")
         self.data: dict[str, BenchData] = {}
         self._closed: dict[str, MoCoOpError] = {}
         self._files: dict[Path, GroupFile] = {}

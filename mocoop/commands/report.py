@@ -77,6 +77,8 @@ def report(
         if run_path is not None and images is not None:
             run = Run.open(run_path)
             tower = run.load_backbone(name=backbone, pretrained=pretrained)
+            for note in tower.notes:
+                cli.say(f"note: {note}")
             shown = images_below(images, most_images)
             reading, notes = find_reading(shown, known=run.reading, **asked)
             for note in notes:

@@ -119,7 +119,7 @@ def evaluate(
             for part in chosen
             if part not in impossible
         ]
-    record = evaluation_record(opened, dataset.name, evaluations, impossible, measured.dataset.notes)
+    record = evaluation_record(opened, dataset.name, evaluations, impossible, measured.dataset.notes, backbone.notes)
     if as_json:
         print_json(record)
         for note in record["data_notes"]:
@@ -177,6 +177,8 @@ def predict(
     # rows of features need no backbone for the classes trained on
     pictures = any(not arrays for arrays, _ in parts)
     backbone = backbone_of(opened, options) if pictures or classnames or opened.method.conditional else None
+    for note in backbone.notes if backbone is not None else ():
+        _say(note)
     shared: dict[str, Any] = {"backbone": backbone, "classnames": classnames, "top": top}
     answers: list[Iterator[dict[str, Any]]] = []
     for arrays, some in parts:  # feature files are checked before the first image is classified

@@ -93,11 +93,12 @@ def evaluation_record(
     evaluations: Sequence[Evaluation],
     unnameable: Mapping[Half, str] | None = None,
     data_notes: Sequence[str] = (),
+    backbone_notes: Sequence[str] = (),
 ) -> dict[str, Any]:
     """The output of `mocoop eval --json`: each result, and H if base and new were measured.
 
     `unnameable`: sets of classes that were requested and cannot be measured, with the reason. `data_notes`: what was
-    noticed when the data set was opened.
+    noticed when the data set was opened. `backbone_notes`: what was assumed of the backbone's weights.
     """
     from mocoop.runs.evaluate import harmonic_mean
 
@@ -120,6 +121,7 @@ def evaluation_record(
         "harmonic_mean": harmonic_mean(accuracy["base"], accuracy["new"]) if both else None,
         "data_notes": list(data_notes),
         "notes": [
+            *backbone_notes,
             *said,
             *([SEEN_NOTE] if seen else []),
             *([NAMES_NOTE.format(len(extra))] if (extra := _read_names(run)) else []),

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import shutil
+import warnings
 
 import pytest
-from command_line import call, info
+from command_line import call, evaluate, info, predict, small_world, train
 from geotiffs import converted, four_bands, thirteen_bands
 from result_rows import drawn_rows, write_rows
 
 from mocoop.bench.rows import read_rows
 from mocoop.commands import mocoop
+from mocoop.estimator import MoCoOpClassifier
 
 SOURCE = {"--class-names", "--names-by-position", "--columns", "--follow-links"}
 READING = {"--bands", "--range"}
@@ -34,9 +37,8 @@ def test_the_options_are_there_and_say_the_same(name):
 
 
 def test_no_command_reads_pictures_without_them():
-    reads = {
-        name for name in mocoop.list_commands(None) if {"--data", "--images", "--on-bad-image"} & set(options(name))
-    }
+    marks = {"--data", "--images", "--on-bad-image"}
+    reads = {name for name in mocoop.list_commands(None) if marks & options(name).keys()}
     assert reads == set(WANTED)
 
 
@@ -59,7 +61,7 @@ RUNNERS = pytest.mark.parametrize("command", [bench, tune])
 
 def result(path):
     (row,) = read_rows(path)
-    return row["accuracy"], row["final_loss"] if "final_loss" in row else None
+    return row["accuracy"]
 
 
 @RUNNERS
@@ -121,12 +123,63 @@ def test_a_report_shows_images_by_the_bands_asked_for(world, runs, tmp_path):
     results = write_rows(tmp_path / "results.jsonl", drawn_rows(seeds=(1,), methods=("coop", "mocoop")))
     pages = {}
     for name, more in {"plain": (), "bands": ("--bands", "3,2,1"), "unused": ("--range", "0,9")}.items():
-        told = call("report", results, "--run", runs["all"], "--images", photos / "test", "-o", tmp_path / f"{name}.html",
-                    *more)  # fmt: skip
+        page = tmp_path / f"{name}.html"
+        told = call("report", results, "--run", runs["all"], "--images", photos / "test", "-o", page, *more)
         assert told.code == 0, told.err
-        pages[name] = (tmp_path / f"{name}.html").read_text()
+        pages[name] = page.read_text()
     assert pages["plain"] != pages["bands"]
     assert pages["plain"] == pages["unused"]
     assert "--range is not used" in told.err
     alone = call("report", results, "-o", tmp_path / "r.html", "--bands", "3,2,1")
     assert (alone.code, "--bands and --range are for --images" in alone.err) == (2, True)
+
+
+ASSUMED = "says no mean and std: images are prepared as by open_clip's default"
+
+
+@pytest.fixture(scope="module")
+def bare(tmp_path_factory):
+    """A world whose backbone does not say how its images are prepared, and a run in it."""
+    folder = tmp_path_factory.mktemp("bare")
+    world = small_world(folder)
+    config = world["backbone"] / "open_clip_config.json"
+    config.write_text(json.dumps({"model_cfg": json.loads(config.read_text())["model_cfg"]}))
+    trained = train(world, folder / "run")
+    assert trained.err.count(ASSUMED) == 1
+    return {**world, "run": folder / "run"}
+
+
+def test_every_command_says_once_what_was_assumed_of_the_weights(bare, tmp_path):
+    run, photos = bare["run"], bare["photos"]
+    results = write_rows(tmp_path / "results.jsonl", drawn_rows(seeds=(1,), methods=("coop", "mocoop")))
+    asked = {
+        "eval": evaluate(bare, run, "--classes", "all", "--classes", "base", "--baselines"),
+        "predict": predict(run, photos / "test"),
+        "bench": bench(bare, photos, tmp_path / "b.jsonl", "--jobs", 2),
+        "tune": tune(bare, photos, tmp_path / "t.jsonl", "--groups", bare["groups"], "--method", "mocoop",
+                     "--groups", shutil.copy(bare["groups"], tmp_path / "again.json"), "--trainings", 2),
+        "report": call("report", results, "--run", run, "--images", photos / "test", "-o", tmp_path / "r.html"),
+    }  # fmt: skip
+    assert {name: (told.code, told.err.count(ASSUMED)) for name, told in asked.items()} == dict.fromkeys(asked, (0, 1))
+    assert call("show", run).out.count(ASSUMED) == 1
+    notes = json.loads(evaluate(bare, run, "--json").out)["notes"]
+    assert sum(ASSUMED in note for note in notes) == 1
+
+
+def test_the_classifier_in_python_warns_of_it(bare):
+    images = sorted((bare["photos"] / "train").rglob("*.png"))
+    labels = [path.parent.name for path in images]
+    classifier = MoCoOpClassifier(
+        bare["groups"], backbone=f"local-dir:{bare['backbone']}", settings={"epochs": 1}, device="cpu", cache=False
+    )
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        classifier.fit(images, labels)
+        classifier.predict(images)
+    assert sum(ASSUMED in str(one.message) for one in heard) == 1
+    loaded = MoCoOpClassifier.load(bare["run"], device="cpu", cache=False)
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        loaded.predict(images)
+        loaded.predict_proba(images)
+    assert sum(ASSUMED in str(one.message) for one in heard) == 1
