@@ -2,8 +2,9 @@
 
 All candidates are tried with the first seed, the better half of them with the second too, and so on, so that most of
 the budget goes to the best candidates (Jamieson and Talwalkar 2016). Candidates are ranked by number of seeds, then
-by mean accuracy on val, then by mean loss on val, then by their order. Test images are never used. Nothing here
-trains: the caller's `measure` does, so that the search can be tested without it.
+by mean accuracy on val, then by mean loss on val, then by their order. One whose answer is nearly always the same class
+(`mocoop.runs.scores`) with any seed comes after all others: its accuracy is that class's share. Test images are never
+used. Nothing here trains: the caller's `measure` does, so that the search can be tested without it.
 
 Packing several training runs into one batch was measured and not adopted: on two CPU cores three mixtures of eight
 experts packed into one took 19.7 ms a step each, and 21.4 ms alone.
@@ -37,10 +38,12 @@ class Candidate:
 
 @dataclass(frozen=True)
 class Measured:
-    """The result of one training run on val: accuracy in percent, and mean cross-entropy in nats."""
+    """The result of one training run on val: accuracy in percent, mean cross-entropy in nats, and whether the answer is
+    nearly always the same."""
 
     accuracy: float
     loss: float
+    constant: bool = False
 
 
 @dataclass
@@ -60,6 +63,16 @@ class Scored:
         """Mean over its seeds, nats."""
         return statistics.fmean(result.loss for result in self.results)
 
+    @property
+    def constant(self) -> int:
+        """With how many of its seeds the answer is nearly always the same."""
+        return sum(result.constant for result in self.results)
+
+
+ALL_CONSTANT = (
+    "every candidate gives nearly always one answer on the validation images, so the best of them tells nothing apart: "
+    "try other values, more --shots, or another backbone"
+)
 
 Measure = Callable[[Candidate, int], Measured]  # a candidate and a seed
 
@@ -116,7 +129,13 @@ def search(
 
 
 def chosen(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> dict[str, Any] | None:
-    """The best changes to a preset in the rows of a search; None if the method was not searched.
+    """The best changes to a preset in the rows of a search; None if the method was not searched. As `best_of`."""
+    best = best_of(rows, method, preset)
+    return None if best is None else dict(best.candidate.changes)
+
+
+def best_of(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> Scored | None:
+    """The best candidate in the rows of a search that started from a preset; None if the method was not searched.
 
     Rows of several data sets are averaged. Raises UsageError if candidates were tried on different classes, shots or
     groups, so that they cannot be compared.
@@ -136,7 +155,7 @@ def chosen(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> dict[
     for row in mine:
         one = found.setdefault(json.dumps(row["changes"], sort_keys=True), Scored(Candidate(row["changes"])))
         one.results.append(measured(row))
-    return dict(ranked(list(found.values()))[0].candidate.changes) if found else None
+    return ranked(list(found.values()))[0] if found else None
 
 
 def measured(row: Mapping[str, Any]) -> Measured:
@@ -144,7 +163,12 @@ def measured(row: Mapping[str, Any]) -> Measured:
     accuracy = chosen_by(row)
     if accuracy is None:
         raise UsageError(f"{row['method']} cannot name the classes left out", "choose on --classes all or base")
-    return Measured(accuracy, statistics.fmean(row["loss"].values()))
+    return Measured(accuracy, statistics.fmean(row["loss"].values()), constant=is_constant(row))
+
+
+def is_constant(row: Mapping[str, Any]) -> bool:
+    """Whether one class takes nearly all answers on a part of val that the row is ranked by."""
+    return any(bool(one.get("constant")) for one in (row.get("scores") or {}).values())
 
 
 def chosen_by(row: Mapping[str, Any]) -> float | None:
@@ -157,5 +181,9 @@ def chosen_by(row: Mapping[str, Any]) -> float | None:
 
 
 def ranked(scored: Sequence[Scored]) -> list[Scored]:
-    """The best first: most seeds, then accuracy, then loss; ties keep their order."""
-    return sorted(scored, key=lambda one: (-len(one.results), -one.accuracy, one.loss) if one.results else (0, 0, 0))
+    """The best first: no constant answer, most seeds, then accuracy, then loss; ties keep their order."""
+
+    def place(one: Scored) -> tuple[float, ...]:
+        return (one.constant > 0, -len(one.results), -one.accuracy, one.loss) if one.results else (0, 0, 0, 0)
+
+    return sorted(scored, key=place)

@@ -101,17 +101,19 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
 def _tuned(searches: tuple[Path, ...], preset: str) -> dict[str, dict[str, Any]]:
     """The settings that the searches chose, by method. Raises UsageError if they have nothing for the preset."""
     from mocoop.bench.rows import read_rows
-    from mocoop.bench.tuning import chosen, told
+    from mocoop.bench.tuning import ALL_CONSTANT, best_of, told
 
     rows = [row for path in searches for row in read_rows(path)]
-    found = {method: best for method in METHODS if (best := chosen(rows, method, preset)) is not None}
+    found = {method: best for method in METHODS if (best := best_of(rows, method, preset)) is not None}
     if searches and not found:
         raise UsageError(
             f"no search of the preset {preset} is in {cli.command_path(searches[0])}", "mocoop tune writes them"
         )
     for method, best in found.items():
-        cli.say(f"{method}: {told(best)}")
-    return found
+        cli.say(f"{method}: {told(best.candidate.changes)}")
+        if best.constant:
+            cli.say(f"note: {method}: {ALL_CONSTANT}")
+    return {method: dict(best.candidate.changes) for method, best in found.items()}
 
 
 def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from mocoop.bench.tuning import Candidate, Scored
 
 
+_ONE_ANSWER = "nearly always one answer"
+
+
 @click.command(short_help="Choose settings on validation images.")
 @click.option("--data", type=click.Path(exists=True, path_type=Path), help="As in mocoop train.  [default: the scenes]")
 @source_options
@@ -60,7 +63,8 @@ def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> N
     """Choose settings, a group file and a number of experts on validation images; test images are never looked at.
 
     Every combination of the values, or as many as the budget allows, is tried with the first seed, the better half
-    with the second too, and so on. Prints the ranking and the command that trains with the best.
+    with the second too, and so on. Prints the ranking and the command that trains with the best. Settings with which
+    nearly all answers are one class come last, whatever their accuracy.
 
     \b
     mocoop tune --data photos/ --groups a.json --groups b.json --try top_k=1,2,4 --try lr=0.005,0.02,0.1 -o tune.jsonl
@@ -68,7 +72,7 @@ def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> N
     mocoop tune --data photos/ --method coop --try lr=0.002,0.02 --classes base-halves --val-shots 16 -o tune.jsonl
     """
     from mocoop.bench.data import SCENES
-    from mocoop.bench.tuning import grid, search
+    from mocoop.bench.tuning import ALL_CONSTANT, grid, search
 
     if options["data"] is not None:
         options["names_by_position"] = names_by_position(options, options["data"])
@@ -82,10 +86,12 @@ def tune(tried: tuple[str, ...], trainings: int, out: Path, **options: Any) -> N
     files = [path.name for path in options["groups"]]
     rows = [
         (str(one.candidate), files[one.candidate.groups] if files else "-", len(one.results),
-         f"{one.accuracy:.2f}", f"{one.loss:.4f}")
+         f"{one.accuracy:.2f}", f"{one.loss:.4f}", _remark(one))
         for one in found if one.results
     ]  # fmt: skip
-    cli.show_table(("settings", "groups", "seeds", f"{_counted(options)} %", "val loss"), rows)
+    cli.show_table(("settings", "groups", "seeds", f"{_counted(options)} %", "val loss", "remark"), rows)
+    if found[0].constant:
+        cli.say(f"note: {ALL_CONSTANT}")
     if options["data"] is None:
         cli.say("the scenes as a folder: mocoop scenes -o scenes")
     cli.say(f"train with the best: {_command(found[0], out, options)}")
@@ -140,7 +146,8 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
                     follow_links=options["follow_links"],
                     use_cache=not options["no_cache"],
                     **reading,
-                )
+                ),
+                next((bench.backbone for bench in benches.values()), None),
             )
         return benches[groups]
 
@@ -167,10 +174,16 @@ def _trainer(out: Path, options: dict[str, Any]) -> Any:
             row = bench.run(one)
             append_row(out, row)
         found = measured(row)
-        cli.say(f"seed {seed}  {candidate}: {_counted(options)} {found.accuracy:.2f} %")
+        same = f", {_ONE_ANSWER}" if found.constant else ""
+        cli.say(f"seed {seed}  {candidate}: {_counted(options)} {found.accuracy:.2f} %{same}")
         return found
 
     return train
+
+
+def _remark(one: Scored) -> str:
+    """With how many seeds a candidate gives one answer; empty if with none."""
+    return f"{_ONE_ANSWER}: {one.constant} of {len(one.results)} seeds" if one.constant else ""
 
 
 def _counted(options: dict[str, Any]) -> str:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from mocoop.bench.cell import TUNE
 from mocoop.bench.rows import Row
-from mocoop.bench.tuning import chosen_by
+from mocoop.bench.tuning import chosen_by, is_constant
 from mocoop.reporting.document import Entry, Number, Section, Table, Words
 from mocoop.reporting.results import Line, Lines, lines_of
 from mocoop.reporting.statistics import CellName, paired_differences, spread
@@ -16,6 +16,7 @@ from mocoop.reporting.tables import Naming
 
 Values = dict[Line, dict[CellName, float]]  # percent by candidate and (data set, seed)
 _COLUMNS = ("seeds", "on val", "gain", "95 % from", "95 % to")
+_CONSTANT = "one answer"  # with how many seeds; only if there are any
 _CLASSES = {
     "all": "Accuracy on all classes",
     "base": "Accuracy on the base classes",
@@ -34,7 +35,7 @@ def search_section(rows: Sequence[Row]) -> Section:
         Words(
             "What mocoop tune tried, the best of each method first; a gain is over the method as its preset has it, "
             "paired by seed, with Student's t interval at 95 %. No test image was looked at. The more that is tried, "
-            "the more the best of it owes to luck."
+            "the more the best of it owes to luck. Settings with which nearly all answers are one class come last."
         )
     )
     parts: dict[tuple[str, str], list[Row]] = {}
@@ -53,12 +54,16 @@ def _table(name: str, lines: Lines, caption: str) -> Table:
     }
     naming = Naming(lines)
     rows: list[tuple[Entry, ...]] = []
-    for line in sorted(lines, key=lambda line: (line.place, -statistics.fmean(values[line].values()))):
+    same = {line: sum(map(is_constant, cells.values())) for line, cells in lines.items()}
+    columns = (*_COLUMNS, *([_CONSTANT] if any(same.values()) else []))
+    for line in sorted(lines, key=lambda line: (line.place, same[line] > 0, -statistics.fmean(values[line].values()))):
         mean = spread(values[line].values())
         assert mean is not None
         shown = Number(mean.mean, mean.deviation)
-        rows.append((*naming.entries(line), str(mean.count), shown, *_gain(values, line, replace(line, setting=""))))
-    return Table(name, (*naming.columns, *_COLUMNS), tuple(rows), caption)
+        told = [f"{same[line]} of {mean.count}"] if any(same.values()) else []
+        gain = _gain(values, line, replace(line, setting=""))
+        rows.append((*naming.entries(line), str(mean.count), shown, *gain, *told))
+    return Table(name, (*naming.columns, *columns), tuple(rows), caption)
 
 
 def _gain(values: Values, line: Line, preset: Line) -> tuple[Entry, Entry, Entry]:

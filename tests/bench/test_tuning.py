@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mocoop.bench.tuning import Candidate, Measured, chosen, drawn, grid, measured, plan, search
+from mocoop.bench.tuning import Candidate, Measured, best_of, chosen, drawn, grid, measured, plan, search
 from mocoop.errors import UsageError
 
 
@@ -86,6 +86,37 @@ def test_h_counts_where_half_of_the_classes_was_left_out():
     assert measured(row) == Measured(32.0, 2.0)
     with pytest.raises(UsageError, match="cannot name the classes left out"):
         measured(searched("linear-probe", accuracy={"val": 80.0, "val, classes left out": None, "H": None}))
+
+
+def test_one_answer_to_everything_never_wins():
+    candidates = grid({"x": ["a", "b", "c"]})[1:]
+    found = {"a": (90.0, True), "b": (40.0, False), "c": (30.0, False)}
+    ranking = search(candidates, [1, 2], 6, lambda one, _seed: Measured(found[one.changes["x"]][0], 1.0,
+                                                                      constant=found[one.changes["x"]][1]))  # fmt: skip
+    assert [one.candidate.changes["x"] for one in ranking] == ["b", "c", "a"]
+    assert [one.constant for one in ranking] == [0, 0, 1], "and no second seed is spent on it"
+    late = search(candidates[:2], [1, 2], 3, lambda one, seed: Measured(
+        {"a": 90.0, "b": 40.0}[one.changes["x"]], 1.0, constant=(one.changes["x"], seed) == ("a", 2)))  # fmt: skip
+    assert [(one.candidate.changes["x"], len(one.results)) for one in late] == [("b", 1), ("a", 2)]
+
+
+def test_if_all_give_one_answer_the_best_of_them_is_first():
+    candidates = grid({"x": ["a", "b"]})[1:]
+    ranking = search(
+        candidates, [1], 2, lambda one, _seed: Measured({"a": 40.0, "b": 50.0}[one.changes["x"]], 1.0, True)
+    )
+    assert [one.candidate.changes["x"] for one in ranking] == ["b", "a"]
+    assert all(one.constant for one in ranking)
+
+
+def test_a_row_of_one_answer_is_not_chosen():
+    same = {"val": {"constant": True}}
+    rows = [searched(lr=0.1, val=90.0, scores=same), searched(lr=0.5, val=30.0, scores={"val": {"constant": False}})]
+    assert chosen(rows, "coop", "recommended") == {"lr": 0.5}
+    assert chosen(rows[:1], "coop", "recommended") == {"lr": 0.1}
+    assert best_of(rows[:1], "coop", "recommended").constant == 1
+    assert measured(rows[0]) == Measured(90.0, 1.0, constant=True)
+    assert measured(searched(lr=0.1, val=90.0, scores={"val": {}, "val, classes left out": same["val"]})).constant
 
 
 @pytest.mark.parametrize("other", [{"sha256": "b", "kind": "own"}, {"sha256": "a", "kind": "first-3"}])

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import shlex
 
+import numpy as np
 import pytest
 from command_line import call, info
+from worlds import CLASSNAMES
 
 from mocoop.bench.rows import read_rows
 from mocoop.groupfile.groups import load_groups
@@ -24,7 +26,7 @@ def test_it_ranks_on_val_and_its_last_line_trains_with_the_best(world, tmp_path)
     done = tune(world, out, "--try", "lr=0.001,0.5", "--trainings", 5, "--seeds", "1,2")
     assert done.code == 0, done.err
     head, *rows = (line.split("\t") for line in done.out.splitlines())
-    assert head == ["settings", "groups", "seeds", "val accuracy %", "val loss"]
+    assert head == ["settings", "groups", "seeds", "val accuracy %", "val loss", "remark"]
     assert {row[0] for row in rows} == {"as the preset says", "lr=0.001", "lr=0.5"}
     assert [row[2] for row in rows] == ["2", "2", "1"]
     measured = read_rows(out)
@@ -130,3 +132,33 @@ def test_what_cannot_be_tried_is_refused_in_one_line(world, tmp_path, more, mess
     assert done.code == 2
     assert message in done.err
     assert not (tmp_path / "t.jsonl").exists()
+
+
+def features_alike(folder):
+    """Features of six classes that are nearly the same, so that every classifier has one answer."""
+    path = folder / "alike.npz"
+    labels = np.repeat(np.arange(6), 20)
+    split = np.array(["train", "val", "test", "train"])[np.arange(120) % 4]
+    names = np.array(CLASSNAMES)
+    features = np.random.default_rng(1).normal(size=24) + 1e-3 * np.random.default_rng(2).normal(size=(120, 24))
+    np.savez(path, features=features.astype(np.float32), labels=labels, classnames=names, split=split)
+    return path
+
+
+def test_if_all_settings_give_one_answer_it_says_so(world, tmp_path):
+    out = tmp_path / "t.jsonl"
+    done = tune(world, out, "--data", features_alike(tmp_path), "--try", "lr=0.1", "--trainings", 2, "--seeds", 1)
+    assert done.code == 0, done.err
+    assert [line.split("\t")[5] for line in done.out.splitlines()[1:]] == ["nearly always one answer: 1 of 1 seeds"] * 2
+    assert "val accuracy 16.67 %, nearly always one answer" in done.err
+    assert "note: every candidate gives nearly always one answer on the validation images" in done.err
+    assert "train with the best" in done.err
+    tuned = call("bench", "few-shot", "--data", world["data"], "--groups", world["groups"], "--tuned", out, "--dry-run",
+                 "--methods", "mocoop", "--device", "cpu", "-o", tmp_path / "r.jsonl")  # fmt: skip
+    assert "note: mocoop: every candidate gives nearly always one answer" in tuned.err
+
+
+def test_settings_that_tell_apart_are_not_remarked_on(world, tmp_path):
+    done = tune(world, tmp_path / "t.jsonl", "--data", world["data"], "--set", "lr=0.1", "--trainings", 1, "--seeds", 1)
+    assert done.code == 0, done.err
+    assert "one answer" not in done.out + done.err
