@@ -165,6 +165,7 @@ def predict(
     from mocoop.runs.measured import Again
     from mocoop.runs.predict import predict_features, predict_images
     from mocoop.runs.run import Run
+    from mocoop.runs.scores import warnings_of
 
     skip = options["on_bad_image"] == "skip"
     parts = [
@@ -198,7 +199,9 @@ def predict(
     else:
         print_predictions(found, experts=len(opened.groups.ids) > 1)
     if again.note:
-        cli.say(f"note: {again.note}")
+        _say(again.note)
+    for note in warnings_of(opened.info.get("notes", ())):
+        _say(f"of the training of this run: {note}")
 
 
 @click.command(short_help="Show what a run learned, from what and how.")

@@ -133,6 +133,8 @@ def evaluation_record(
 
 def _result_rows(record: Mapping[str, Any], result: Mapping[str, Any]) -> Iterator[tuple[object, ...]]:
     """The run's accuracy on a set of classes, and that of the training-free classifiers."""
+    from mocoop.runs.scores import short_text
+
     remark = _remark(result, record["trained_on"])
     images = _of_all(result)
     yield result["classes"], images, *_scores(result["accuracy"], result["scores"]), record["preset"], remark
@@ -140,7 +142,8 @@ def _result_rows(record: Mapping[str, Any], result: Mapping[str, Any]) -> Iterat
         if name not in result["baselines"]:
             yield result["classes"], images, *_scores(accuracy, None), "-", name
     for name, scores in result["baselines"].items():
-        yield result["classes"], images, *_scores(scores["accuracy"], scores), "-", name
+        remark = "; ".join(filter(None, (name, short_text(scores))))
+        yield result["classes"], images, *_scores(scores["accuracy"], scores), "-", remark
     for name, why in result["missing_baselines"].items():
         yield result["classes"], images, *_BLANK, "-", f"{name}: {why}"
 
@@ -255,7 +258,10 @@ def _losses(last: Mapping[str, Any]) -> str:
 
 
 def _remark(result: Mapping[str, Any], trained_on: str) -> str:
-    remarks = [SEEN] if result["classes"] == "new" and result["seen_in_training"] else []
+    from mocoop.runs.scores import short_text
+
+    remarks = [told] if result["scores"] and (told := short_text(result["scores"])) else []
+    remarks += [SEEN] if result["classes"] == "new" and result["seen_in_training"] else []
     if result["classes"] == "all" and trained_on == "base":
         remarks.append("half of these classes were not trained on")
     if result["skipped"]:

@@ -9,7 +9,7 @@ All numbers are in percent.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -22,6 +22,9 @@ CONSTANT = 95.0  # the share of one answer from which a classifier may be a cons
 FOUND = 50.0  # a classifier that answers one class nearly always is no constant if it finds half of the other images
 ERRORS = 2.0  # standard errors above chance below which an accuracy cannot be told from guessing (about 1 in 40)
 NEAR_LN_C = 0.95  # of ln C, the loss of equal probabilities; a loss above it says that the probabilities are no better
+
+_NOTHING = "it may have learned nothing"  # how the notes on a training begin that whoever uses it must know
+_EQUAL = "its probabilities are worth no more than equal ones"
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,16 @@ def constant_text(scores: Scores) -> str:
     )
 
 
+def short_text(scores: Mapping[str, Any]) -> str:
+    """A few words for a table, of scores as plain values: a constant answer is called one; else empty."""
+    return f"nearly always {scores['answered']!r}: tells nothing apart" if scores["constant"] else ""
+
+
+def warnings_of(notes: Sequence[str]) -> list[str]:
+    """Those notes on a training without which its answers would mislead."""
+    return [note for note in notes if note.startswith((_NOTHING, _EQUAL))]
+
+
 def training_notes(epoch: Sequence[StepLog], labels: Tensor, classes: int, ids: Sequence[str]) -> list[str]:
     """Signs in the last epoch of a training that nothing was learned: its steps, the labels (N,), C, the experts' ids.
 
@@ -132,12 +145,12 @@ def training_notes(epoch: Sequence[StepLog], labels: Tensor, classes: int, ids: 
     notes = []
     if chance < 1 and accuracy <= limit:
         notes.append(
-            f"it may have learned nothing: accuracy {100 * accuracy:.1f}% on the {len(labels)} training images in the "
-            f"last epoch cannot be told from guessing ({100 * chance:.1f}%; {told}): give more --epochs or another "
-            "--lr, and check labels and class names"
+            f"{_NOTHING}: accuracy {100 * accuracy:.1f}% on the {len(labels)} training images in the "
+            f"last epoch cannot be told from guessing ({100 * chance:.1f}%; {told}): give more --epochs, another "
+            "--lr or another --backbone, and check labels and class names"
         )
     elif loss >= NEAR_LN_C * math.log(classes):
-        notes.append(f"its probabilities are worth no more than equal ones ({told}): do not read them as certainty")
+        notes.append(f"{_EQUAL} ({told}): do not read them as certainty")
     use = epoch[-1].expert_use
     never = [one for one, share in zip(ids, use, strict=False) if not share] if len(ids) > 1 else []
     if never:

@@ -175,6 +175,23 @@ def test_a_constant_classifier_is_called_one_at_the_end_of_training_and_in_eval(
     assert (scores["balanced_accuracy"], scores["worst_recall"], scores["answered_share"]) == (50.0, 0.0, 100.0)
     assert rows(found)[1][2:6] == ["50.00", "50.0", "0.0", "50.0"]
     assert f"the answer is nearly always {scores['answered']!r} (100.0% of the 12 images)" in found.err
+    assert rows(found)[1][-1] == f"nearly always {scores['answered']!r}: tells nothing apart", "in the table too"
+
+
+def test_a_constant_baseline_is_called_one_in_the_table(world, runs):
+    shown = rows(evaluate(world, runs["all"], "--baselines"))
+    found = json.loads(evaluate(world, runs["all"], "--baselines", "--json").out)["results"][0]["baselines"]
+    remarks = {row[-1].split("; ")[0]: row[-1] for row in shown[2:]}
+    for name, scores in found.items():
+        assert ("tells nothing apart" in remarks[name]) is scores["constant"], name
+    assert any(scores["constant"] for scores in found.values())
+
+
+def test_predictions_of_a_run_that_learned_nothing_say_so(unsplit):
+    image = next(iter(sorted(unsplit["photos"].rglob("*.png"))))
+    for more in ((), ("--json",)):
+        said = predict(unsplit["run"], image, *more).err
+        assert said.count("note: of the training of this run: it may have learned nothing: accuracy 50.0%") == 1
 
 
 def test_the_probe_of_the_baselines_is_that_of_a_training_on_the_same_images(unsplit, tmp_path):

@@ -59,7 +59,7 @@ class TestEval:
     def test_new_classes_that_were_seen_are_called_so(self, world, runs):
         code, out, err = evaluate(world, runs["all"], "--classes", "new")
         assert code == 0
-        assert out.splitlines()[-1].endswith("\tseen in training")
+        assert "seen in training" in out.splitlines()[-1].split("\t")[-1]
         assert "no measure of new classes" in err
         record = json.loads(evaluate(world, runs["all"], "--classes", "new", "--json").out)
         assert record["results"][0]["seen_in_training"] is True
@@ -87,7 +87,7 @@ class TestEval:
             right = ((x @ features.T).argmax(-1) == inputs.labels).sum().item()
             assert found[name] == pytest.approx(100 * right / len(inputs.labels))
         rows = [line.split("\t") for line in evaluate(world, runs["base"], "--baselines").out.splitlines()]
-        assert [row[-1] for row in rows[2:6]] == [ONE_TEMPLATE, ENSEMBLE, GATED, LINEAR_PROBE]
+        assert [row[-1].split("; ")[0] for row in rows[2:6]] == [ONE_TEMPLATE, ENSEMBLE, GATED, LINEAR_PROBE]
         assert json.loads(evaluate(world, runs["base"], "--json").out)["results"][0]["training_free"] == {}
 
     def test_a_backbone_that_has_moved_is_named(self, world, runs, tmp_path):
@@ -149,7 +149,7 @@ class TestEval:
         assert "--on-bad-image skip" in failed.err
         skipped = evaluate(damaged, runs["all"], "--on-bad-image", "skip")
         assert skipped.code == 0
-        assert skipped.out.splitlines()[1].endswith("\t3 unreadable images skipped")
+        assert skipped.out.splitlines()[1].endswith("3 unreadable images skipped")
         sorted((photos / "test" / "airport").iterdir())[0].write_bytes(b"no picture")
         over = evaluate(damaged, runs["all"], "--on-bad-image", "skip")
         assert over.code == 4
@@ -195,7 +195,9 @@ class TestPredict:
         code, out, err = predict(runs["all"], one, folder)
         rows = [line.split("\t") for line in out.splitlines()]
         assert code == 0
-        assert err == ""
+        assert [line.partition(":")[2][:45] for line in err.splitlines()] == [
+            " of the training of this run: it may have lea"
+        ]  # one epoch from a random tower
         assert rows[0] == ["path", "class", "probability", "experts"]
         assert [row[0] for row in rows[1:]] == [str(one), *(str(folder / f"{n:02d}.png") for n in range(5))]
         assert all(row[1] in CLASSNAMES and 0 < float(row[2]) <= 1 for row in rows[1:])
