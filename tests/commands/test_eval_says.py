@@ -179,8 +179,8 @@ def test_a_constant_classifier_is_called_one_at_the_end_of_training_and_in_eval(
 
 
 def test_a_constant_baseline_is_called_one_in_the_table(world, runs):
-    shown = rows(evaluate(world, runs["all"], "--baselines"))
-    found = json.loads(evaluate(world, runs["all"], "--baselines", "--json").out)["results"][0]["baselines"]
+    shown = rows(evaluate(world, runs["base"], "--baselines"))
+    found = json.loads(evaluate(world, runs["base"], "--baselines", "--json").out)["results"][0]["baselines"]
     remarks = {row[-1].split("; ")[0]: row[-1] for row in shown[2:]}
     for name, scores in found.items():
         assert ("tells nothing apart" in remarks[name]) is scores["constant"], name

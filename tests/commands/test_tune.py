@@ -151,11 +151,11 @@ def test_if_all_settings_give_one_answer_it_says_so(world, tmp_path):
     assert done.code == 0, done.err
     assert [line.split("\t")[5] for line in done.out.splitlines()[1:]] == ["nearly always one answer: 1 of 1 seeds"] * 2
     assert "val accuracy 16.67 %, nearly always one answer" in done.err
-    assert "note: every candidate gives nearly always one answer on the validation images" in done.err
+    assert "note: every candidate gave nearly always one answer on the validation images" in done.err
     assert "train with the best" in done.err
     tuned = call("bench", "few-shot", "--data", world["data"], "--groups", world["groups"], "--tuned", out, "--dry-run",
                  "--methods", "mocoop", "--device", "cpu", "-o", tmp_path / "r.jsonl")  # fmt: skip
-    assert "note: mocoop: every candidate gives nearly always one answer" in tuned.err
+    assert "note: mocoop: every candidate gave nearly always one answer" in tuned.err
 
 
 def test_settings_that_tell_apart_are_not_remarked_on(world, tmp_path):
