@@ -70,8 +70,8 @@ class Scored:
 
 
 ALL_CONSTANT = (
-    "every candidate gave nearly always one answer on the validation images, with one seed at least, so the best of them "
-    "is no choice: try other values, more --shots, or another --backbone"
+    "every candidate gave nearly always one answer on the validation images, with one seed at least, so the best of "
+    "them is no choice: try other values, more --shots, or another --backbone"
 )
 
 Measure = Callable[[Candidate, int], Measured]  # a candidate and a seed

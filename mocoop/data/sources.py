@@ -13,11 +13,12 @@ from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
-from mocoop.data import arrays, coop, manifest, saved
+from mocoop.data import arrays, coop, manifest
 from mocoop.data.classnames import ClassNames, final_names
 from mocoop.data.dataset import UNSPLIT, Dataset, Example, Listing, check_examples
 from mocoop.data.folder import read_folder, subfolders
 from mocoop.data.imagefolder import ImageFolder, read_image_folder
+from mocoop.data.saved import is_saved, read_saved
 from mocoop.data.splits import divide, make_val
 from mocoop.errors import DataError, UsageError
 
@@ -92,8 +93,8 @@ def data_name(path: str | os.PathLike[str]) -> str:
 
 def _read_table(path: Path, follow_links: bool, columns: Mapping[str, str] | None) -> Listing:
     """A table whose columns are named by the user, or a JSON file: a table, or splits in CoOp's form."""
-    if saved.is_saved(path):
-        return saved.read_saved(path, follow_links=follow_links, columns=columns)
+    if is_saved(path):
+        return read_saved(path, follow_links=follow_links, columns=columns)
     if path.is_dir() and (listing := manifest.read_metadata(path, follow_links=follow_links, columns=columns)):
         return listing
     if path.is_dir() or path.suffix.lower() not in manifest.SUFFIXES:
@@ -119,8 +120,8 @@ def _read_folder(folder: Path, follow_links: bool) -> Listing:
         return coop.read_layout(layout, folder, follow_links=follow_links)
     if inside := [name for name in subfolders(folder) if coop.find_layout(folder / name)]:
         raise DataError(f"{folder} holds several data sets", f"give one of them, for example {folder / inside[0]}")
-    if saved.is_saved(folder):
-        return saved.read_saved(folder, follow_links=follow_links)
+    if is_saved(folder):
+        return read_saved(folder, follow_links=follow_links)
     if len(own := sorted(folder.glob("split*.json"))) == 1 and coop.is_split_file(own[0]):
         return coop.read_split_file(own[0], follow_links=follow_links)
     listing = manifest.read_metadata(folder, follow_links=follow_links)
