@@ -245,6 +245,9 @@ def test_the_groups_of_satellite_imagery_are_those_that_results_were_measured_wi
         ("ancient coins", "object", ["the back of a {} coin.", "a photo of a {}, a kind of ancient coin."]),
         ("sonar scans of the seabed", "object", ["a sonar image of a {}.", "a {} with an acoustic shadow."]),
         ("thermal images of solar panels", "finding", ["{} on the solar panel.", "a thermal camera image of {}."]),
+        ("SEM images of wafer defects", "finding", ["an electron microscope image of {}.", "{} on the wafer."]),
+        ("PCB defects", "finding", ["{} near a solder joint.", "{} among the tracks of the pcb."]),
+        ("images", "object", ["an image of a {}."]),
         ("knee arthroscopy", "finding", ["an arthroscopy image of {}.", "{} on the knee."]),
     ],
 )
@@ -268,6 +271,9 @@ def test_a_domains_own_words_are_in_its_templates(domain: str, kind: str, there:
         ("blood cell microscopy", ["electron", "fluorescence", "histology", "tissue", "camera"]),
         ("thermal images of solar panels", ["radar", "lidar", "cctv", "rain", "sunlight", "shadow"]),
         ("dashcam traffic signs", ["camera-trap", "cctv", "security", "fisheye"]),
+        ("SEM images of wafer defects", [" the sem", "solder", "tracks", "light.", "lit ", "optical"]),
+        ("dental panoramic radiographs", ["bitewing", "a tooth with"]),
+        ("ships in harbour", ["below"]),
         ("beach litter from drones", ["satellite", "orbit", "patchwork", "aeroplane"]),
     ],
 )
