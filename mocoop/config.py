@@ -61,7 +61,6 @@ _CHOICES: dict[str, tuple[str, ...]] = {
 }
 
 # Settings that several methods read; a method names these and its own (`Method.settings`).
-FULL_SHOTS = 16  # from here on `min_steps` is asked for in full
 OPTIMISER = frozenset({
     "lr", "epochs", "batch_size", "momentum", "weight_decay", "clip_norm",
     "warmup_epochs", "warmup_lr", "precision", "min_steps", "drop_last",
@@ -70,6 +69,8 @@ VIEWS = frozenset({"views", "view_scale"})
 CONTEXT = frozenset({"ctx_init", "ctx_tokens", "ctx_position", "class_ctx"})
 IMAGE_TOWER = frozenset({"tune_layer_norm", "layer_norm_lr"})
 TEXT_LOSS = frozenset({"lambda_text", "tau_text", "text_target", "text_classes", "extra_class_names"})
+
+FULL_SHOTS = 16  # from here on `min_steps` is asked for in full
 
 _LAMBDAS = ("lambda_router", "lambda_text", "lambda_knowledge", "lambda_projection")
 _FLAGS = (
@@ -281,8 +282,8 @@ _FEW_IMAGES: dict[str, Any] = {"min_steps": 200}
 PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Ours: the defaults of `Config`, and what searches changed. LASP is the mixture with one expert, so it goes along.
     "recommended": {
-        **{method: {} for method in ("zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe")},
-        **dict.fromkeys(("coop", "cocoop", "kgcoop", "prograd"), _FEW_IMAGES),
+        **dict.fromkeys(METHODS, _FEW_IMAGES),
+        **{method: {} for method in ("zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe")},  # no steps
         "lasp": {**_FEW_IMAGES, "lambda_text": 1.0},
         "mocoop": {**_FEW_IMAGES, **_OUR_MIXTURE},
     },

@@ -16,6 +16,7 @@ from mocoop.commands import mocoop
 
 COMMANDS = {
     "bench": {
+        "--columns", "--bands", "--range", "--follow-links",
         "--data-root", "--data", "--datasets", "--class-names", "--names-by-position", "--groups", "--methods",
         "--ablation", "--seeds", "--shots", "--preset", "--budget", "--set", "--tuned", "--source",
         "--backbone", "--pretrained", "--quick-gelu",
@@ -34,10 +35,12 @@ COMMANDS = {
     },
     "report": {
         "--out", "--also", "--reference", "--title", "--run", "--images", "--most-images", "--backbone", "--pretrained",
+        "--bands", "--range",
     },
     "scenes": {"--out", "--train", "--val", "--test", "--seed"},
     "show": {"--json"},
     "tune": {
+        "--columns", "--bands", "--range", "--follow-links",
         "--data", "--class-names", "--names-by-position", "--groups", "--method", "--try", "--set",
         "--trainings", "--seeds", "--shots", "--val-shots", "--classes", "--preset", "--budget",
         "--backbone", "--pretrained", "--device", "--threads",
