@@ -40,7 +40,7 @@ COLUMNS = ("path", "label", "split")
 _WORDS = {
     "path": ("path", "filepath", "file_path", "file_name", "filename", "file", "image_path", "img_path", "image", "img",
              "images"),
-    "label": ("label", "class", "class_name", "classname", "target", "category", "label_name", "labels", "y"),
+    "label": ("label", "class", "class_name", "classname", "category", "label_name", "target", "labels", "y"),
     "split": ("split", "splits", "set", "subset", "partition", "fold"),
 }  # fmt: skip
 _REQUIRED = ("path", "label")

@@ -137,6 +137,8 @@ def _with_splits(listing: Listing, split_seed: int) -> Listing:
     elif splits.get("train") and not splits.get("val"):
         train, val = make_val(splits["train"], listing.keys, split_seed)
         splits = {"train": train, "val": val, "test": splits.get("test", ())}
+        if not val:  # one or two images a class: all are trained on, and it is said that val has none
+            return replace(listing, splits=splits)
         note = f"no val was given: a fifth of train was taken for it by split_seed {split_seed}"
     else:
         return listing
