@@ -341,7 +341,7 @@ def test_at_a_terminal_giving_up_keeps_the_edit(path, editor):
         editor(change(("at night.", f"at {{}} {len(answer)}.")))
         with Terminal("edit", path) as terminal:
             terminal.expect("(q)uit")
-            terminal.type(answer)
+            terminal.insist(answer)
             assert terminal.ended() == (130 if answer == "\x03" else 3)
         assert path.read_bytes() == before
         path.with_name("groups.json.rej").unlink()

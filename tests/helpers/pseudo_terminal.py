@@ -66,6 +66,17 @@ class Terminal:
     def type(self, keys: str) -> None:
         os.write(self._mine, keys.encode())
 
+    def insist(self, keys: str) -> None:
+        """Type until the process ends, as a person would: a key is lost if it comes while the terminal changes its
+        mode between the question and the reading of its answer.
+        """
+        for _ in range(4):
+            with contextlib.suppress(OSError):  # it ended meanwhile
+                self.type(keys)
+            deadline = time.monotonic() + PATIENCE / 4
+            while self.process.poll() is None and time.monotonic() < deadline:
+                self._read(time.monotonic() + 0.1)
+
     def resize(self, columns: int) -> None:
         fcntl.ioctl(self._mine, termios.TIOCSWINSZ, struct.pack("HHHH", 30, columns, 0, 0))
 
