@@ -1,7 +1,8 @@
 """A frozen vision-language backbone: images to features, its text tower, its tokenizer, and its fingerprint.
 
-`load_backbone` is the only entry point. The default is `miniclip`, the small stand-in that ships with the package;
-any open_clip model can be named instead. `pretrained.py` decides which files are read.
+`load_backbone` is the only entry point. Two small models ship with the package: `miniclip`, the default, for drawn
+tiles, and `photoclip` for photographs; any open_clip model can be named instead. `pretrained.py` decides which files
+are read.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from mocoop.backbone.devices import autocast, resolve_device, resolve_precision
 from mocoop.backbone.preprocessing import preprocess_of
-from mocoop.backbone.pretrained import MINICLIP, build_model, find_pretrained, freeze, tokenizer_of
+from mocoop.backbone.pretrained import MINICLIP, PHOTOCLIP, build_model, find_pretrained, freeze, tokenizer_of
 from mocoop.backbone.prompts import PromptTokenizer
 from mocoop.backbone.text_engine import TextTower
 from mocoop.data.views import Preprocess
@@ -29,6 +30,10 @@ from mocoop.files import sha256_bytes
 STAND_IN_NOTE = (
     "miniclip is a small stand-in trained on drawn satellite-like tiles: it shows that the method runs, "
     "and says nothing about CLIP. For real work use e.g. --backbone ViT-B-16 --pretrained openai"
+)
+SMALL_MODEL_NOTE = (
+    "photoclip is a small model of ours for photographs: it knows fewer things and words than CLIP "
+    "(docs/photoclip.md). For real work use e.g. --backbone ViT-B-16 --pretrained openai"
 )
 _PLACES = ("hf_model_name", "hf_tokenizer_name")  # of a local folder: its location, not its content
 
@@ -175,7 +180,7 @@ def load_backbone(
     """Load a backbone, frozen and in evaluation mode.
 
     Args:
-        name: "miniclip", an open_clip architecture ("ViT-B-16"), "local-dir:PATH" or "hf-hub:ORG/REPO".
+        name: "miniclip", "photoclip", an open_clip architecture ("ViT-B-16"), "local-dir:PATH" or "hf-hub:ORG/REPO".
         pretrained: an architecture's weights: a tag ("openai"), a file, or both ("openai=FILE": whose they are).
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "float32", "bfloat16" or "float16"; a CPU always computes in float32.
@@ -188,6 +193,8 @@ def load_backbone(
     numbers = resolve_precision(precision, where)  # type: ignore[arg-type]
     if name == MINICLIP:
         return _load_miniclip(pretrained, where, numbers)
+    if name == PHOTOCLIP:
+        return _load_photoclip(pretrained, where, numbers)
     found = find_pretrained(name, pretrained, quick_gelu)
     model, notes = found.load()
     return Backbone(
@@ -224,4 +231,27 @@ def _load_miniclip(pretrained: str | None, device: torch.device, precision: str)
         precision=precision,
         vocabulary=weights.seen_tokens(),
         stand_in=True,
+    )
+
+
+def _load_photoclip(pretrained: str | None, device: torch.device, precision: str) -> Backbone:
+    from mocoop.photoclip import weights
+
+    if pretrained is not None:
+        raise BackboneError("photoclip brings its own weights", "leave --pretrained out")
+    config = weights.config()
+    model = build_model(config)
+    model.load_state_dict(weights.state_dict(), strict=True)
+    pixels = {"mean": weights.MEAN_AND_DEVIATION, "std": weights.MEAN_AND_DEVIATION, "interpolation": "bicubic"}
+    return Backbone(
+        name=PHOTOCLIP,
+        pretrained=None,
+        preprocess=preprocess_of(model, pixels),
+        model=freeze(model, device),
+        config=config,
+        tokenize=tokenizer_of("ViT-B-32"),  # CLIP's own byte pairs
+        weights_sha256=weights.sha256(),
+        device=device,
+        precision=precision,
+        notes=(SMALL_MODEL_NOTE,),
     )

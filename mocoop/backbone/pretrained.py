@@ -33,6 +33,7 @@ from mocoop.errors import BackboneError
 from mocoop.files import read_json, sha256_file
 
 MINICLIP = "miniclip"
+PHOTOCLIP = "photoclip"
 LOCAL = "local-dir:"
 HUB = "hf-hub:"
 _MAX_CONFIG_BYTES = 1 << 20
@@ -324,7 +325,7 @@ def _unknown_name(name: str) -> BackboneError:
     if path.is_file():
         hint = f"name its architecture, and the file as weights: --backbone ViT-B-16 --pretrained {name}"
         return BackboneError(message, hint)
-    if near := _near(name, [MINICLIP, *open_clip.list_models()]):
+    if near := _near(name, [MINICLIP, PHOTOCLIP, *open_clip.list_models()]):
         return BackboneError(message, f"did you mean {', '.join(near)}?")
     if re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         return BackboneError(message, f"for open_clip's model in a repository of the hub: --backbone {HUB}{name}")

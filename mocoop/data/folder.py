@@ -174,8 +174,8 @@ def _refuse_the_other_way_round(home: Path) -> None:
     if len(same) > 1 and not set(same) <= _PICTURES:
         raise DataError(
             f"{home}: {outer} all hold the same folders, {named(same)}, which look like the classes",
-            f"if {named(same)} are the classes, name the upper folders train, val and test, or give one of them; if the "
-            "upper ones are, put the pictures straight into them, or list them in a table: path,label",
+            f"if {named(same)} are the classes, name the upper folders train, val and test, or give one of them; if "
+            "the upper ones are, put the pictures straight into them, or list them in a table: path,label",
         )
 
 

@@ -1,0 +1,93 @@
+"""photoclip's weights as shipped: at most 25 MB, full precision in use.
+
+The image tower is stored in half precision. The token table, the text tower's matrices and the projection are stored
+in 8 bits with a scale a row; their vectors stay in single precision.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from importlib.resources import files
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mocoop.errors import BackboneError
+from mocoop.files import atomic_path, order_metadata, sha256_file
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+WEIGHTS = Path(str(files("mocoop.photoclip").joinpath("photoclip.safetensors")))
+MEAN_AND_DEVIATION = 0.5  # of pixels, in all three colours
+
+_SCALE = ".row_scale"
+_TRUNK = "visual.trunk."
+_REBUILD = "reinstall mocoop, or train it again: python -m mocoop.photoclip.pretrain"
+
+
+def config() -> dict[str, Any]:
+    """photoclip's model configuration, as open_clip's `CLIP(**config())` takes it; a fresh one each time."""
+    document: dict[str, Any] = json.loads(files("mocoop.photoclip").joinpath("photoclip.json").read_text("utf-8"))
+    return document
+
+
+def pack(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
+    """Write a trained model's weights; `facts` go into the file's metadata. Raises StorageError."""
+    from safetensors.torch import save_file
+
+    tensors: dict[str, Tensor] = {}
+    for name, tensor in state.items():
+        tensor = tensor.detach()
+        if tensor.ndim and name.startswith((_TRUNK, "positional_embedding")):
+            tensors[name] = tensor.half().contiguous()
+        elif tensor.ndim == 2:
+            scale = (tensor.abs().amax(1, keepdim=True) / 127).clamp_min(1e-7).half()  # 0 stays 0
+            tensors[name] = (tensor / scale.float()).round().clamp(-127, 127).char().contiguous()
+            tensors[name + _SCALE] = scale.contiguous()
+        else:
+            tensors[name] = tensor.clone().contiguous()
+    with atomic_path(path) as temporary:
+        save_file(tensors, temporary, metadata=dict(facts or {}))
+        order_metadata(temporary)
+
+
+def state_dict(path: Path = WEIGHTS) -> dict[str, Tensor]:
+    """The model's weights in single precision. Raises BackboneError."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+    scales = {name.removesuffix(_SCALE): tensor for name, tensor in tensors.items() if name.endswith(_SCALE)}
+    state = {}
+    for name, tensor in tensors.items():
+        if name in scales:
+            state[name] = tensor.float() * scales[name].float()
+        elif not name.endswith(_SCALE):
+            state[name] = tensor.float() if tensor.is_floating_point() else tensor
+    if "token_embedding.weight" not in scales:
+        raise BackboneError(f"{path} holds no photoclip weights", _REBUILD)
+    return state
+
+
+def sha256(path: Path = WEIGHTS) -> str:
+    """The hash of the file, which runs and caches record. Raises StorageError."""
+    return sha256_file(path)
+
+
+def facts(path: Path = WEIGHTS) -> dict[str, str]:
+    """The file's record of its training. Raises BackboneError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, framework="numpy") as file:
+            return dict(file.metadata() or {})
+    except (OSError, SafetensorError) as error:
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: Exception) -> BackboneError:
+    return BackboneError(f"cannot read photoclip's weights, {path}: {error}", _REBUILD)
