@@ -74,7 +74,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         groups: Groups | None = None,
         *,
         method: str = "mocoop",
-        backbone: str | Backbone = "miniclip",
+        backbone: str | Backbone = "photoclip",
         pretrained: str | None = None,
         quick_gelu: bool | None = None,
         preset: str = "recommended",

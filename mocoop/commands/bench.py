@@ -51,7 +51,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--tuned", type=click.Path(exists=True, dir_okay=False, path_type=Path), multiple=True,
               help="Rows of mocoop tune: every method with the settings that did best in them.")  # fmt: skip
 @click.option("--source", default="imagenet", show_default=True, help="Trained on in cross-dataset and domain-shift.")
-@click.option("--backbone", default="miniclip", show_default=True, help="As in mocoop train.")
+@click.option("--backbone", help="As in mocoop train.  [default: photoclip, and miniclip for the drawn tiles]")
 @click.option("--pretrained", help="Its weights: a tag, a file, or TAG=FILE.")
 @click.option("--quick-gelu/--no-quick-gelu", default=None, help="Activation of a weights file that does not tell.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
@@ -118,7 +118,7 @@ def _tuned(searches: tuple[Path, ...], preset: str) -> dict[str, dict[str, Any]]
 
 def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
     """Build the plan from the options. Raises UsageError, DataError."""
-    from mocoop.bench.data import find_data
+    from mocoop.bench.data import SCENES, find_data
     from mocoop.bench.protocols import ABLATIONS, INFERENCE, Comparison, ablation_cells, cells_of, trainable
     from mocoop.bench.runner import BenchPlan, group_files
     from mocoop.groupfile.groups import load_groups
@@ -161,7 +161,7 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
         data=data,
         results=out,
         groups=groups,
-        backbone=options["backbone"],
+        backbone=options["backbone"] or ("miniclip" if set(data) == {SCENES} else "photoclip"),
         pretrained=options["pretrained"],
         device=options["device"],
         precision=options["precision"] or "auto",

@@ -48,9 +48,9 @@ _SETTINGS = (
               help="Train on all classes, or on the first half only.")  # fmt: skip
 @click.option("--preset", "preset_name", type=click.Choice(list(PRESETS)), default="recommended", show_default=True,
               help="Settings: ours, the paper's, or the authors' released code's.")  # fmt: skip
-@click.option("--backbone", default="miniclip", show_default=True,
-              help="An open_clip model (ViT-B-16), local-dir:PATH or hf-hub:ORG/REPO. "
-                   "miniclip is a small stand-in.")  # fmt: skip
+@click.option("--backbone", default="photoclip", show_default=True,
+              help="An open_clip model (ViT-B-16), local-dir:PATH, hf-hub:ORG/REPO, or one that comes along: "
+                   "photoclip, small, for photographs; miniclip, for the drawn tiles.")  # fmt: skip
 @click.option("--pretrained", help="Its weights: a tag (openai), a file, or TAG=FILE.")
 @click.option("--quick-gelu/--no-quick-gelu", default=None, help="Activation of a weights file that does not tell.")
 @click.option("--epochs", type=int, help="Passes over the training images.")

@@ -53,7 +53,7 @@ _ONE_ANSWER = "nearly always one answer"
 @click.option("--preset", type=click.Choice(list(PRESETS)), default="recommended", show_default=True,
               help="What the settings start from.")  # fmt: skip
 @click.option("--budget", type=click.Choice(["small"]), help="As in mocoop bench.")
-@click.option("--backbone", default="miniclip", show_default=True, help="As in mocoop train.")
+@click.option("--backbone", default="photoclip", show_default=True, help="As in mocoop train.")
 @click.option("--pretrained", help="Its weights: a tag, a file, or TAG=FILE.")
 @click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps.")
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads.")

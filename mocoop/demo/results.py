@@ -111,8 +111,8 @@ def demo_commands(plan: DemoPlan) -> list[str]:
         return cli.command_path(plan.out.joinpath(*names))
 
     epochs = "" if plan.epochs is None else f" --epochs {plan.epochs}"
-    backbone = "" if plan.backbone == "miniclip" else f" --backbone {cli.command_path(plan.backbone)}"
-    tail = f"--classes base --shots {plan.shots}{backbone}{epochs}"
+    backbone = f"--backbone {cli.command_path(plan.backbone)}"
+    tail = f"--classes base --shots {plan.shots} {backbone}{epochs}"
     tiles = f"--train {plan.train_tiles} --val 1 --test {plan.test_tiles}"
     commands = [
         f"mocoop scenes -o {at(SCENES)} {tiles}",

@@ -59,7 +59,7 @@ class TrainingPlan:
     seed: int = 1
     split_seed: int = 0
     classes: Literal["all", "base"] = "all"
-    backbone: str = "miniclip"
+    backbone: str = "photoclip"
     pretrained: str | None = None
     quick_gelu: bool | None = None
     class_names: Path | None = None
