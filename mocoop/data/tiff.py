@@ -107,6 +107,15 @@ class _Grid(NamedTuple):
 
 def read_page(data: bytes, name: object) -> Page:
     """Read the header. Raises ImageError for a file of several pictures, ValueError and the like for damage."""
+    from tifffile import TiffFileError
+
+    try:
+        return _read_page(data, name)
+    except TiffFileError as error:  # before tifffile 2026 it is no ValueError
+        raise ValueError(str(error)) from error
+
+
+def _read_page(data: bytes, name: object) -> Page:
     import logging
 
     from tifffile import TiffFile
