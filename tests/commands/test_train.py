@@ -193,25 +193,32 @@ class TestTrain:
 
 @pytest.fixture(scope="module")
 def with_miniclip(world, tmp_path_factory):
-    """A training with the default backbone: its result, the run and the arguments."""
+    """A training with miniclip: its result, the run and the arguments."""
     folder = tmp_path_factory.mktemp("miniclip")
     counts = {f"{part}/{name}": 2 for part in ("train", "test") for name in ("forest", "quokka")}
     photos = put_classes(folder / "photos", counts)
     arguments = ["train", "--groups", world["groups"], "--data", photos, "--epochs", 1, "--no-cache"]
-    arguments += ["--device", "cpu", "-o", folder / "run"]
+    arguments += ["--backbone", "miniclip", "--device", "cpu", "-o", folder / "run"]
     return call(*arguments), folder / "run", arguments
 
 
 class TestMiniclip:
-    """The default backbone, which knows few words."""
+    """The stand-in, which knows few words."""
 
-    def test_it_is_the_default_and_that_is_said(self, with_miniclip):
+    def test_it_is_said_to_be_a_stand_in(self, with_miniclip):
         result, run, _ = with_miniclip
         assert result.code == 0
         assert info(run)["backbone"]["name"] == "miniclip"
         assert result.err.count("miniclip is a small stand-in") == 1
         assert "backbone\tminiclip (a stand-in)\n" in result.out
         assert any("stand-in" in note for note in info(run)["notes"])
+
+    def test_photographs_take_photoclip_and_that_is_said(self, world, with_miniclip, tmp_path):
+        arguments = [one for one in with_miniclip[2][:-1] if one not in ("--backbone", "miniclip")]
+        result = call(*arguments, tmp_path / "run")
+        assert result.code == 0
+        assert info(tmp_path / "run")["backbone"]["name"] == "photoclip"
+        assert result.err.count("photoclip is a small model of ours") == 1
 
     def test_words_it_never_saw_are_named_once_and_recorded(self, with_miniclip):
         result, run, _ = with_miniclip

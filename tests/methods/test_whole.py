@@ -318,7 +318,7 @@ def test_a_group_file_that_is_not_read_is_told_and_need_not_be_there(world, tmp_
 
 def test_only_the_words_that_are_read_are_told_to_be_unknown(world, tmp_path):
     """Of the stand-in: placeholders of random tokens are no words, a template taught from is; a probe reads nothing."""
-    pictures = ("--data", world["pictures"], "--shots", "1", "--device", "cpu")
+    pictures = ("--data", world["pictures"], "--shots", "1", "--device", "cpu", "--backbone", "miniclip")
     code, _, err = call(
         "train", "--method", "coop", *pictures, "--set", "ctx_init=null", "--epochs", "1", "-o", tmp_path / "a"
     )
