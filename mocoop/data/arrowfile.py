@@ -25,6 +25,7 @@ MAX_BATCHES = 200_000  # in one file
 _OPEN_FILES = 64  # mapped at once
 _UNPICKLED = b"arrow.py_extension_type"
 _HEADER, _COMPRESSION = 2, 3  # fields of the tables Message and RecordBatch in Arrow's format
+_END = b"\xff\xff\xff\xff\0\0\0\0"  # of an Arrow stream
 _HINT = "save it again with Dataset.save_to_disk"
 
 
@@ -82,12 +83,15 @@ def open_file(path: Path) -> Opened:
     except ImportError as error:
         raise DataError(f"{path}: reading Arrow files needs pyarrow", 'pip install "mocoop[parquet]"') from error
     try:
-        messages = arrow.ipc.MessageReader.open_stream(arrow.BufferReader(arrow.memory_map(str(path)).read_buffer()))
+        data = arrow.memory_map(str(path)).read_buffer()
+        messages = arrow.ipc.MessageReader.open_stream(arrow.BufferReader(data))
         first = messages.read_next_message()
         if first.type != "schema":
             raise DataError(f"{path}: this is no Arrow stream", _HINT)
         if _UNPICKLED in bytes(first.metadata):
             raise DataError(f"{path}: it holds Python objects, which are not read", _HINT)
+        if data[-len(_END) :].to_pybytes() != _END:  # cut between two batches, the rest would read as if it were whole
+            raise DataError(f"{path}: it has no end, so it was cut off", "fetch or save it again")
         schema = arrow.ipc.read_schema(first)
         for one in schema:
             _check_name(one)

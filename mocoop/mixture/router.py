@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from mocoop.config import Config
 
 
+_ALIKE = 1e-4  # a spread of normalised features below it is rounding: all images are one, and 1 is taken for it
+
+
 class Router(nn.Module):
     """Eq. 1: one linear layer with bias on the image feature, `logits = scale (W x + b)`, shape (B, E)."""
 
@@ -83,7 +86,8 @@ class CorrectedGate(Router):
         centre = x.mean(dim=0)
         self.prototypes.copy_(F.normalize(prototypes, dim=-1))
         self.centre.copy_(centre)
-        self.spread.copy_((x - centre).norm(dim=-1).mean().clamp_min(torch.finfo(x.dtype).tiny))
+        spread = (x - centre).norm(dim=-1).mean()
+        self.spread.copy_(spread.where(spread > _ALIKE, 1.0))
 
     def folded(self) -> tuple[Tensor, Tensor]:
         """Weight (E, D) and bias (E,) with `logits = weight x + bias`."""

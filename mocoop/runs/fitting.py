@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from mocoop.config import Config
+from mocoop.config import FULL_SHOTS, Config
 from mocoop.data.cache import FeatureCache
 from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned
@@ -121,7 +121,8 @@ def fit(
         )
         listener.stage("training")
         if config.min_steps and not config.drop_last:
-            notice(f"few images: {epochs} epochs, {trainer.steps} steps (min_steps = {config.min_steps})")
+            asked = f"min_steps = {config.min_steps} at {FULL_SHOTS} shots"
+            notice(f"few images: {epochs} epochs, {trainer.steps} steps ({asked})")
         trainer.run(listener, checkpoints)
         history.extend(trainer.history)
         watch(history)  # steps before an interruption count too

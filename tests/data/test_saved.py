@@ -250,6 +250,13 @@ class TestRefusals:
         with pytest.raises(DataError, match=r"no Arrow stream|no image"):
             open_dataset(folder)
 
+    def test_a_file_cut_between_two_batches(self, tmp_path):
+        folder = save_dataset(tmp_path / "pets", PICTURES, LABELS, shards=1)
+        path = folder / "data-00000-of-00001.arrow"
+        path.write_bytes(path.read_bytes()[:-8])
+        with pytest.raises(DataError, match="cut off"):
+            open_dataset(folder)
+
     def test_cut_and_changed_files_never_crash(self, tmp_path):
         folder = save_dataset(tmp_path / "pets", PICTURES, LABELS, shards=1)
         path = folder / "data-00000-of-00001.arrow"

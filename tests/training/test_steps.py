@@ -111,7 +111,7 @@ def test_a_training_takes_that_many_steps_sees_every_image_and_says_so(tmp_path)
     history = run.history()
     assert (len(history), history[-1].epoch, history[-1].steps) == (8, 3, 8)
     assert run.info["training"]["epochs"] == 4
-    assert "few images: 4 epochs, 8 steps (min_steps = 14)" in run.info["notes"]
+    assert "few images: 4 epochs, 8 steps (min_steps = 14 at 16 shots)" in run.info["notes"]
     short = train(plan_for(world, tmp_path / "short", config.replace(min_steps=0), shots=8))
     assert len(short.history()) == 2
     assert not any("min_steps" in note for note in short.info["notes"])
