@@ -115,7 +115,8 @@ def evaluate(
     part = choose_classes(measured.dataset, chosen)
     run.method.check_classes(run.learned, part.classnames)
     if not part.test:
-        raise DataError(f"{dataset.name} has no test images of the {chosen} classes", "add a test split")
+        which = "" if chosen == "all" else f" of the {chosen} classes"
+        raise DataError(f"{dataset.name} has no test images{which}", "add a test split")
     if part.reading is None:
         part = settled(replace(part, notes=()), part.test, known=run.reading)
         for note in part.notes:
