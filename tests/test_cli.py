@@ -83,7 +83,7 @@ def test_the_problems_of_a_group_file_are_each_said_once(capsys):
     ("arguments", "said"),
     [
         (["dew"], "tool: no such command 'dew'"),
-        (["do", "--sise", "3"], "tool do: no such option"),
+        (["do", "--sise", "3"], "tool do: no such option '--sise'"),
         (["do", "--size", "three"], "tool do: invalid value for '--size': 'three' is not a valid integer"),
         (["do", "more"], "tool do: got unexpected extra argument (more)"),
     ],

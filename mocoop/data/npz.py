@@ -44,7 +44,7 @@ def open_npz(path: Path) -> Iterator[Npz]:
     try:
         with zipfile.ZipFile(path) as archive:
             yield Npz(path, archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()})
-    # zipfile raises NotImplementedError for an unknown compression or encryption.
+    # Nothing is unfinished here: NotImplementedError is what zipfile itself raises for a compression it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: damaged or no .npz file: {error}", "write it again with np.savez") from error
 

@@ -56,7 +56,7 @@ class Kept:
         """What was kept under this name, else what `make` gives, which is then kept."""
         path = self.folder / f"{name}.pt" if self.folder else None
         if path and path.exists():
-            return torch.load(path, weights_only=True)
+            return torch.load(path, weights_only=True)  # written below; as tensors and plain lists, nothing is called
         start = time.monotonic()
         found = make()
         print(f"{name}: {time.monotonic() - start:.0f} s", flush=True)

