@@ -12,7 +12,8 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -214,44 +215,35 @@ def load_backbone(
 def _load_miniclip(pretrained: str | None, device: torch.device, precision: str) -> Backbone:
     from mocoop.miniclip import weights
 
-    if pretrained is not None:
-        raise BackboneError("miniclip brings its own weights", "leave --pretrained out")
-    config = weights.config()
-    model = build_model(config)
-    model.load_state_dict(weights.state_dict(), strict=True)
-    return Backbone(
-        name=MINICLIP,
-        pretrained=None,
-        preprocess=preprocess_of(model, {"interpolation": "bicubic"}),
-        model=freeze(model, device),
-        config=config,
-        tokenize=tokenizer_of("ViT-B-32"),  # CLIP's own byte pairs
-        weights_sha256=weights.sha256(),
-        device=device,
-        precision=precision,
-        vocabulary=weights.seen_tokens(),
-        stand_in=True,
-    )
+    made = _embedded(MINICLIP, weights, {}, pretrained, device, precision)
+    return replace(made, vocabulary=weights.seen_tokens(), stand_in=True)
 
 
 def _load_photoclip(pretrained: str | None, device: torch.device, precision: str) -> Backbone:
     from mocoop.photoclip import weights
 
+    pixels = {"mean": weights.MEAN_AND_DEVIATION, "std": weights.MEAN_AND_DEVIATION}
+    made = _embedded(PHOTOCLIP, weights, pixels, pretrained, device, precision)
+    return replace(made, notes=(SMALL_MODEL_NOTE,))
+
+
+def _embedded(
+    name: str, weights: ModuleType, pixels: dict[str, Any], pretrained: str | None, device: torch.device, precision: str
+) -> Backbone:
+    """A backbone that ships with the package, from its module of weights."""
     if pretrained is not None:
-        raise BackboneError("photoclip brings its own weights", "leave --pretrained out")
+        raise BackboneError(f"{name} brings its own weights", "leave --pretrained out")
     config = weights.config()
     model = build_model(config)
     model.load_state_dict(weights.state_dict(), strict=True)
-    pixels = {"mean": weights.MEAN_AND_DEVIATION, "std": weights.MEAN_AND_DEVIATION, "interpolation": "bicubic"}
     return Backbone(
-        name=PHOTOCLIP,
+        name=name,
         pretrained=None,
-        preprocess=preprocess_of(model, pixels),
+        preprocess=preprocess_of(model, {"interpolation": "bicubic", **pixels}),
         model=freeze(model, device),
         config=config,
         tokenize=tokenizer_of("ViT-B-32"),  # CLIP's own byte pairs
         weights_sha256=weights.sha256(),
         device=device,
         precision=precision,
-        notes=(SMALL_MODEL_NOTE,),
     )
