@@ -141,7 +141,7 @@ class Config:
     warmup_epochs: int = 1
     warmup_lr: float = 1e-5
     clip_norm: float | None = None
-    precision: Precision = "auto"  # "auto": bfloat16 autocast on a GPU that has it, float32 elsewhere
+    precision: Precision = "auto"  # "auto": bfloat16 where the GPU or CPU computes in it, float32 elsewhere
     min_steps: int = 0  # at 16 shots, in proportion at fewer: where the epochs alone make fewer, more epochs are taken
     # and no batch is dropped; 0: never
     drop_last: bool = True  # as CoOp: an epoch leaves out the images that fill no whole batch

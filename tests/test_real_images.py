@@ -55,9 +55,10 @@ def test_photographs_train_evaluate_and_predict_from_the_command_line(test_data,
     assert [line["path"] for line in lines] == [str(path) for path in harbor]
     model = MoCoOpClassifier.load(folder / "run", device="cpu")
     assert [line["class"] for line in lines] == list(model.predict(harbor))
-    paths = [path for label in model.classes_ for path in _test_images(photos, label)]
-    labels = [label for label in model.classes_ for _ in _test_images(photos, label)]
-    assert 100 * model.score(paths, labels) == pytest.approx(result["accuracy"])
+    told = {one["name"]: one["accuracy"] for one in result["per_class"]}
+    for label in model.classes_[:4]:
+        paths = _test_images(photos, label)
+        assert 100 * model.score(paths, [label] * len(paths)) == pytest.approx(told[label])
 
 
 def _test_images(photos, label):

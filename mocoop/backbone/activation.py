@@ -35,8 +35,9 @@ def activation_of_tag(
 
 def activation_of_file(name: str, weights: Path, config: dict[str, Any], asked: bool | None) -> bool:
     """Whether a file's weights were trained with QuickGELU; an error if neither file nor name states it."""
-    import open_clip
     from open_clip.pretrained import get_pretrained_cfg
+
+    from mocoop.openclip import open_clip
 
     if is_openai_file(weights):
         if asked is False:

@@ -21,7 +21,15 @@ from torch import Tensor, nn
 
 from mocoop.backbone.devices import autocast, resolve_device, resolve_precision
 from mocoop.backbone.preprocessing import preprocess_of
-from mocoop.backbone.pretrained import MINICLIP, PHOTOCLIP, build_model, find_pretrained, freeze, tokenizer_of
+from mocoop.backbone.pretrained import (
+    MINICLIP,
+    PHOTOCLIP,
+    WithoutRandomWeights,
+    build_model,
+    find_pretrained,
+    freeze,
+    tokenizer_of,
+)
 from mocoop.backbone.prompts import PromptTokenizer
 from mocoop.backbone.text_engine import TextTower
 from mocoop.data.views import Preprocess
@@ -91,7 +99,7 @@ class Backbone:
     @functools.cached_property
     def text(self) -> TextTower:
         """The text tower. Raises BackboneError if it cannot be fed embeddings."""
-        return TextTower(self.model, self.name, self.autocast)
+        return TextTower(self.model, self.name, self.precision)
 
     @functools.cached_property
     def prompts(self) -> PromptTokenizer:
@@ -184,7 +192,7 @@ def load_backbone(
         name: "miniclip", "photoclip", an open_clip architecture ("ViT-B-16"), "local-dir:PATH" or "hf-hub:ORG/REPO".
         pretrained: an architecture's weights: a tag ("openai"), a file, or both ("openai=FILE": whose they are).
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
-        precision: "auto", "float32", "bfloat16" or "float16"; a CPU always computes in float32.
+        precision: "auto", "float32", "bfloat16" or "float16" (devices.resolve_precision).
         quick_gelu: the activation, for a local weights file that does not state it.
 
     Raises:
@@ -234,8 +242,9 @@ def _embedded(
     if pretrained is not None:
         raise BackboneError(f"{name} brings its own weights", "leave --pretrained out")
     config = weights.config()
-    model = build_model(config)
-    model.load_state_dict(weights.state_dict(), strict=True)
+    with WithoutRandomWeights():
+        model = build_model(config)
+    model.load_state_dict(weights.state_dict(), strict=True, assign=True)
     return Backbone(
         name=name,
         pretrained=None,

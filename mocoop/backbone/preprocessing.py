@@ -20,7 +20,7 @@ _IMAGES = ("mean", "std", "interpolation", "resize_mode")  # what a tag's config
 
 def preprocess_of(model: nn.Module, config: dict[str, Any]) -> Preprocess:
     """The image preprocessing: mean, std and resizing from the source, size from the image tower."""
-    import open_clip
+    from mocoop.openclip import open_clip
 
     size = getattr(model.visual, "image_size", None) or config.get("size", 224)
     height, width = size if isinstance(size, (tuple, list)) else (size, size)
@@ -58,7 +58,7 @@ def images_of_config(
     config: dict[str, Any], given: dict[str, Any], path: Path
 ) -> tuple[dict[str, Any], tuple[str, ...]]:
     """A folder's or repository's preprocessing; without mean and std, that of the architecture it is."""
-    import open_clip
+    from mocoop.openclip import open_clip
 
     if given.get("mean") and given.get("std"):
         return given, ()
@@ -84,8 +84,9 @@ def images_of_config(
 
 def _tags_by_images(name: str, quick_gelu: bool) -> list[tuple[dict[str, Any], list[str]]]:
     """The preprocessings of an architecture's tags, each with its tags; of those with the given activation, if any."""
-    import open_clip
     from open_clip.pretrained import get_pretrained_cfg
+
+    from mocoop.openclip import open_clip
 
     every = {tag: get_pretrained_cfg(name, tag) for tag in open_clip.list_pretrained_tags_by_model(name)}
     alike = {tag: one for tag, one in every.items() if bool(one.get("quick_gelu", False)) is quick_gelu}
@@ -101,7 +102,7 @@ def _tags_by_images(name: str, quick_gelu: bool) -> list[tuple[dict[str, Any], l
 
 def _default_images() -> dict[str, Any]:
     """What open_clip itself trains with unless it is told otherwise: OpenAI's."""
-    import open_clip
+    from mocoop.openclip import open_clip
 
     mean, std = open_clip.OPENAI_DATASET_MEAN, open_clip.OPENAI_DATASET_STD
     return {"mean": mean, "std": std, "interpolation": "bicubic", "resize_mode": "shortest"}

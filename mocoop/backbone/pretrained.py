@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from mocoop.backbone.activation import activation_of_file, activation_of_tag, mismatch
 from mocoop.backbone.preprocessing import images_of_config, images_of_file
@@ -58,7 +59,8 @@ class Pretrained:
     def load(self) -> tuple[nn.Module, tuple[str, ...]]:
         """As `build`, with the notes that loading adds to `notes`."""
         try:
-            model = build_model(self.config)
+            with WithoutRandomWeights():
+                model = build_model(self.config)
         except BackboneError:
             raise
         except Exception as error:  # a wrong key or value in a configuration fails anywhere in open_clip
@@ -116,15 +118,25 @@ def stated_context_length(name: str) -> int:
         return 77  # open_clip's own default; problems in the file are reported when it is loaded
 
 
+class WithoutRandomWeights(TorchFunctionMode):
+    """Within the context a model is built without drawing the random weights that a strict load replaces anyway."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """Skip the functions that draw."""
+        return args[0] if func in (Tensor.normal_, Tensor.uniform_) else func(*args, **(kwargs or {}))
+
+
 def build_model(config: dict[str, Any]) -> nn.Module:
     """Build one of open_clip's three model classes from a configuration; no weights are downloaded for its parts."""
-    import open_clip
+    from mocoop.openclip import complete, open_clip
 
     config = copy.deepcopy(config)
     if "timm_model_name" in config["vision_cfg"]:
+        complete("timm")
         config["vision_cfg"]["timm_model_pretrained"] = False
     hugging_face = "hf_model_name" in config["text_cfg"]
     if hugging_face:
+        complete("transformers")
         config["text_cfg"]["hf_model_pretrained"] = False
         _check_hugging_face(config["text_cfg"]["hf_model_name"])
     custom = config.pop("custom_text", False) or hugging_face
@@ -157,7 +169,7 @@ def _check_hugging_face(source: str) -> None:
 
 def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
     """The backbone's own tokenizer: maps texts and a length to ids (N, length)."""
-    import open_clip
+    from mocoop.openclip import open_clip
 
     try:
         text = (open_clip.get_model_config(source) or {}).get("text_cfg", {})
@@ -240,8 +252,9 @@ def _local_text_config(text: dict[str, Any], folder: Path) -> dict[str, Any]:
 
 
 def _hub_repository(name: str) -> Pretrained:
-    import open_clip
     from huggingface_hub import hf_hub_download
+
+    from mocoop.openclip import open_clip
 
     repository = name.removeprefix(HUB)
     try:
@@ -289,8 +302,9 @@ def _can_be_found(address: str) -> bool:
 
 
 def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretrained:
-    import open_clip
     from open_clip.pretrained import download_pretrained, get_pretrained_cfg
+
+    from mocoop.openclip import open_clip
 
     config = open_clip.get_model_config(name)
     if config is None:
@@ -317,7 +331,7 @@ def _architecture(name: str, tag: str | None, quick_gelu: bool | None) -> Pretra
 
 def _unknown_name(name: str) -> BackboneError:
     """The error for a name that no backbone has: what was meant by it."""
-    import open_clip
+    from mocoop.openclip import open_clip
 
     message, path = f"no backbone is called {name!r}", Path(name)
     if path.is_dir():
@@ -346,8 +360,9 @@ def _near(name: str, names: list[str]) -> list[str]:
 
 def _file_of(name: str, given: str, config: dict[str, Any], quick_gelu: bool | None) -> Pretrained:
     """An architecture with a weights file: FILE, or TAG=FILE for one whose weights are those of a tag."""
-    import open_clip
     from open_clip.pretrained import get_pretrained_cfg
+
+    from mocoop.openclip import open_clip
 
     tags = open_clip.list_pretrained_tags_by_model(name)
     tag, _, rest = given.partition("=")
@@ -388,7 +403,7 @@ def _load_weights(model: nn.Module, path: Path, name: str, *, known: bool) -> tu
 
 def _load_known(model: nn.Module, path: Path, name: str) -> None:
     """Load the file of a tag as open_clip does, which knows of every tag how it differs from its architecture."""
-    import open_clip
+    from mocoop.openclip import open_clip
 
     try:
         open_clip.load_checkpoint(model, str(path), strict=True, weights_only=True)

@@ -26,6 +26,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mocoop.backbone.devices import autocast, with_cast_matrices
 from mocoop.backbone.prompts import TokenRows
 from mocoop.errors import BackboneError
 
@@ -47,23 +48,24 @@ class TextEncoder:
         self._passes, self._autocast = passes, autocast
 
     def __call__(self, ctx: Tensor | None = None) -> Tensor:
-        """Text features (E, C, D), not normalised, of the rows with the learned tokens taken from ctx (M, W)."""
+        """Text features (E, C, D), float32, not normalised, of the rows with their learned tokens from ctx (M, W)."""
         recompute = len(self._passes) > 1 and ctx is not None and ctx.requires_grad and torch.is_grad_enabled()
         with self._autocast():
             parts = [checkpoint(run, ctx, use_reentrant=False) if recompute else run(ctx) for run in self._passes]
-        return torch.cat(parts, dim=1)
+        return torch.cat(parts, dim=1).float()
 
 
 class TextTower:
     """The text tower of an open_clip model. `shared_prefix` says which of the two paths it supports.
 
-    `autocast` sets the number format of the tower only: similarities and losses stay in float32.
+    `precision` ("float32", "bfloat16", "float16") is the number format of the tower's products only: its residual
+    stream, similarities and losses stay in float32.
     """
 
-    def __init__(self, model: nn.Module, name: str, autocast: Autocast = contextlib.nullcontext) -> None:
-        self.model, self._autocast = model, autocast
+    def __init__(self, model: nn.Module, name: str, precision: str = "float32") -> None:
+        self.model, self._precision = model, precision
         self.embedding = _embedding_layer(model, name)
-        self._causal = _causal_parts(model)
+        self._causal = _causal_parts(model, precision)
 
     @property
     def shared_prefix(self) -> bool:
@@ -89,8 +91,11 @@ class TextTower:
         chunks = [rows.classes(start, min(start + step, classes)) for start in range(0, classes, step)]
         if shared:
             assert self._causal is not None
-            return TextEncoder([_SharedPrefixPass(self._causal, chunk) for chunk in chunks], self._autocast)
-        return TextEncoder([_FullLengthPass(self.model, self.embedding, chunk) for chunk in chunks], self._autocast)
+            return TextEncoder([_SharedPrefixPass(self._causal, chunk) for chunk in chunks], self._numbers)
+        return TextEncoder([_FullLengthPass(self.model, self.embedding, chunk) for chunk in chunks], self._numbers)
+
+    def _numbers(self) -> contextlib.AbstractContextManager[object]:
+        return autocast(self.embedding.weight.device, self._precision)
 
 
 class _FullLengthPass:
@@ -314,9 +319,9 @@ def _embedding_layer(model: nn.Module, name: str) -> nn.Embedding:
     return layer
 
 
-def _causal_parts(model: Any) -> _CausalParts | None:
-    """The pieces of a causal open_clip tower, or None if only the full length is exact."""
-    from open_clip.transformer import ResidualAttentionBlock
+def _causal_parts(model: Any, precision: str) -> _CausalParts | None:
+    """The pieces of a causal open_clip tower in a number format, or None if only the full length is exact."""
+    from mocoop.openclip import open_clip
 
     text = getattr(model, "text", model)
     mask = getattr(text, "attn_mask", None)
@@ -324,7 +329,7 @@ def _causal_parts(model: Any) -> _CausalParts | None:
     if mask is None or pool not in ("argmax", "eos") or getattr(text, "cls_emb", None) is not None:
         return None
     blocks = tuple(text.transformer.resblocks)
-    plain = all(type(block) is ResidualAttentionBlock for block in blocks)
+    plain = all(type(block) is open_clip.transformer.ResidualAttentionBlock for block in blocks)
     above = torch.ones_like(mask, dtype=torch.bool).triu(1)
     if not plain or not bool((mask[above] == float("-inf")).all() and (mask[~above] == 0).all()):
         return None
@@ -332,7 +337,7 @@ def _causal_parts(model: Any) -> _CausalParts | None:
     return _CausalParts(
         embedding=text.token_embedding,
         positions=text.positional_embedding.detach(),
-        blocks=blocks,
+        blocks=tuple(with_cast_matrices(block, precision) for block in blocks),
         ln_final=text.ln_final,
         projection=text.text_projection,
         pool=pool,

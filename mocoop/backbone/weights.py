@@ -48,9 +48,9 @@ def load_weights(model: nn.Module, path: Path, name: str) -> tuple[str, ...]:
     """
     try:
         if path.suffix in BIG_VISION:
-            from open_clip.convert import load_big_vision_weights
+            from mocoop.openclip import open_clip
 
-            load_big_vision_weights(model, str(path))
+            open_clip.convert.load_big_vision_weights(model, str(path))
             return ()
         state, aside = _own_names(read_state(path))
         state = _adapted(model, state)
@@ -169,13 +169,12 @@ def _own_names(state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
 
 def _adapted(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
     """The same numbers under this model's names and shapes, for the differences that mean nothing."""
-    from open_clip.convert import convert_state_dict
-    from open_clip.model import convert_to_custom_text_state_dict
+    from mocoop.openclip import open_clip
 
     own = model.state_dict()
-    state = dict(convert_state_dict(model, state))
+    state = dict(open_clip.convert.convert_state_dict(model, state))
     if "positional_embedding" in state and "positional_embedding" not in own:
-        state = convert_to_custom_text_state_dict(state)
+        state = open_clip.model.convert_to_custom_text_state_dict(state)
     elif "positional_embedding" in own and "text.positional_embedding" in state:
         state = {name.removeprefix("text."): value for name, value in state.items()}
     if "logit_bias" not in own:  # a softmax over classes is invariant to it

@@ -66,7 +66,7 @@ reading_options = together(
 device_options = together(
     click.option("--device", default="auto", show_default=True, help="auto, cpu, cuda, cuda:N or mps."),
     click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
-                 help="Number format of the backbone on a GPU."),
+                 help="Number format of the backbone. auto: bfloat16 where GPU or CPU computes in it, else float32."),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores if left out."),
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")

@@ -126,9 +126,9 @@ def random_box(
 
 @functools.lru_cache(maxsize=8)
 def _evaluation_transform(preprocess: Preprocess) -> Callable[[Image.Image], Any]:
-    from open_clip.transform import PreprocessCfg, image_transform_v2
+    from mocoop.openclip import open_clip
 
-    config = PreprocessCfg(
+    config = open_clip.transform.PreprocessCfg(
         size=preprocess.size,
         mean=preprocess.mean,
         std=preprocess.std,
@@ -136,7 +136,7 @@ def _evaluation_transform(preprocess: Preprocess) -> Callable[[Image.Image], Any
         resize_mode=preprocess.resize_mode,
         fill_color=preprocess.fill_color,
     )
-    transform: Callable[[Image.Image], Any] = image_transform_v2(config, is_train=False)
+    transform: Callable[[Image.Image], Any] = open_clip.transform.image_transform_v2(config, is_train=False)
     return transform
 
 

@@ -19,7 +19,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -29,6 +28,7 @@ from mocoop.miniclip import captions, scorecard, weights
 from mocoop.miniclip.layouts import CLASSES
 from mocoop.miniclip.scenes import Scenes, draw_scenes
 from mocoop.miniclip.styles import STYLES
+from mocoop.openclip import open_clip
 
 STYLE_NAMES = tuple(STYLES)
 END_OF_TEXT = 49407

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import open_clip
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
@@ -22,6 +21,7 @@ from mocoop.miniclip import captions, weights
 from mocoop.miniclip.layouts import CLASSES
 from mocoop.miniclip.scenes import draw_scenes
 from mocoop.miniclip.styles import DOWNSTREAM, STYLES
+from mocoop.openclip import open_clip
 
 ZERO_SHOT_TEMPLATE = "a photo of {}."
 SHIFTS = (0.3, 0.6, 0.9)

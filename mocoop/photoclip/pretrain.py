@@ -18,11 +18,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mocoop.openclip import open_clip
 from mocoop.photoclip import gallery, imagehead, pictures, scorecard, teachers, texttower, weights, words
 from mocoop.photoclip.gallery import Plan, Shown
 from mocoop.photoclip.imagehead import HeadRecipe

@@ -14,10 +14,11 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-import open_clip
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from mocoop.openclip import open_clip
 
 END_OF_TEXT = 49407
 LONGEST = 32  # tokens

@@ -65,7 +65,7 @@ def state_dict(path: Path = WEIGHTS) -> dict[str, Tensor]:
     state = {}
     for name, tensor in tensors.items():
         if name in scales:
-            state[name] = tensor.float() * scales[name].float()
+            state[name] = tensor.float().mul_(scales[name].float())
         elif not name.endswith(_SCALE):
             state[name] = tensor.float() if tensor.is_floating_point() else tensor
     if "token_embedding.weight" not in scales:

@@ -120,7 +120,7 @@ def predict_features(
 
     def rows() -> Iterator[dict[str, Any]]:
         for start in range(0, len(names), batch_size):
-            prediction = classifier.predict(torch.from_numpy(features[start : start + batch_size]))
+            prediction = classifier.predict(torch.tensor(features[start : start + batch_size]))
             for row, name in enumerate(names[start : start + batch_size]):
                 told = _describe(name, prediction, row, classifier, templates, top)
                 yield told | _marked(run, sha256_bytes(features[start + row].tobytes()))

@@ -20,7 +20,7 @@ from mocoop.errors import BackboneError, UsageError
 
 
 def test_a_local_folder_gives_its_own_features(tmp_path):
-    backbone = load_backbone(f"local-dir:{write_clip_folder(tmp_path / 'm')}", device="cpu")
+    backbone = load_backbone(f"local-dir:{write_clip_folder(tmp_path / 'm')}", device="cpu", precision="float32")
     model = small_model("clip")
     pixels = torch.randn(2, 3, 32, 32)
     torch.testing.assert_close(backbone.encode_images(pixels), model.encode_image(pixels))

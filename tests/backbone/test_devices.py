@@ -6,7 +6,7 @@ import pytest
 import torch
 from towers import small_model
 
-from mocoop.backbone.devices import autocast, resolve_device, resolve_precision
+from mocoop.backbone.devices import autocast, resolve_device, resolve_precision, with_cast_matrices
 from mocoop.errors import UsageError
 
 CPU = torch.device("cpu")
@@ -43,9 +43,26 @@ def test_a_cuda_device_too_many_is_refused():
         resolve_device(f"cuda:{torch.cuda.device_count()}")
 
 
-@pytest.mark.parametrize("asked", ["auto", "float32", "bfloat16", "float16"])
-def test_a_cpu_keeps_float32(asked):
-    assert resolve_precision(asked, CPU) == "float32"
+@pytest.mark.parametrize(
+    ("able", "auto"),
+    [
+        ({"avx512_bf16": True}, "bfloat16"),
+        ({"amx_bf16": True}, "bfloat16"),
+        ({"avx512_f": True}, "float32"),
+        ({}, "float32"),
+    ],
+)
+def test_auto_on_a_cpu_is_bfloat16_where_it_multiplies_that_itself(monkeypatch, able, auto):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: able)
+    assert resolve_precision("auto", CPU) == auto
+    assert resolve_precision("float32", CPU) == "float32"
+    assert resolve_precision("bfloat16", CPU) == "bfloat16"
+
+
+def test_a_cpu_has_no_float16():
+    with pytest.raises(UsageError, match="does not compute in float16") as refused:
+        resolve_precision("float16", CPU)
+    assert refused.value.hint == "use --precision auto, bfloat16 or float32"
 
 
 @pytest.mark.parametrize("asked", ["float32", "bfloat16", "float16"])
@@ -76,3 +93,12 @@ def test_bfloat16_is_near_float32():
     similarity = torch.cosine_similarity(exact, rounded.float(), dim=-1)
     assert (similarity > 0.999).all()
     assert not torch.equal(exact, rounded.float())
+
+
+def test_weights_are_cast_once_and_only_those_of_products():
+    block = small_model("clip").transformer.resblocks[0]
+    half = with_cast_matrices(block, "bfloat16")
+    assert with_cast_matrices(block, "float32") is block
+    assert {p.dtype for p in block.parameters()} == {torch.float32}  # the model's own weights stay
+    kept = {name for name, p in half.named_parameters() if p.dtype == torch.float32}
+    assert kept == {f"ln_{n}.{part}" for n in (1, 2) for part in ("weight", "bias")}

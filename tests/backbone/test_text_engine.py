@@ -90,10 +90,29 @@ def test_chunks_give_the_same_features():
     torch.testing.assert_close(tower.prepare(rows, chunk_tokens=1)(), tower.prepare(rows)(), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("full_length", [False, True])
+def test_in_bfloat16_features_and_gradients_are_near_and_come_out_in_float32(full_length):
+    model, tokenizer = small_model("clip"), clip_tokenizer()
+    contexts = tokenizer.contexts(TEMPLATES, NAMES)
+    rows = tokenizer.learned_rows(contexts, NAMES)
+    found = []
+    for precision in ("float32", "bfloat16"):
+        tower = TextTower(model, "clip", precision)
+        ctx = tower.embed(torch.tensor([i for c in contexts for i in (*c.before, *c.after)])).requires_grad_(True)
+        features = tower.prepare(rows, full_length=full_length)(ctx)
+        assert features.dtype == torch.float32
+        F.normalize(features, dim=-1).square().cumsum(-1).sum().backward()
+        found.append((features.detach(), ctx.grad))
+    (exact, exact_gradient), (near, near_gradient) = found
+    assert F.cosine_similarity(exact, near, dim=-1).min() > 0.999
+    assert not torch.equal(exact, near)  # it was really used
+    assert F.cosine_similarity(exact_gradient.flatten(), near_gradient.flatten(), dim=0) > 0.999
+
+
 def test_hugging_face_tower_at_full_length(tmp_path):
     from mocoop.backbone.backbone import load_backbone
 
-    backbone = load_backbone(f"local-dir:{write_bert_folder(tmp_path / 'bert')}", device="cpu")
+    backbone = load_backbone(f"local-dir:{write_bert_folder(tmp_path / 'bert')}", device="cpu", precision="float32")
     templates, names = ["a photo of a {}.", "{} tissue.", "an x ray showing {}"], ["lung", "dog", "airport"]
     texts = [t.replace("{}", n) for t in templates for n in names]
     expected = backbone.model.encode_text(backbone.tokenize(texts, 40)).unflatten(0, (3, 3))
