@@ -240,7 +240,7 @@ def _hard(groups: Sequence[Sequence[str]], choice: EmbedderChoice) -> tuple[Any,
     from mocoop.backbone.hard_features import hard_features, text_cache
 
     names = slot_names(choice)
-    backbone = load_backbone(choice.backbone, choice.pretrained, device="cpu")
+    backbone = load_backbone(choice.backbone, choice.pretrained, device="cpu", precision="float32")
     return backbone, names, hard_features(backbone, groups, names, cache=text_cache())
 
 

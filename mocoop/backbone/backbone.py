@@ -107,8 +107,11 @@ class Backbone:
         return PromptTokenizer(lambda texts, length: self.tokenize(list(texts), length), self.context_length)
 
     def autocast(self) -> contextlib.AbstractContextManager[object]:
-        """Autocast to this backbone's number format on its device."""
-        return autocast(self.device, self.precision)
+        """Autocast of the image tower to this backbone's number format; on a CPU it stays in float32.
+
+        Its features are computed once and decide everything, and rounding them there cost accuracy (docs/speed.md).
+        """
+        return autocast(self.device, "float32" if self.device.type == "cpu" else self.precision)
 
     @torch.no_grad()
     def encode_images(self, pixels: Tensor) -> Tensor:

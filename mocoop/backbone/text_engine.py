@@ -26,8 +26,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from mocoop.backbone import ranks
 from mocoop.backbone.devices import autocast, with_cast_matrices
 from mocoop.backbone.prompts import TokenRows
+from mocoop.backbone.ranks import SharedEncoder
 from mocoop.errors import BackboneError
 
 Autocast = Callable[[], contextlib.AbstractContextManager[object]]
@@ -39,6 +41,13 @@ class _Pass(Protocol):
     """One prepared chunk of prompts: ctx (M, W) or None -> features (E, C, D), not normalised."""
 
     def __call__(self, ctx: Tensor | None) -> Tensor: ...
+
+
+class Encoder(Protocol):
+    """Encodes one fixed set of token rows, on this rank or on several."""
+
+    def __call__(self, ctx: Tensor | None = None) -> Tensor:
+        """Text features (E, C, D), float32, not normalised, of the rows with their learned tokens from ctx (M, W)."""
 
 
 class TextEncoder:
@@ -93,6 +102,13 @@ class TextTower:
             assert self._causal is not None
             return TextEncoder([_SharedPrefixPass(self._causal, chunk) for chunk in chunks], self._numbers)
         return TextEncoder([_FullLengthPass(self.model, self.embedding, chunk) for chunk in chunks], self._numbers)
+
+    def prepare_to_learn(self, rows: TokenRows) -> Encoder:
+        """The encoder of a training: `prepare`, the classes shared by the ranks where there are several."""
+        if ranks.count() == 1:
+            return self.prepare(rows)
+        parts = ranks.parts_of_classes(rows.ids.shape[1])
+        return SharedEncoder(self.prepare(rows.classes(*parts[ranks.number()])), parts)
 
     def _numbers(self) -> contextlib.AbstractContextManager[object]:
         return autocast(self.embedding.weight.device, self._precision)

@@ -123,6 +123,7 @@ def new_row(
             **{name: version(name) for name in ("mocoop", "torch", "open_clip_torch")},
         },
         "device": str(backbone.device),
+        "precision": backbone.precision,
         "threads": torch.get_num_threads(),
         "finished": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "notes": [*notes, *(note for name, part in found.items() for note in result_notes(part.scores, (), name))],

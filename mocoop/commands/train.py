@@ -86,15 +86,17 @@ def train(as_json: bool, **options: Any) -> None:
 
     from mocoop.reporting.printing import print_training
     from mocoop.runs.summary import summarise
-    from mocoop.runs.train import train as train_run
+    from mocoop.runs.train import train_on_ranks
     from mocoop.training.progress import training_progress
 
     try:
         with training_progress(_group_ids(plan)) as listener:
-            run = train_run(plan, listener)
+            run = train_on_ranks(plan, listener)
     except KeyboardInterrupt:
         cli.say("the same command again goes on where this one stopped")
         raise
+    if run is None:
+        return
     if as_json:
         print_json(summarise(run))
     else:

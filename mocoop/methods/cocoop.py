@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocoop.backbone.prompts import Context
-from mocoop.backbone.text_engine import CHUNK_TOKENS, TextEncoder
+from mocoop.backbone.text_engine import CHUNK_TOKENS, Encoder
 from mocoop.config import CONTEXT, OPTIMISER, VIEWS, Config
 from mocoop.errors import UsageError
 from mocoop.mixture.classifier import Learned, Prediction
@@ -65,7 +65,7 @@ class ConditionalPrompts:
     def __init__(self, backbone: Backbone, context: Context, classnames: Sequence[str]) -> None:
         self._text, self._tokens = backbone.text, len(context)
         self._rows = backbone.prompts.learned_rows([context], classnames)
-        self._encoders: dict[int, TextEncoder] = {}  # by images at once: full batches, and a last smaller one
+        self._encoders: dict[int, Encoder] = {}  # by images at once: full batches, and a last smaller one
 
     @property
     def images_at_once(self) -> int:
@@ -79,9 +79,9 @@ class ConditionalPrompts:
         contexts = (ctx + shift[:, None, :]).flatten(0, 1)  # (B * M, W)
         return F.normalize(self._encoder(len(shift))(contexts).float(), dim=-1)
 
-    def _encoder(self, images: int) -> TextEncoder:
+    def _encoder(self, images: int) -> Encoder:
         if images not in self._encoders:
-            self._encoders[images] = self._text.prepare(self._rows.repeated(images, self._tokens))
+            self._encoders[images] = self._text.prepare_to_learn(self._rows.repeated(images, self._tokens))
         return self._encoders[images]
 
 

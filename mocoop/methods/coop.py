@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor
 
-from mocoop.backbone.text_engine import TextEncoder
+from mocoop.backbone.text_engine import Encoder
 from mocoop.config import CONTEXT, OPTIMISER, VIEWS, Config
 from mocoop.mixture.classifier import Learned
 from mocoop.mixture.losses import class_loss
@@ -66,7 +66,7 @@ class CoOp(PromptMethod):
         """Train the one context."""
         tau = task.config.class_temperature(task.backbone.logit_scale)
 
-        def terms(model: MixtureOfPrompts, encoder: TextEncoder, x: Tensor, labels: Tensor) -> Terms:
+        def terms(model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor) -> Terms:
             mixed = model(x, model.class_features(encoder))
             loss = class_loss(mixed.similarities, labels, tau)
             return Terms.of(loss, mixed=mixed)

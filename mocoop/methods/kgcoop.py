@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from mocoop.backbone.text_engine import TextEncoder
+from mocoop.backbone.text_engine import Encoder
 from mocoop.methods.coop import CoOp
 from mocoop.mixture.classifier import Learned
 from mocoop.mixture.losses import class_loss
@@ -31,7 +31,7 @@ class KgCoOp(CoOp):
         tau = config.class_temperature(task.backbone.logit_scale)
         known = template_features(task)
 
-        def terms(model: MixtureOfPrompts, encoder: TextEncoder, x: Tensor, labels: Tensor) -> Terms:
+        def terms(model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor) -> Terms:
             h = model.class_features(encoder)
             mixed = model(x, h)
             distance = knowledge_loss(h[0], known)

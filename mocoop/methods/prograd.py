@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.backbone.text_engine import TextEncoder
+from mocoop.backbone.text_engine import Encoder
 from mocoop.config import OPTIMISER, VIEWS, Config
 from mocoop.data.templates import PLAIN, name_last
 from mocoop.errors import ConfigError
@@ -67,7 +67,7 @@ class ProGrad(PromptMethod):
         strength = 1.0 if config.lambda_projection is None else config.lambda_projection
         known = template_features(task)
 
-        def terms(model: MixtureOfPrompts, encoder: TextEncoder, x: Tensor, labels: Tensor) -> Terms:
+        def terms(model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor) -> Terms:
             mixed = model(x, model.class_features(encoder))
             ce = class_loss(mixed.similarities, labels, tau)
             kl = zero_shot_distance(mixed.similarities / tau, x @ known.T / tau)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocoop.backbone.prompts import Context
-from mocoop.backbone.text_engine import TextEncoder
+from mocoop.backbone.text_engine import Encoder
 from mocoop.errors import ConfigError
 from mocoop.mixture.losses import mix_similarities
 from mocoop.mixture.router import CorrectedGate, Router, group_prototypes, new_router, top_k_gate
@@ -68,7 +68,7 @@ class MixtureOfPrompts(nn.Module):
         """Token ids (M,) that the learned tokens are initialised from."""
         return torch.tensor([i for context in self.contexts for i in (*context.before, *context.after)])
 
-    def class_features(self, encoder: TextEncoder) -> Tensor:
+    def class_features(self, encoder: Encoder) -> Tensor:
         """h (E, C, D): normalised class text features of every expert."""
         features = encoder(self.ctx).float()
         if self.text_offset is not None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from mocoop.backbone.text_engine import TextEncoder
+from mocoop.backbone.text_engine import Encoder
 from mocoop.config import Config
 from mocoop.mixture.losses import class_loss, router_loss, text_loss
 from mocoop.mixture.model import Mixed, MixtureOfPrompts
@@ -54,7 +54,7 @@ class Objective:
         by_class = config.gate_prototypes == "true-class"
         self._prototypes = class_prototypes(trained) if by_class else group_prototypes(trained)
 
-    def __call__(self, model: MixtureOfPrompts, encoder: TextEncoder, x: Tensor, labels: Tensor) -> Terms:
+    def __call__(self, model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor) -> Terms:
         """The terms for normalised image features x (B, D) and labels (B,)."""
         config = self._config
         h = model.class_features(encoder)  # (E, C', D)

@@ -142,8 +142,8 @@ def backbone_name(row: Row) -> str:
 
 
 def machine_of(row: Row) -> str:
-    """ "cpu, 2 threads"."""
-    return f"{row['device']}, {row['threads']} thread{'s' * (row['threads'] != 1)}"
+    """ "cpu, bfloat16, 2 threads"; rows measured before formats were noted are in float32."""
+    return f"{row['device']}, {row.get('precision', 'float32')}, {row['threads']} thread{'s' * (row['threads'] != 1)}"
 
 
 def beside_tuning(row: Row, changes: Mapping[str, Any]) -> dict[str, Any]:

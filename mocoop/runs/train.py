@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -18,6 +19,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from mocoop.backbone import ranks
 from mocoop.backbone.backbone import STAND_IN_NOTE, Backbone, load_backbone
 from mocoop.backbone.hard_features import text_cache
 from mocoop.backbone.pretrained import stated_context_length
@@ -171,6 +173,19 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         run = save_run(plan.out, fitted, groups, info)
         shutil.rmtree(plan.out / _CHECKPOINTS, ignore_errors=True)  # the run itself has the last state
     return run
+
+
+def train_on_ranks(plan: TrainingPlan, listener: Listener) -> Run | None:
+    """`train` by all processes that torchrun started, or by this one; None on all ranks but the first.
+
+    Only the first rank writes the run folder; the others work in a folder of their own that is gone afterwards.
+    """
+    with ranks.joined() as first:
+        if first:
+            return train(plan, listener)
+        with tempfile.TemporaryDirectory(prefix="mocoop-rank-") as own:
+            train(replace(plan, out=Path(own) / "run"))
+        return None
 
 
 def _given_groups(plan: TrainingPlan, method: Method) -> GroupFile | None:

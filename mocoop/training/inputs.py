@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from mocoop.backbone import ranks
 from mocoop.data.contents import picture_sha256
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.features import BadImages, FeatureCache, image_features, online_views
@@ -77,17 +78,36 @@ def load_inputs(
     """
     if dataset.features is not None:
         return _stored(backbone, dataset, examples)
-    found = image_features(
-        backbone,
-        examples,
-        plan or ViewPlan(count=0),
-        reading=dataset.reading,
-        cache=cache,
-        on_bad_image=on_bad_image,
-        progress=(listener or Listener()).features,
-        notice=(listener or Listener()).notice,
+    listener = listener or Listener()
+
+    def some(start: int, stop: int) -> Inputs:
+        found = image_features(
+            backbone,
+            examples[start:stop],
+            plan or ViewPlan(count=0),
+            reading=dataset.reading,
+            cache=cache,
+            on_bad_image=on_bad_image,
+            progress=listener.features,
+            notice=listener.notice,
+        )
+        kept = tuple(examples[start + place] for place in found.kept)
+        return Inputs(found.features, kept, found.skipped, found.notes)
+
+    parts = ranks.bounds(len(examples))
+    if len(parts) == 1 or len(examples) < len(parts):
+        return some(0, len(examples))
+    return _together(ranks.gathered(lambda: some(*parts[ranks.number()])))
+
+
+def _together(parts: Sequence[Inputs]) -> Inputs:
+    """What the ranks encoded, in the order of the examples."""
+    return Inputs(
+        np.concatenate([part.features for part in parts], axis=1),
+        tuple(example for part in parts for example in part.examples),
+        tuple(one for part in parts for one in part.skipped),
+        tuple(dict.fromkeys(note for part in parts for note in part.notes)),
     )
-    return Inputs(found.features, tuple(examples[i] for i in found.kept), found.skipped, found.notes)
 
 
 def _stored(backbone: Backbone, dataset: Dataset, examples: Sequence[Example]) -> Inputs:

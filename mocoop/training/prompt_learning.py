@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mocoop.backbone.hard_features import hard_features
 from mocoop.backbone.prompts import Context, with_slot, without_full_stop
-from mocoop.backbone.text_engine import TextEncoder
+from mocoop.backbone.text_engine import Encoder
 from mocoop.config import Config
 from mocoop.data.templates import PLAIN
 from mocoop.errors import BackboneError, UsageError
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
 
-StepTerms = Callable[[MixtureOfPrompts, TextEncoder, Tensor, Tensor], Terms]
+StepTerms = Callable[[MixtureOfPrompts, Encoder, Tensor, Tensor], Terms]
 RANDOM_WORD = "X"  # placeholder for a randomly initialised token
 _DEVIATION = 0.02
 ONE_EXPERT = {
@@ -68,7 +68,7 @@ def learn_prompts(
     config, backbone = task.config, task.backbone
     names = text_names if text_names is not None and config.lambda_text > 0 else task.classnames
     rows = backbone.prompts.learned_rows(model.contexts, names, by_class=config.class_ctx)
-    encoder = backbone.text.prepare(rows)
+    encoder = backbone.text.prepare_to_learn(rows)
     image = _image_parameters(backbone, config)
     learned = {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
     with _unspoiled(image):

@@ -20,6 +20,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from mocoop.backbone import ranks
 from mocoop.config import Config
 from mocoop.errors import CheckpointError, TrainingStopped
 from mocoop.mixture.objective import Terms
@@ -163,9 +164,10 @@ class Trainer:
             self.history.append(log)
             listener.step(log)
             crash_point("after-step", done)
-            if checkpoints is not None and (stop.is_set() or done % self.steps_per_epoch == 0):
+            ending = ranks.any_of(stop.is_set())  # all end after the same step
+            if checkpoints is not None and (ending or done % self.steps_per_epoch == 0):
                 checkpoints.save(done, self._state(), self.history)
-            if stop.is_set():
+            if ending:
                 raise KeyboardInterrupt
         self._epoch_ended(self.history)
         return done
@@ -249,7 +251,7 @@ class Trainer:
 
     def _resume(self, checkpoints: Checkpoints | None, listener: Listener) -> int:
         shapes = {name: tensor.shape for name, tensor in self._state().items()}
-        found = checkpoints.load(shapes) if checkpoints is not None else None
+        found = ranks.from_first(lambda: checkpoints.load(shapes) if checkpoints is not None else None)
         if found is None:
             return 0
         checkpoint, self.history = found

@@ -29,6 +29,14 @@ def test_a_local_folder_gives_its_own_features(tmp_path):
     assert not any(p.requires_grad for p in backbone.model.parameters())
 
 
+def test_on_a_cpu_images_are_encoded_in_float32_whatever_the_text_tower_does(tmp_path):
+    folder, pixels = write_clip_folder(tmp_path / "m"), torch.randn(2, 3, 32, 32)
+    exact, rounded = (load_backbone(f"local-dir:{folder}", device="cpu", precision=p) for p in ("float32", "bfloat16"))
+    assert torch.equal(exact.encode_images(pixels), rounded.encode_images(pixels))
+    rows = exact.prompts.rows(["a photo of a {}."], ["dog"])
+    assert not torch.equal(exact.text.prepare(rows)(), rounded.text.prepare(rows)())
+
+
 def test_coca_image_features_are_not_normalised(tmp_path):
     backbone = load_backbone(f"local-dir:{write_clip_folder(tmp_path / 'm', 'coca')}", device="cpu")
     assert not torch.allclose(backbone.encode_images(torch.randn(2, 3, 32, 32)).norm(dim=-1), torch.ones(2))

@@ -21,15 +21,15 @@ def bench(world, out, protocol, *more):
 
 def test_it_runs_says_what_it_does_and_prints_where_the_rows_are(world, tmp_path):
     out = tmp_path / "r.jsonl"
-    result = bench(world, out, "base-to-new", "--methods", "zero-shot,mocoop", "--threads", 1)
+    result = bench(world, out, "base-to-new", "--methods", "zero-shot,mocoop", "--threads", 1, "--precision", "float32")
     assert (result.code, result.out) == (0, f"{out}\n")
     first, second, count, following = result.err.splitlines()
     assert first.startswith("1/2  base-to-new  photos  zero-shot  16 shots  seed 1  base ")
     assert "  new " in second
     assert second.endswith("  left 0:00")
     assert (count, following) == ("2 cells, 0 of them there before", f"next: mocoop report {out} -o report.html")
-    assert [row["threads"] for row in read_rows(out)] == [1, 1]
-    again = bench(world, out, "base-to-new", "--methods", "zero-shot,mocoop")
+    assert [(row["threads"], row["precision"]) for row in read_rows(out)] == [(1, "float32")] * 2
+    again = bench(world, out, "base-to-new", "--methods", "zero-shot,mocoop", "--precision", "float32")
     assert again.err.splitlines()[0] == "2 cells, 2 of them there before"
 
 

@@ -92,7 +92,7 @@ def test_a_tower_that_gives_no_numbers_is_refused(paths, cache):
 def test_a_real_backbone(paths, cache, tmp_path, which):
     """Centre views through open_clip's own transform and tower; other weights miss."""
     name = "miniclip" if which == "miniclip" else f"local-dir:{write_clip_folder(tmp_path / 'model')}"
-    backbone = load_backbone(name, device="cpu")
+    backbone = load_backbone(name, device="cpu", precision="float32")
     preprocess = backbone.preprocess
     config = PreprocessCfg(preprocess.size, "RGB", preprocess.mean, preprocess.std, preprocess.interpolation)
     transform = image_transform_v2(config, is_train=False)

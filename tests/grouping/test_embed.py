@@ -70,7 +70,7 @@ def test_the_backbones_space_is_the_mean_of_normalised_features_over_class_names
     from mocoop.backbone.backbone import load_backbone
 
     names = ("forest", "river")
-    backbone = load_backbone("miniclip", device="cpu")
+    backbone = load_backbone("miniclip", device="cpu", precision="float32")
     with torch.no_grad():
         tokens = backbone.tokenize([text.replace("{}", name) for text in TEXTS for name in names], 77)
         features = backbone.model.encode_text(tokens, normalize=True).reshape(len(TEXTS), 2, -1)  # (T, C, D)

@@ -64,7 +64,7 @@ def row_of(cell, seed=0, **changes):
         "calibration": {part: _calibration(dice) for part in parts},
         "expert_use": {part: _use(dice, part) for part in parts if part in CLASSES} if experts else None,
         "router": {"entropy": dice.uniform(0, 2), "style_named": dice.uniform(50, 90)} if experts else None,
-        "versions": {"python": "3.12.0", "mocoop": "0.1.0"}, "device": "cpu", "threads": 2,
+        "versions": {"python": "3.12.0", "mocoop": "0.1.0"}, "device": "cpu", "precision": "float32", "threads": 2,
         "finished": "2026-01-02T03:04:05Z", "notes": [],
     }  # fmt: skip
     if cell.protocol == "inference-time":

@@ -19,7 +19,8 @@ NAMES = CLASSNAMES[:4]
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
-    return load_backbone(f"local-dir:{write_clip_folder(tmp_path_factory.mktemp('tiny') / 'clip')}", device="cpu")
+    folder = write_clip_folder(tmp_path_factory.mktemp("tiny") / "clip")
+    return load_backbone(f"local-dir:{folder}", device="cpu", precision="float32")
 
 
 def config_of(**changes):

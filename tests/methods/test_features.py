@@ -27,7 +27,8 @@ TEXTS = [group["templates"] for group in GROUPS["groups"]]
 
 @pytest.fixture(scope="module")
 def backbone(tmp_path_factory):
-    return load_backbone(f"local-dir:{write_clip_folder(tmp_path_factory.mktemp('tiny') / 'clip')}", device="cpu")
+    folder = write_clip_folder(tmp_path_factory.mktemp("tiny") / "clip")
+    return load_backbone(f"local-dir:{folder}", device="cpu", precision="float32")
 
 
 @pytest.fixture(scope="module")

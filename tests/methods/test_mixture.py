@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def backbone(folder):
-    return load_backbone(folder, device="cpu")
+    return load_backbone(folder, device="cpu", precision="float32")
 
 
 def start_of(backbone, config, hard, seed=1):
@@ -223,7 +223,7 @@ def test_layer_norms_learn_at_their_own_rate_with_the_image_tower_in_the_loop(fo
     changes = naive.quick(views="online", tune_layer_norm=True, layer_norm_lr=20.0)
     changes |= {"extra_class_names": CLASSNAMES[CLASSES:]} if whole else {}
     config = preset("official" if whole else "recommended", **changes)
-    backbone = load_backbone(folder, device="cpu")
+    backbone = load_backbone(folder, device="cpu", precision="float32")
     own = copy.deepcopy(backbone.model)
     pixels = torch.randn(12, 3, 32, 32, generator=torch.Generator().manual_seed(2))
     labels = torch.arange(12) % CLASSES

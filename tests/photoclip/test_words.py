@@ -29,7 +29,7 @@ NEIGHBOURS = {
 
 @pytest.fixture(scope="module")
 def backbone():
-    return load_backbone("photoclip", device="cpu")
+    return load_backbone("photoclip", device="cpu", precision="float32")
 
 
 def encoded(backbone, texts):
