@@ -4,9 +4,10 @@ Ours: image features from the cache, prompts by shared prefix. Plain: the image 
 it does not learn) and every prompt at 77 tokens through the model's own `encode_text`. Same model of random weights,
 same images, prompts and losses, one process, and each prompt encoded once on either side. First what the two give is
 compared, logits and gradients, then times are told: the text step (encoding, losses, backward pass, descent), and the
-whole step, which has the images too.
+whole step, which has the images too. The plain way is always in float32; `--precision` is that of ours.
 
     python benchmarks/peers.py [--classes 100] [--groups 5] [--images 32] [--plain-repeats 1] [--device auto]
+        [--precision float32]
 
 The plain steps take up to a minute each on two CPU cores, so by default each is taken once, ours five times (medians).
 """
@@ -18,7 +19,7 @@ import logging
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import open_clip
 import torch
@@ -27,7 +28,7 @@ from text_step import TEMPLATES, class_name
 from torch import Tensor, nn
 
 from mocoop.backbone.backbone import Backbone
-from mocoop.backbone.devices import resolve_device
+from mocoop.backbone.devices import resolve_device, resolve_precision
 from mocoop.backbone.hard_features import hard_features
 from mocoop.backbone.preprocessing import preprocess_of
 from mocoop.backbone.pretrained import freeze
@@ -70,14 +71,17 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--plain-repeats", type=int, default=1)
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="float32")
     options = parser.parse_args()
     logging.disable(logging.WARNING)  # open_clip warns of random weights, which are meant here
-    backbone = random_backbone(resolve_device(options.device))
+    device = resolve_device(options.device)
+    backbone = replace(random_backbone(device), precision=resolve_precision(options.precision, device))
     names = [class_name(number) for number in range(options.classes)]
     cases = [coop(backbone, names, options.images), cocoop(backbone, names, 1), cocoop(backbone, names, 4)]
     cases.append(mocoop(backbone, names, options.groups, options.images))
     print(
-        f"ViT-B/16 of random weights, {options.classes} classes, {backbone.device}, {torch.get_num_threads()} threads"
+        f"ViT-B/16 of random weights, {options.classes} classes, {backbone.device}, {torch.get_num_threads()} threads, "
+        f"ours in {backbone.precision}"
     )
     print(f"plain: {options.plain_repeats} step(s); ours: median of {options.repeats}; seconds")
     columns = ("text plain", "ours", "ratio", "whole plain", "ours", "ratio", "logits differ", "gradients differ")
@@ -130,9 +134,14 @@ def features_of(backbone: Backbone, pixels: Tensor) -> Tensor:
     return F.normalize(backbone.image_features(pixels), dim=-1)
 
 
+def images_of_no_content(backbone: Backbone) -> Tensor:
+    """Unit features (64, D) from which the router's middle is taken."""
+    return F.normalize(torch.randn(64, backbone.embed_dim, generator=torch.Generator().manual_seed(2)), dim=-1)
+
+
 def encoders(backbone: Backbone, rows: TokenRows) -> dict[str, Callable[[Tensor], Tensor]]:
     """The two ways from ctx to text features."""
-    plain = backbone.text.prepare(rows, full_length=True, chunk_tokens=WHOLE)
+    plain = replace(backbone, precision="float32").text.prepare(rows, full_length=True, chunk_tokens=WHOLE)
     return {"ours": backbone.text.prepare(rows), "plain": plain}
 
 
@@ -179,7 +188,7 @@ def mocoop(backbone: Backbone, names: list[str], groups: int, images: int) -> Ca
     templates = [TEMPLATES[number % len(TEMPLATES)] for number in range(groups)]
     contexts = backbone.prompts.contexts(templates, names)
     hard = hard_features(backbone, [[template] for template in templates], names)
-    model: MixtureOfPrompts = new_model(backbone, contexts, config, hard, seed=1)
+    model: MixtureOfPrompts = new_model(backbone, contexts, config, hard, 1, lambda: images_of_no_content(backbone))
     objective = Objective(config, hard, len(names), backbone.logit_scale)
     ways = encoders(backbone, backbone.prompts.learned_rows(contexts, names))
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from mocoop.demo.photographs import AUTHORS, LICENCE, NAMES
 from mocoop.demo.results import PICTURES, REPORT, DemoResults, demo_commands, expert_use_by_style
 from mocoop.miniclip.scenes import style_of
 from mocoop.miniclip.styles import STYLES
@@ -25,6 +26,7 @@ def write_report(results: DemoResults) -> Path:
     _numbers(page, results)
     _experts(page, results)
     _predictions(page, results)
+    _photographs(page, results)
     page.heading("The commands that repeat each step").code("\n".join(demo_commands(results.plan)))
     versions = ", ".join(f"{name} {version}" for name, version in results.mixtures[0].run.info["versions"].items())
     page.paragraph(
@@ -90,6 +92,25 @@ def _predictions(page: Report, results: DemoResults) -> None:
     page.tiles([(Path(one["path"]), f"{one['class']} {percent(one['probability'], 0)}") for one in results.predictions])
     rows = [row for one in results.predictions for row in _prediction_rows(one)]
     page.table(("tile", "predicted", "right", "probability", "expert", "weight", "its templates"), rows)
+
+
+def _photographs(page: Report, results: DemoResults) -> None:
+    authors = "; ".join(f"{name} by {author}" for name, author in AUTHORS.items())
+    page.heading("Real photographs").paragraph(
+        f"Two photographs that scikit-learn brings along, named by photoclip as one of {', '.join(NAMES)}; nothing was "
+        f"learned for them. {authors}; {LICENCE}."
+    )
+    page.tiles([(Path(one["path"]), f"{_first(one)[0]} {_first(one)[1]}") for one in results.photographs])
+    rows = [
+        (Path(one["path"]).name, *(f"{guess['class']} {percent(guess['probability'])}" for guess in one["top_k"]))
+        for one in results.photographs
+    ]
+    page.table(("photograph", "likeliest", "second", "third"), rows)
+
+
+def _first(one: dict[str, Any]) -> tuple[str, str]:
+    guess = one["top_k"][0]
+    return guess["class"], percent(guess["probability"], 0)
 
 
 def _prediction_rows(one: dict[str, Any]) -> list[tuple[str, ...]]:

@@ -84,6 +84,7 @@ class DemoResults:
     routing: tuple[Routing, ...]
     mixtures: tuple[Trained, ...]
     predictions: tuple[dict[str, Any], ...]
+    photographs: tuple[dict[str, Any], ...]  # `demo.photographs`
     seconds: float
 
     def to_dict(self) -> dict[str, Any]:
@@ -98,6 +99,7 @@ class DemoResults:
             "methods": [asdict(method) for method in self.methods],
             "routing": [asdict(one) for one in self.routing],
             "predictions": list(self.predictions),
+            "photographs": list(self.photographs),
             "commands": demo_commands(self.plan),
             "report": str(self.plan.out / REPORT),
             "seconds": round(self.seconds, 1),

@@ -3,7 +3,7 @@
 It calls the same functions as the commands, and the report lists the commands that repeat each step. The mixture and
 a single learned prompt are trained on the base classes for three seeds, and compared with three training-free
 classifiers. All numbers are measured in the run. They are for miniclip, a stand-in trained on drawings, and say
-nothing about CLIP.
+nothing about CLIP. At the end photoclip names two real photographs.
 
 The group file comes from `mocoop-groups`, called as its own process: curator and trainer share only that file. The
 page itself is made in `page.py`.
@@ -29,6 +29,7 @@ from mocoop.data.cache import FeatureCache
 from mocoop.data.sources import Dataset, open_dataset
 from mocoop.data.splits import choose_classes
 from mocoop.demo.page import write_report
+from mocoop.demo.photographs import name_photographs
 from mocoop.demo.results import (
     CLASSES,
     GROUPS,
@@ -99,6 +100,7 @@ def run_demo(plan: DemoPlan) -> dict[str, Any]:
             routing=_routing(mixtures, reference, groups),
             mixtures=tuple(mixtures),
             predictions=tuple(predictions),
+            photographs=tuple(name_photographs()),
             seconds=time.monotonic() - began,
         )
     cli.say("writing the report")

@@ -209,6 +209,14 @@ def print_demo(results: Mapping[str, Any]) -> None:
     show_table(("method", "base %", "new %", "H %"), [method_row(method) for method in results["methods"]], title=title)
     routing = [(one["what"], with_deviation(one["percent"], one["deviation"])) for one in results["routing"]]
     show_table(("first expert is the group that names the tile's style", "% of test tiles"), routing)
+    named = [
+        (
+            Path(one["path"]).name,
+            *(f"{guess['class']} {percent(guess['probability'], 0)}" for guess in one["top_k"][:2]),
+        )
+        for one in results["photographs"]
+    ]
+    show_table(("a real photograph", "photoclip names it", "or"), named)
     for note in results["notes"]:
         cli.say(f"note: {note}")
     cli.say(f"report: {results['report']}  ({results['seconds']:.0f} s)")

@@ -73,7 +73,10 @@ def test_the_report_shows_what_was_measured_and_loads_nothing(results, home):
     right = [one["class"] == Path(one["path"]).parent.name.replace("_", " ") for one in results["predictions"]]
     assert page.count("<td>yes</td>") == sum(right)
     assert page.count("<td>no</td>") == len(right) - sum(right)
-    assert page.count("<img ") == 2 * 8 + 4  # tiles twice, four pictures
+    assert page.count("<img ") == 2 * 8 + 4 + 2  # tiles twice, four pictures, two photographs
+    for one in results["photographs"]:
+        assert f"{one['top_k'][0]['class']} {100 * one['top_k'][0]['probability']:.0f}" in text
+    assert "CC BY 2.0" in text
     assert not re.search(r"<script|src=\"(?!data:)|href=", page)
 
 
