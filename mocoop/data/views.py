@@ -1,19 +1,17 @@
 """Views: what the backbone sees of an image, as an array of normalised pixels.
 
-The centre view is open_clip's own evaluation transform. A random view is CoOp's training crop and flip; its
-randomness is a function of (view seed, view number, content of the image), so that the views of an image depend
-neither on its file name nor on other images.
+The centre view is open_clip's evaluation transform, without the packages that it needs. A random view is CoOp's
+training crop and flip; its randomness is a function of (view seed, view number, content of the image), so that the
+views of an image depend neither on its file name nor on other images.
 
 Neither reading image files nor computing features is here.
 """
 
 from __future__ import annotations
 
-import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -73,8 +71,25 @@ class ViewPlan:
 
 
 def centre_view(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
-    """Pixels (3, H, W) float32 of the whole image, resized and cropped as in evaluation."""
-    return np.asarray(_evaluation_transform(preprocess)(image), dtype=np.float32)
+    """Pixels (3, H, W) float32 of the whole image, resized and cropped as in evaluation.
+
+    Bit by bit what open_clip's evaluation transform gives, in Pillow and NumPy alone.
+    """
+    return normalised(centre_crop(image, preprocess), preprocess)
+
+
+def centre_crop(image: Image.Image, preprocess: Preprocess) -> np.ndarray:
+    """The same before its values are normalised: (H, W, 3) uint8."""
+    resized = image.resize(_resized_size(image.size, preprocess), _centre_resampling(preprocess)).convert("RGB")
+    fill = preprocess.fill_color if preprocess.resize_mode == "longest" else 0
+    return np.asarray(_crop_or_pad(resized, preprocess.size, fill))
+
+
+def normalised(pixels: np.ndarray, preprocess: Preprocess) -> np.ndarray:
+    """8-bit pixels (H, W, 3) as the backbone takes them: (3, H, W) float32."""
+    mean, std = np.asarray(preprocess.mean, np.float32), np.asarray(preprocess.std, np.float32)
+    values = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+    return np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
 def random_view(
@@ -92,9 +107,7 @@ def random_view(
     view = crop.resize((width, height), _resampling(preprocess))
     if rng.random() < 0.5:
         view = view.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    pixels = np.asarray(view, dtype=np.float32) / np.float32(255)  # (H, W, 3)
-    mean, std = np.asarray(preprocess.mean, np.float32), np.asarray(preprocess.std, np.float32)
-    return np.ascontiguousarray(((pixels - mean) / std).transpose(2, 0, 1))
+    return normalised(np.asarray(view), preprocess)
 
 
 def view_rng(seed: int, view: int, content_sha256: str) -> np.random.Generator:
@@ -124,20 +137,40 @@ def random_box(
     return left, top, left + w, top + h
 
 
-@functools.lru_cache(maxsize=8)
-def _evaluation_transform(preprocess: Preprocess) -> Callable[[Image.Image], Any]:
-    from mocoop.openclip import open_clip
+def _resized_size(size: tuple[int, int], preprocess: Preprocess) -> tuple[int, int]:
+    """Width and height after resizing, before the crop; how they are rounded is open_clip's and torchvision's."""
+    (width, height), (to_height, to_width) = size, preprocess.size
+    if preprocess.resize_mode == "squash":
+        return to_width, to_height
+    if preprocess.resize_mode == "shortest" and to_height == to_width:
+        long = int(to_width * max(size) / min(size))
+        return (to_width, long) if width <= height else (long, to_width)
+    ratios = height / to_height, width / to_width
+    ratio = max(ratios) if preprocess.resize_mode == "longest" else min(ratios)
+    return round(width / ratio), round(height / ratio)
 
-    config = open_clip.transform.PreprocessCfg(
-        size=preprocess.size,
-        mean=preprocess.mean,
-        std=preprocess.std,
-        interpolation=preprocess.interpolation,
-        resize_mode=preprocess.resize_mode,
-        fill_color=preprocess.fill_color,
-    )
-    transform: Callable[[Image.Image], Any] = open_clip.transform.image_transform_v2(config, is_train=False)
-    return transform
+
+def _crop_or_pad(image: Image.Image, size: tuple[int, int], fill: int) -> Image.Image:
+    """The centre of (height, width), on a ground of grey `fill` where the image is smaller."""
+    from PIL import Image
+
+    (height, width), (have_width, have_height) = size, image.size
+    if width > have_width or height > have_height:
+        ground = Image.new("RGB", (max(width, have_width), max(height, have_height)), (fill, fill, fill))
+        ground.paste(image, (max(0, width - have_width) // 2, max(0, height - have_height) // 2))
+        image = ground
+    left, top = round((image.width - width) / 2), round((image.height - height) / 2)
+    return image.crop((left, top, left + width, top + height))
+
+
+def _centre_resampling(preprocess: Preprocess) -> Image.Resampling:
+    """open_clip forgets the interpolation where it resizes the short side for a size that is no square."""
+    from PIL import Image
+
+    height, width = preprocess.size
+    if preprocess.resize_mode == "shortest" and height != width:
+        return Image.Resampling.BICUBIC
+    return _resampling(preprocess)
 
 
 def _resampling(preprocess: Preprocess) -> Image.Resampling:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from mocoop.answers import describe
 from mocoop.data.arrays import read_features
 from mocoop.data.cache import Notice
 from mocoop.data.contents import picture_sha256
@@ -157,13 +158,12 @@ def _fault(path: Path, reading: Reading) -> str | None:
 def _describe(
     name: str, prediction: Prediction, row: int, classifier: Predictor, templates: dict[str, list[str]], top: int
 ) -> dict[str, Any]:
-    probabilities, gate = prediction.probabilities[row], prediction.gate[row]
-    best = probabilities.topk(min(top, len(probabilities)))
-    ranked = [
-        {"class": classifier.classnames[c], "probability": round(p, 6)}
-        for p, c in zip(best.values.tolist(), best.indices.tolist(), strict=True)
-    ]
-    order = [e for e in gate.argsort(descending=True).tolist() if gate[e] > 0] if templates else []
-    ids = classifier.group_ids
-    experts = [{"id": ids[e], "weight": round(float(gate[e]), 6), "templates": templates[ids[e]]} for e in order]
-    return {"path": name, **ranked[0], "top_k": ranked, "experts": experts}
+    return describe(
+        name,
+        prediction.probabilities[row].cpu().numpy(),
+        prediction.gate[row].cpu().numpy(),
+        classnames=classifier.classnames,
+        group_ids=classifier.group_ids,
+        templates=templates,
+        top=top,
+    )

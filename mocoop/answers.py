@@ -1,0 +1,40 @@
+"""What is said of one image: its class, the runners-up, and the experts that decided, as plain values.
+
+`mocoop predict`, the engine of exported models and the server all answer in this shape; torch is not needed for it.
+C classes, E experts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def describe(
+    name: str,
+    probabilities: np.ndarray,
+    gate: np.ndarray,
+    *,
+    classnames: Sequence[str],
+    group_ids: Sequence[str],
+    templates: Mapping[str, Sequence[str]],
+    top: int,
+) -> dict[str, Any]:
+    """`path`, `class`, `probability`, `top_k` and `experts` from probabilities (C,) and gate weights (E,).
+
+    `top_k` has at most `top` classes, the likeliest first. `experts` are those with a weight, the largest first, with
+    their templates; empty if there are no `templates`, that is, one prompt for all images or none.
+    """
+    ranked = [
+        {"class": classnames[c], "probability": round(float(probabilities[c]), 6)}
+        for c in (-probabilities).argsort(kind="stable")[:top].tolist()
+    ]
+    order = [e for e in (-gate).argsort(kind="stable").tolist() if gate[e] > 0] if templates else []
+    experts = [
+        {"id": group_ids[e], "weight": round(float(gate[e]), 6), "templates": list(templates[group_ids[e]])}
+        for e in order
+    ]
+    return {"path": name, **ranked[0], "top_k": ranked, "experts": experts}
