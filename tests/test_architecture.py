@@ -40,10 +40,13 @@ ROOMS = {
     "methods": "errors config groupfile data backbone mixture training",
     "runs": "errors files config answers groupfile data backbone mixture training methods",
     "estimator": "errors config groupfile data backbone mixture training methods runs",
+    "export": "errors strictjson files answers data miniclip backbone mixture runs",
     "bench": "errors files cli config groupfile data miniclip backbone mixture training methods runs",
     "reporting": "errors files cli config data backbone training methods runs bench",
     "demo": "errors files cli config groupfile data miniclip backbone training runs reporting",
-    "commands": "errors files cli config groupfile data miniclip backbone training methods runs bench reporting demo",
+    "commands": (
+        "errors files cli config groupfile data miniclip backbone training methods runs export bench reporting demo"
+    ),
     "__main__": "commands",
     "grouping": "errors strictjson files cli groupfile data backbone reporting",
 }

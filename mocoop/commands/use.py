@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from mocoop import cli
+from mocoop.commands.exported import is_exported, marked, open_engine, refuse_other_options
 from mocoop.commands.shared import (
     ANY,
     FILE,
@@ -29,7 +30,7 @@ from mocoop.commands.shared import (
     reading_options,
     use_threads,
 )
-from mocoop.errors import DataError
+from mocoop.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from mocoop.data.cache import FeatureCache
@@ -132,7 +133,7 @@ def evaluate(
 
 
 @click.command(short_help="Classify images, and say which experts decided.")
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=ANY)
 @click.argument("images", metavar="IMAGES...", type=ANY, nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Likeliest classes in the JSON.")
 @click.option("--classes-file", type=FILE, help="Other classes than those trained on, one name a line.")
@@ -140,20 +141,36 @@ def evaluate(
 @device_options
 @bad_image_option
 @reading_options
+@click.option(
+    "--engine",
+    type=click.Choice(["torch", "onnx"]),
+    help="onnx: without torch, by the model.onnx that mocoop export wrote; taken if RUN is such a file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON, one line an image.")
 def predict(
-    run: Path, images: tuple[Path, ...], top: int, classes_file: Path | None, as_json: bool, **options: Any
-) -> None:
+    run: Path,
+    images: tuple[Path, ...],
+    top: int,
+    classes_file: Path | None,
+    engine: str | None,
+    as_json: bool,
+    **options: Any,
+) -> None:  # fmt: skip
     """Classify images, and say which experts decided. A folder stands for all images in it.
 
     A .npz or .safetensors file of image features, as mocoop train takes it, stands for its rows; it needs no labels.
+    RUN may also be a .onnx file of mocoop export.
 
     \b
     mocoop predict run/ photo.jpg more_photos/
+    mocoop predict run/ photo.jpg --engine onnx
     mocoop predict run/ features.npz --json
     mocoop predict run/ photo.jpg --json | head -1
     mocoop predict run/ photo.jpg --classes-file other_classes.txt
     """
+    if engine == "onnx" or (engine is None and is_exported(run)):
+        _predict_exported(run, images, top, as_json, {**options, "classes_file": classes_file})
+        return
     use_threads(options["threads"])
     classnames = _read_class_names(classes_file) if classes_file else None
     asked = parse_reading(options)
@@ -161,8 +178,6 @@ def predict(
     from mocoop.backbone.backbone import STAND_IN_NOTE
     from mocoop.data.arrays import SUFFIXES
     from mocoop.data.survey import find_reading
-    from mocoop.reporting.printing import print_predictions
-    from mocoop.runs.measured import Again
     from mocoop.runs.predict import predict_features, predict_images
     from mocoop.runs.run import Run
     from mocoop.runs.scores import warnings_of
@@ -191,17 +206,44 @@ def predict(
                 _say(note)
             how = {"on_bad_image": options["on_bad_image"], "reading": reading, "notice": _say}
             answers.append(predict_images(opened, some, **how, **shared))
+    _print_predictions(chain.from_iterable(answers), as_json, experts=len(opened.groups.ids) > 1)
+    for note in warnings_of(opened.info.get("notes", ())):
+        _say(f"of the training of this run: {note}")
+
+
+def _predict_exported(run: Path, images: tuple[Path, ...], top: int, as_json: bool, options: dict[str, Any]) -> None:
+    """The same by an exported model; neither torch nor the backbone is loaded."""
+    from mocoop.data.arrays import SUFFIXES
+
+    refuse_other_options(options)
+    asked = parse_reading(options)
+    if arrays := [path for path in images if path.suffix.lower() in SUFFIXES and not path.is_dir()]:
+        raise UsageError(
+            f"an exported model takes images, not features: {arrays[0]}", "use --engine torch with the run"
+        )
+    skip = options["on_bad_image"] == "skip"
+    some = list(_image_files(images, may_be_missing=skip))
+    engine = open_engine(run, options["threads"])
+    for note in engine.record.notes:
+        _say(note)
+    found = engine.predict_images(some, top=top, on_bad_image=options["on_bad_image"], asked=asked, notice=_say)
+    _print_predictions(marked(found, run), as_json, experts=len(engine.experts) > 1)
+
+
+def _print_predictions(predictions: Iterator[dict[str, Any]], as_json: bool, *, experts: bool) -> None:
+    """One line an image, and a note on those that the run was trained on."""
+    from mocoop.reporting.printing import print_predictions
+    from mocoop.runs.measured import Again
+
     again = Again()
-    found = again.counted(chain.from_iterable(answers))
+    found = again.counted(predictions)
     if as_json:
         for prediction in found:
             click.echo(json.dumps(prediction, ensure_ascii=False))
     else:
-        print_predictions(found, experts=len(opened.groups.ids) > 1)
+        print_predictions(found, experts=experts)
     if again.note:
         _say(again.note)
-    for note in warnings_of(opened.info.get("notes", ())):
-        _say(f"of the training of this run: {note}")
 
 
 @click.command(short_help="Show what a run learned, from what and how.")

@@ -44,7 +44,7 @@ class LinearClassifier:
     def predict(self, features: Tensor) -> Prediction:
         """Predict for image features (B, D), not normalised."""
         logits = features.float() @ self.weight.T + self.bias
-        one = logits.new_ones(len(logits), 1)
+        one = logits.new_ones(logits.shape[0], 1)  # not len: an exported graph would keep this number
         return Prediction(logits.softmax(-1), one, one)
 
 

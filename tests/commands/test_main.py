@@ -29,9 +29,14 @@ COMMANDS = {
         "--backbone", "--pretrained", "--device", "--precision", "--threads", "--on-bad-image", "--max-skipped",
         "--json", "--bands", "--range",
     },
+    "export": {
+        "--out", "--format", "--precision", "--pixels", "--data", "--class-names", "--names-by-position", "--columns",
+        "--follow-links", "--bands", "--range", "--images", "--tolerance", "--backbone", "--pretrained", "--threads",
+        "--json",
+    },
     "predict": {
         "--top", "--classes-file", "--backbone", "--pretrained", "--device", "--precision", "--threads",
-        "--on-bad-image", "--bands", "--range", "--json",
+        "--on-bad-image", "--bands", "--range", "--engine", "--json",
     },
     "report": {
         "--out", "--also", "--reference", "--title", "--run", "--images", "--most-images", "--backbone", "--pretrained",

@@ -19,7 +19,7 @@ from mocoop.estimator import MoCoOpClassifier
 SOURCE = {"--class-names", "--names-by-position", "--columns", "--follow-links"}
 READING = {"--bands", "--range"}
 WANTED = {
-    **dict.fromkeys(("train", "eval", "bench", "tune"), SOURCE | READING),
+    **dict.fromkeys(("train", "eval", "bench", "tune", "export"), SOURCE | READING),
     **dict.fromkeys(("predict", "report"), READING),  # pictures only: no data set, no labels
 }
 
