@@ -41,11 +41,13 @@ ROOMS = {
     "runs": "errors files config answers groupfile data backbone mixture training methods",
     "estimator": "errors config groupfile data backbone mixture training methods runs",
     "export": "errors strictjson files answers data miniclip backbone mixture runs",
+    "serving": "errors answers data backbone runs export",
     "bench": "errors files cli config groupfile data miniclip backbone mixture training methods runs",
     "reporting": "errors files cli config data backbone training methods runs bench",
     "demo": "errors files cli config groupfile data miniclip backbone training runs reporting",
     "commands": (
-        "errors files cli config groupfile data miniclip backbone training methods runs export bench reporting demo"
+        "errors files cli config groupfile data miniclip backbone training methods runs export serving bench "
+        "reporting demo"
     ),
     "__main__": "commands",
     "grouping": "errors strictjson files cli groupfile data backbone reporting",

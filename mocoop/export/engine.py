@@ -67,6 +67,11 @@ class Engine:
         """The ids of the E experts, in the order of the gates."""
         return tuple(self.record.templates)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses its answers must know."""
+        return self.record.notes
+
     def pixels(
         self,
         source: ImageSource,

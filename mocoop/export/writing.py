@@ -103,8 +103,6 @@ def record_of(run: Run, backbone: Backbone, *, precision: str, pixels: str, top:
     predictor = run.classifier()
     templates = {group.id: tuple(group.texts) for group in run.groups.groups}
     source = run.info["backbone"]
-    notes = [*([STAND_IN_NOTE] if run.stand_in else []), *(without_folders(note) for note in backbone.notes)]
-    notes += [f"of the training of this run: {note}" for note in warnings_of(run.info.get("notes", ()))]
     about = {
         "method": run.config.method,
         "temperature": getattr(predictor, "tau", None),
@@ -125,9 +123,16 @@ def record_of(run: Run, backbone: Backbone, *, precision: str, pixels: str, top:
         precision=precision,
         top=top,
         run_sha256=sha256_file(run.path / RUN),
-        notes=tuple(dict.fromkeys(notes)),
+        notes=tuple(map(without_folders, notes_of(run, backbone))),
         about=about,
     )
+
+
+def notes_of(run: Run, backbone: Backbone) -> tuple[str, ...]:
+    """What whoever uses the answers of a run must know."""
+    notes = [*([STAND_IN_NOTE] if run.stand_in else []), *backbone.notes]
+    notes += [f"of the training of this run: {note}" for note in warnings_of(run.info.get("notes", ()))]
+    return tuple(dict.fromkeys(notes))
 
 
 def without_folders(text: str) -> str:

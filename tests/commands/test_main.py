@@ -43,6 +43,11 @@ COMMANDS = {
         "--bands", "--range",
     },
     "scenes": {"--out", "--train", "--val", "--test", "--seed"},
+    "serve": {
+        "--host", "--port", "--allow-host", "--engine", "--batch-size", "--queue", "--max-images", "--max-bytes",
+        "--max-pixels", "--time-limit", "--body-time-limit", "--backbone", "--pretrained", "--device", "--precision",
+        "--threads",
+    },
     "show": {"--json"},
     "tune": {
         "--columns", "--bands", "--range", "--follow-links",

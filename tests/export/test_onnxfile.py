@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from contextlib import suppress
 
@@ -12,54 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
+from onnxmodels import RECORD, a_model
 
 from mocoop.errors import StorageError
 from mocoop.export import onnxfile
 from mocoop.export.engine import Engine
 from mocoop.export.onnxfile import look_through, read_model
-from mocoop.export.record import KEY
-
-RECORD = {
-    "format": 1,
-    "made_by": "a test",
-    "classes": ["cat", "dog"],
-    "experts": [{"id": "plain", "templates": ["a photo of a {}."]}],
-    "image": {
-        "size": [2, 2], "mean": [0, 0, 0], "std": [1, 1, 1], "interpolation": "bicubic", "resize_mode": "shortest",
-        "fill_color": 0,
-    },
-    "reading": {"bands": None, "limits": None, "bits": None, "top": None},
-    "pixels": "float32",
-    "precision": "float32",
-    "top": 2,
-    "run_sha256": None,
-    "notes": [],
-    "about": {},
-}  # fmt: skip
-
-
-def a_model(record=RECORD, *, more_nodes=(), classes=2, inputs=("N", 3, 2, 2), key=KEY):
-    """A tiny model of the right form: the sums of each image's values, as probabilities."""
-    weight = numpy_helper.from_array(np.ones((12, classes), np.float32) / 12, "weight")
-    gate = numpy_helper.from_array(np.ones((12, 1), np.float32), "gate")
-    nodes = [
-        helper.make_node("Flatten", ["pixels"], ["features"]),
-        helper.make_node("MatMul", ["features", "weight"], ["probabilities"]),
-        helper.make_node("MatMul", ["features", "gate"], ["gates"]),
-        *more_nodes,
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "tiny",
-        [helper.make_tensor_value_info("pixels", TensorProto.FLOAT, inputs)],
-        [helper.make_tensor_value_info(n, TensorProto.FLOAT, ("N", w)) for n, w in
-         (("probabilities", classes), ("gates", 1))],
-        [weight, gate],
-    )  # fmt: skip
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
-    entry = model.metadata_props.add()
-    entry.key, entry.value = key, record if isinstance(record, str) else json.dumps(record)
-    return model
 
 
 def refusal(model):
