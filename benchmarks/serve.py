@@ -1,10 +1,10 @@
 """A server under load on the loopback, against a plain loop over the same model in one process.
 
-The loop reads, prepares and classifies one picture after the other with `mocoop.export.engine`, one thread. The server is
-`mocoop serve` in a process of its own, one thread for its batches and two for decoding; clients are threads of this process,
-each with a connection of its own, which asks again as soon as it has its answer. So on two cores clients, HTTP, decoding
-and the model share what the loop has for itself. Printed are requests a second, and the median and 99th percentile of the
-milliseconds from request to answer; every answer is compared with the loop's.
+The loop reads, prepares and classifies one picture after the other with `mocoop.export.engine`, in one thread. The
+server is `mocoop serve` in a process of its own, one thread for its batches and two for decoding; clients are threads
+of this process, each with a connection of its own, which asks again as soon as it has its answer. So on two cores
+clients, HTTP, decoding and the model share what the loop has for itself. Printed are requests a second, and the median
+and 99th percentile of the milliseconds from request to answer; every answer is compared with the loop's.
 
     python benchmarks/serve.py MODEL.onnx PICTURES [--requests 400] [--clients 1,4,16]
 """
@@ -18,7 +18,6 @@ import json
 import os
 import re
 import signal
-import statistics
 import subprocess
 import sys
 import threading
@@ -97,11 +96,8 @@ def load(port: int, pictures: list[bytes], classes: list[str], clients: int, req
 
 
 def show(what: str, times: list[float], seconds: float) -> None:
-    late = float(np.percentile(times, 99))
-    median = statistics.median(times)
-    print(
-        f"{what:20} {len(times) / seconds:7.1f} requests/s   {1e3 * median:7.1f} ms median   {1e3 * late:7.1f} ms 99 %"
-    )
+    median, late = (1e3 * float(np.percentile(times, share)) for share in (50, 99))
+    print(f"{what:20} {len(times) / seconds:7.1f} requests/s   {median:7.1f} ms median   {late:7.1f} ms 99 %")
 
 
 def start(model: Path) -> tuple[subprocess.Popen[str], int]:

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     type=click.Choice(["float32", "float16", "int8"]),
     default="float32",
     show_default=True,
-    help="ONNX only. float16 halves the file; int8 makes the image tower's matrix products small and fast.",
+    help="ONNX only. float16 halves the file; int8 takes 8-bit matrix products in the image tower.",
 )
 @click.option(
     "--pixels",

@@ -71,7 +71,8 @@ async def _served(server: uvicorn.Server, bound: socket.socket, ready: Callable[
 def _bound(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        bound = socket.socket(family, socket.SOCK_STREAM)
+        # asyncio sets TCP_NODELAY only if the protocol is named; else answers wait 40 ms for the client's ACK.
+        bound = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     except OSError as error:
         raise UsageError(f"--host {host} is no address of this machine: {error.strerror or error}") from error
     try:

@@ -21,12 +21,13 @@ FORM = "----a-form"
 class Server:
     """`mocoop serve` on a free port of the loopback, from which it says what it prints."""
 
-    def __init__(self, model: Path, *options: object) -> None:
-        command = [sys.executable, "-m", "mocoop", "serve", str(model), "--port", "0", "--threads", "1"]
+    def __init__(self, model: Path, *options: object, python: str = sys.executable, cwd: Path | None = None) -> None:
+        command = [python, "-m", "mocoop", "serve", str(model), "--port", "0", "--threads", "1"]
         self.process = subprocess.Popen(
             [*command, *map(str, options)],
             stderr=subprocess.PIPE,
             text=True,
+            cwd=cwd,
             env={**os.environ, "OMP_NUM_THREADS": "1"},
         )
         self.said: list[str] = []
@@ -79,9 +80,9 @@ class Server:
 
 
 @contextlib.contextmanager
-def serving(model: Path, *options: object) -> Iterator[Server]:
+def serving(model: Path, *options: object, **where: Any) -> Iterator[Server]:
     """A server for a while."""
-    server = Server(model, *options)
+    server = Server(model, *options, **where)
     try:
         yield server
     finally:
