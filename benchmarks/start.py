@@ -3,8 +3,9 @@
     python benchmarks/start.py RUN IMAGE [--against MOCOOP ...] [--repeats 5]
 
 MOCOOP is the command of another version in an environment of its own (`git worktree add`, a virtual environment, pip
-install); RUN must be one that it can read. Prints wall and CPU seconds, medians, and the ratios to this version. The
-first process of each is not counted: it fills the disk's cache.
+install); RUN must be one that it can read. If RUN has a model.onnx (`mocoop export RUN`), this version is measured with
+`--engine onnx` too. Prints wall and CPU seconds, medians, and the ratios to this version. The first process of each is
+not counted: it fills the disk's cache.
 """
 
 from __future__ import annotations
@@ -34,11 +35,14 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     options = parser.parse_args()
     ours = str(Path(sys.executable).with_name("mocoop"))
-    commands = {"this version": ours, **{other: other for other in options.against}}
+    asked = ["predict", options.run, options.image]
+    commands = {"this version": [ours, *asked], **{other: [other, *asked] for other in options.against}}
+    if (Path(options.run) / "model.onnx").is_file():
+        commands["this version, --engine onnx"] = [ours, *asked, "--engine", "onnx"]
     times: dict[str, list[tuple[float, float]]] = {name: [] for name in commands}
     for turn in range(options.repeats + 1):
         for name, command in commands.items():
-            found = seconds([command, "predict", options.run, options.image])
+            found = seconds(command)
             if turn:
                 times[name].append(found)
     medians = {

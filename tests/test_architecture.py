@@ -31,7 +31,7 @@ ROOMS = {
     "config": "errors",
     "answers": "",
     "groupfile": "errors files strictjson",
-    "data": "errors files strictjson openclip",
+    "data": "errors files strictjson",
     "miniclip": "errors files openclip groupfile",
     "photoclip": "errors files openclip groupfile miniclip",
     "backbone": "errors files openclip config groupfile data miniclip photoclip",

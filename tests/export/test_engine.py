@@ -33,6 +33,11 @@ def model(run, tmp_path_factory):
     return written(run, tmp_path_factory.mktemp("model") / "model.onnx").path
 
 
+def by_torch(run, *more):
+    """`mocoop predict` in single precision, which a CPU may not choose by itself."""
+    return predict(run, "--precision", "float32", *more)
+
+
 def alike(ours, theirs):
     """Equal but for the last digits of numbers."""
     assert type(ours) is type(theirs)
@@ -57,7 +62,7 @@ def lines(told):
 
 @pytest.mark.parametrize("batch_size", [1, 2, 64])
 def test_its_answers_are_the_runs(run, model, photos, batch_size):
-    theirs = list(predict_images(run, photos, backbone=run.load_backbone("cpu")))
+    theirs = list(predict_images(run, photos, backbone=run.load_backbone("cpu", precision="float32")))
     alike(list(Engine(model).predict_images(photos, batch_size=batch_size)), theirs)
 
 
@@ -81,7 +86,7 @@ def test_torch_is_never_imported(model, photos):
 
 class TestTheCommand:
     def test_a_model_is_used_as_a_run_is(self, run, model, photos):
-        theirs = lines(predict(run.path, *photos, "--json"))
+        theirs = lines(by_torch(run.path, *photos, "--json"))
         alike(lines(call("predict", model, *photos, "--json", "--threads", 1)), theirs)
         table = call("predict", model, *photos, "--top", 1).out.splitlines()
         assert table[0] == "path\tclass\tprobability\texperts"
@@ -92,7 +97,7 @@ class TestTheCommand:
         missing = call("predict", folder, photos[0], "--engine", "onnx")
         assert (missing.code, "has no model.onnx" in missing.err, "mocoop export" in missing.err) == (6, True, True)
         shutil.copy(model, folder / "model.onnx")
-        theirs = lines(predict(folder, photos[0], "--json"))
+        theirs = lines(by_torch(folder, photos[0], "--json"))
         alike(lines(call("predict", folder, photos[0], "--engine", "onnx", "--json")), theirs)
         record = folder / "run.json"
         record.write_text(record.read_text() + "\n")
@@ -111,7 +116,7 @@ class TestTheCommand:
         plan = plan_for(write_world(tmp_path), tmp_path / "run", config_of("linear-probe"), data=data, shots=2)
         run = train(plan)
         written(run, run.path / "model.onnx")
-        theirs = predict(run.path, data / "train", "--json")
+        theirs = by_torch(run.path, data / "train", "--json")
         ours = call("predict", run.path, data / "train", "--engine", "onnx", "--json")
         alike(lines(ours), lines(theirs))
         assert sum("trained_on" in one for one in lines(ours)) == 4
@@ -145,13 +150,13 @@ class TestTheCommand:
         refused = call("predict", model, photos[0], cut)
         assert (refused.code, "1 of 2 images cannot be read" in refused.err) == (4, True)
         asked = (cut, tmp_path / "none.png", photos[0], "--on-bad-image", "skip", "--json")
-        alike(lines(call("predict", model, *asked)), lines(predict(run.path, *asked)))
+        alike(lines(call("predict", model, *asked)), lines(by_torch(run.path, *asked)))
 
     def test_deep_pictures_are_read_by_the_rule_of_the_run_or_as_asked(self, run, model, tmp_path):
         path = tmp_path / "deep.tif"
         path.write_bytes(tiff(twelve_bits(pixels(3)), photometric="rgb"))
         for more in ((), ("--range", "0,4095"), ("--bands", "3,2,1", "--range", "0,2000")):
-            ours, theirs = call("predict", model, path, "--json", *more), predict(run.path, path, "--json", *more)
+            ours, theirs = call("predict", model, path, "--json", *more), by_torch(run.path, path, "--json", *more)
             alike(lines(ours), lines(theirs))
             assert [line for line in ours.err.splitlines() if "deep" in line or "bits" in line] == [
                 line for line in theirs.err.splitlines() if "deep" in line or "bits" in line

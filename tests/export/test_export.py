@@ -53,7 +53,7 @@ def small(run, photos, tmp_path_factory):
 
 def eager(run, photos):
     """Probabilities, gates and features of the run itself."""
-    backbone = run.load_backbone("cpu")
+    backbone = run.load_backbone("cpu", precision="float32")
     views = np.stack([centre_view(open_image(path), backbone.preprocess) for path in photos])
     features = backbone.encode_images(torch.from_numpy(views))
     prediction = run.classifier().predict(features)
@@ -64,7 +64,7 @@ class TestAnswers:
     def test_the_outputs_are_the_runs_for_any_number_of_images(self, run, plain, photos):
         probabilities, gates, features = eager(run, photos)
         session = onnxruntime.InferenceSession(plain.path, providers=["CPUExecutionProvider"])
-        preprocess = run.load_backbone("cpu").preprocess
+        preprocess = run.load_backbone("cpu", precision="float32").preprocess
         views = np.stack([centre_view(open_image(path), preprocess) for path in photos])
         for count in (1, 2, 5):
             found = session.run(None, {"pixels": views[:count]})
@@ -78,7 +78,7 @@ class TestAnswers:
     def test_bytes_of_a_crop_give_the_same_within_half_precision(self, run, of_bytes, photos):
         probabilities, gates, _ = eager(run, photos)
         session = onnxruntime.InferenceSession(of_bytes.path, providers=["CPUExecutionProvider"])
-        preprocess = run.load_backbone("cpu").preprocess
+        preprocess = run.load_backbone("cpu", precision="float32").preprocess
         crops = np.stack([centre_crop(open_image(path), preprocess) for path in photos])
         assert crops.dtype == np.uint8
         found = session.run(None, {"pixels": crops})
@@ -163,7 +163,7 @@ class TestRefused:
         assert "--tolerance" in caught.value.hint
 
     def test_no_number_is_a_difference(self, run, photos):
-        backbone = run.load_backbone("cpu")
+        backbone = run.load_backbone("cpu", precision="float32")
 
         def broken(pixels):
             return np.full((len(pixels), 6), np.nan, np.float32), np.zeros((len(pixels), 3), np.float32)
@@ -207,7 +207,8 @@ class TestOtherMethods:
         answer = engine.predict(np.stack([engine.pixels(path) for path in photos]))
         assert difference(answer.probabilities, probabilities) < 1e-4
         assert difference(answer.gates, gates) < 1e-4
-        ours, theirs = list(engine.predict_images(photos)), list(predict_images(run, photos))
+        backbone = run.load_backbone("cpu", precision="float32")
+        ours, theirs = list(engine.predict_images(photos)), list(predict_images(run, photos, backbone=backbone))
         assert [one["class"] for one in ours] == [one["class"] for one in theirs]
         assert [one["experts"] for one in ours] == [one["experts"] for one in theirs] == [[]] * len(photos)
 
@@ -217,7 +218,7 @@ class TestOtherMethods:
         extra = {"mocoop.json": ""}
         program = torch.export.load(made.path, extra_files=extra).module()
         assert Record.from_json(extra["mocoop.json"].encode(), "x") == made.record
-        preprocess = run.load_backbone("cpu").preprocess
+        preprocess = run.load_backbone("cpu", precision="float32").preprocess
         views = np.stack([centre_view(open_image(path), preprocess) for path in photos])
         probabilities, gates, features = eager(run, photos)
         for count in (1, 5):

@@ -68,7 +68,9 @@ def exported(backbone, path, **changes):
 @pytest.mark.slow
 def test_the_backbone_for_photographs(tmp_path):
     """The other that comes along, miniclip, is what the example below runs."""
-    found, _ = exported(load_backbone("photoclip", device="cpu"), tmp_path / "model.onnx", pixels="uint8")
+    found, _ = exported(
+        load_backbone("photoclip", device="cpu", precision="float32"), tmp_path / "model.onnx", pixels="uint8"
+    )
     assert found.beyond == 0
     assert found.largest_difference < 1e-4
 
@@ -91,7 +93,7 @@ def test_towers_of_full_size_with_random_weights(name, tmp_path):
 def test_a_bare_environment_runs_the_example(tmp_path):
     """In the environment are only the three packages that docs/examples/onnx_predict.py imports."""
     environment = bare_environment(tmp_path / "bare")
-    backbone = load_backbone("miniclip", device="cpu")
+    backbone = load_backbone("miniclip", device="cpu", precision="float32")
     classifier = drawn_classifier(backbone)
     pictures = []
     for number, image in enumerate(drawn_sample(4).images):

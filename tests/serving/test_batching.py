@@ -94,7 +94,7 @@ def test_stopping_answers_what_waits_and_takes_no_more():
 def test_a_run_answers_as_predict_does(tmp_path):
     run = small_run(tmp_path / "world")
     paths = some_pictures(tmp_path / "photos")
-    backbone = run.load_backbone("cpu")
+    backbone = run.load_backbone("cpu", precision="float32")
     known = list(predict_images(run, paths, backbone=backbone, top=3))
     answers = Answers(RunModel(run, backbone), Limits())
     found = asyncio.run(answers.answer([(str(path), path.read_bytes()) for path in paths], 3))
