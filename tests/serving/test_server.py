@@ -217,7 +217,7 @@ class TestLoad:
             found = list(pool.map(lambda _: server.ask("/predict", PICTURE, timeout=60), range(16)))
             statuses = [status for status, _, _ in found]
             assert set(statuses) == {200, 429}
-            assert 4 <= statuses.count(200) <= 12
+            assert statuses.count(200) >= 4
             refused = next(one for one in found if one[0] == 429)
             assert refused[2].headers["Retry-After"] == "1"
             assert "images are being answered" in refused[1]["error"]
