@@ -65,12 +65,13 @@ def sketch(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Dark lines on white where the brightness changes."""
     grey = np.asarray(image.convert("L").filter(ImageFilter.GaussianBlur(rng.uniform(0.6, 1.6))), np.float32)
     steep = np.hypot(*np.gradient(grey))
-    lines = np.clip(255 - steep * rng.uniform(6, 14), 0, 255)
+    busy = max(1.0, float(np.quantile(steep, 0.94)) / 18)  # in a busy picture only the strongest
+    lines = np.clip(255 - steep * rng.uniform(6, 14) / busy, 0, 255)
     if rng.random() < 0.5:  # only lines or nothing, as with a pen
         lines = np.where(lines < rng.uniform(140, 215), rng.uniform(0, 60), 255)
     elif rng.random() < 0.5:  # shading as with a pencil
         lines = np.minimum(lines, 128 + grey / 2)
-    drawn = Image.fromarray(lines.astype(np.uint8)).filter(ImageFilter.MinFilter(3 if rng.random() < 0.6 else 1))
+    drawn = Image.fromarray(lines.astype(np.uint8)).filter(ImageFilter.MinFilter(3 if rng.random() < 0.4 else 1))
     return drawn.convert("RGB")
 
 
@@ -81,8 +82,9 @@ def cartoon(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     flat = flat.quantize(int(rng.integers(6, 16)), dither=Image.Dither.NONE).convert("RGB")
     if rng.random() < 0.75:
         grey = np.asarray(image.convert("L").filter(ImageFilter.GaussianBlur(1.2)), np.float32)
-        edges = np.hypot(*np.gradient(grey)) > rng.uniform(7, 14)
-        mask = Image.fromarray((edges * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(3))
+        steep = np.hypot(*np.gradient(grey))
+        edges = steep > max(rng.uniform(7, 14), float(np.quantile(steep, rng.uniform(0.88, 0.96))))
+        mask = Image.fromarray((edges * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(1 + 2 * int(rng.integers(2))))
         flat.paste((15, 15, 15), (0, 0), mask)
     return flat
 

@@ -2,7 +2,8 @@
 
 No picture is in this repository. `--pictures` names a folder with the unpacked packages (docs/photoclip.md says which
 and how they are fetched): Tux Paint's stamps (photographs and drawings of things, cut out), clip art of the Open Clip
-Art Library, Microsoft's emoji as 3-D renderings, and FlightGear's terrain textures (aerial photographs).
+Art Library, Microsoft's emoji as 3-D renderings, GCompris's photographs, and FlightGear's terrain textures (aerial
+photographs).
 """
 
 from __future__ import annotations
@@ -10,17 +11,20 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
+from mocoop.photoclip import resources
 from mocoop.photoclip.words import WordNet
 
 _STAMPS = Path("tuxpaint-stamps-default/usr/share/tuxpaint/stamps")
 _CLIP_ART = Path("openclipart-png/usr/share/openclipart/png")
 _EMOJI = Path("fluent-emoji-3d/package/assets")
+_PHOTOGRAPHS = Path("gcompris-qt-data/usr/share/gcompris-qt/rcc")
 _TERRAIN = Path("flightgear-data-base/usr/share/games/flightgear/Textures/Terrain")
 
 _CLIP_ART_FOLDERS = (
@@ -28,6 +32,9 @@ _CLIP_ART_FOLDERS = (
     "tools", "recreation/music", "recreation/sports", "recreation/toys", "people", "computer/hardware", "electronics",
     "containers", "office", "education",
 )  # fmt: skip
+# Resources of GCompris with pictures that are called what they show; `lang` has drawings, the others photographs.
+_PHOTOGRAPHED = ("categorization", "erase", "explore_farm_animals", "explore_world_animals", "lang")
+_CALLED = {"solar": "solar panel"}  # what `solar8.webp` shows
 _MAX_BYTES = 1_000_000  # larger clip art is a poster
 _NO_THING = re.compile(
     r"\b(sign|symbol|button|arrow|square|mark|letter|keycap|flag|clock face|sparkle|circle|japanese|squared|"
@@ -78,11 +85,20 @@ class Picture:
     look: str
     source: str
     wnid: str | None = None  # its meaning, if WordNet has one
+    part: str = ""  # its place within the file, if that is a resource
+
+    def open(self) -> Image.Image:
+        """The picture with its transparency. Raises OSError."""
+        with Image.open(BytesIO(resources.read(self.path)[self.part]) if self.part else self.path) as image:
+            return image.convert("RGBA")
 
 
 def things(folder: Path, net: WordNet) -> list[Picture]:
     """All pictures of things, cut out, in a fixed order."""
-    return [*_stamps(folder / _STAMPS, net), *_clip_art(folder / _CLIP_ART, net), *_emoji(folder / _EMOJI, net)]
+    return [
+        *_stamps(folder / _STAMPS, net), *_clip_art(folder / _CLIP_ART, net), *_emoji(folder / _EMOJI, net),
+        *_photographs(folder / _PHOTOGRAPHS, net),
+    ]  # fmt: skip
 
 
 def terrain(folder: Path) -> list[Picture]:
@@ -105,8 +121,8 @@ def _stamps(root: Path, net: WordNet) -> Iterator[Picture]:
         name = _name(first)
         if not name or (wnid := net.thing(name)) is None:
             continue
-        look = "cartoon" if "cartoon" in place or _is_flat(path) else "photo"
-        yield Picture(path, (name,), look, "stamps", wnid)
+        picture = Picture(path, (name,), "photo", "stamps", wnid)
+        yield replace(picture, look="cartoon") if "cartoon" in place or _is_flat(picture.open()) else picture
 
 
 def _name(line: str) -> str | None:
@@ -144,11 +160,20 @@ def _emoji(root: Path, net: WordNet) -> Iterator[Picture]:
             yield Picture(path, (name,), "toy", "emoji", wnid)
 
 
-def _is_flat(path: Path) -> bool:
+def _photographs(root: Path, net: WordNet) -> Iterator[Picture]:
+    for path in (root / f"{name}.rcc" for name in _PHOTOGRAPHED):
+        for part in sorted(resources.read(path) if path.is_file() else ()):
+            stem = part.rpartition("/")[2].removesuffix(".webp")
+            name = re.sub(r"([a-z])([A-Z])", r"\1 \2", re.sub(r"\d+$", "", stem)).replace("_", " ").lower()
+            name = _CALLED.get(name, name)
+            if not part.endswith(".webp") or "background" in name or (wnid := net.thing(name)) is None:
+                continue
+            yield Picture(path, (name,), "cartoon" if path.stem == "lang" else "photo", "gcompris", wnid, part)
+
+
+def _is_flat(small: Image.Image) -> bool:
     """Whether a cut-out picture is drawn: few colours make most of it."""
-    with Image.open(path) as image:
-        small = image.convert("RGBA")
-        small.thumbnail((96, 96), Image.Resampling.NEAREST)
+    small.thumbnail((96, 96), Image.Resampling.NEAREST)
     pixels = np.asarray(small)
     opaque = pixels[pixels[..., 3] > 200][:, :3] // 16
     if not len(opaque):
@@ -157,10 +182,9 @@ def _is_flat(path: Path) -> bool:
     return bool(counts[:12].sum() > 0.62 * len(opaque))
 
 
-def cut_out(path: Path) -> Image.Image:
-    """A picture with its transparency, at most 320 pixels a side."""
-    with Image.open(path) as image:
-        found: Image.Image = image.convert("RGBA")
+def cut_out(picture: Picture) -> Image.Image:
+    """A picture with its transparency, at most 320 pixels a side, without empty edges."""
+    found = picture.open()
     found.thumbnail((320, 320), Image.Resampling.LANCZOS)
     box = found.getchannel("A").point(lambda value: 255 * (value > 16)).getbbox()
     return found.crop(box) if box else found

@@ -26,11 +26,15 @@ from mocoop.openclip import open_clip
 from mocoop.photoclip import gallery, imagehead, pictures, scorecard, teachers, texttower, weights, words
 from mocoop.photoclip.gallery import Plan, Shown
 from mocoop.photoclip.imagehead import HeadRecipe
+from mocoop.photoclip.models import Models
+from mocoop.photoclip.pictures import Picture
+from mocoop.photoclip.scene import Ground
 from mocoop.photoclip.texttower import Space, TextRecipe
 from mocoop.photoclip.words import WordNet
 
 WORDNET = Path("wordnet-base/usr/share/wordnet")
 TEACHER_WIDTH = 384
+PICTURE_PARTS = 8  # in which pictures are kept
 PART = 10_000  # sentences that the teacher takes at once
 
 
@@ -42,7 +46,7 @@ class Recipe:
     head: HeadRecipe = field(default_factory=HeadRecipe)
     plan: Plan = field(default_factory=Plan)
     seed: int = 0
-    sentences: int = 60_000
+    sentences: int = 100_000
     held_out_names: int = 1500
 
 
@@ -84,15 +88,6 @@ class Seen:
     sources: list[str]
     features: Tensor  # (N, 1280)
 
-    @classmethod
-    def of(cls, shown: list[tuple[Any, ...]], sources: list[str], features: Tensor) -> Seen:
-        """From what `plain` gave."""
-        return cls([Shown(tuple(names), *rest) for names, *rest in shown], sources, features)
-
-    def plain(self) -> tuple[list[tuple[Any, ...]], list[str], Tensor]:
-        """As lists and tensors."""
-        return [(one.names, one.look, one.thing, one.wnid) for one in self.shown], self.sources, self.features
-
     def part(self, places: list[int]) -> Seen:
         """Some of them."""
         return Seen([self.shown[at] for at in places], [self.sources[at] for at in places], self.features[places])
@@ -104,7 +99,7 @@ def main() -> None:
     start = time.monotonic()
     if arguments.threads:
         torch.set_num_threads(arguments.threads)
-    plan = Plan(photos=arguments.renderings, layouts=7 * arguments.renderings)
+    plan = Plan(photos=arguments.renderings, layouts=6 * arguments.renderings)
     recipe = Recipe(
         text=TextRecipe(seed=arguments.seed, steps=arguments.text_steps),
         head=HeadRecipe(seed=arguments.seed, steps=arguments.head_steps),
@@ -130,7 +125,7 @@ def train(recipe: Recipe, folder: Path, kept: Kept) -> tuple[open_clip.CLIP, sco
     model = open_clip.CLIP(**weights.config())
     torch.manual_seed(recipe.seed)
     texts = distilled_text(model, recipe, net, kept)
-    seen = Seen.of(*kept.get("pictures", lambda: see(recipe, folder, net).plain()))
+    seen = see(recipe, folder, net, kept)
     trunk = teachers.lite0()
     own = {name: value for name, value in trunk.state_dict().items() if not name.startswith("classifier")}
     model.visual.trunk.load_state_dict(own)
@@ -208,24 +203,33 @@ def targeted(recipe: Recipe, names: list[str], vectors: Tensor, told: list[words
     return Texts(texts, torch.cat(targets), held_out, space.names(vectors[[at[name] for name in held_out]]))
 
 
-def see(recipe: Recipe, folder: Path, net: WordNet) -> Seen:
-    """Render all pictures and encode them."""
+def see(recipe: Recipe, folder: Path, net: WordNet, kept: Kept) -> Seen:
+    """Render all pictures and encode them, every PICTURE_PARTS-th together."""
     land = pictures.terrain(folder)
     planned = gallery.shown(pictures.things(folder, net), land, recipe.plan)
-    trunk, found, waiting = teachers.lite0(), [], []
-    start = time.monotonic()
-    for place, picture in enumerate(gallery.paint(planned, land, recipe.seed)):
+    ground, trunk = Ground(land, Models(folder)), teachers.lite0()
+    features = torch.empty(len(planned), 1280)
+    for part in range(PICTURE_PARTS):
+        places = range(part, len(planned), PICTURE_PARTS)
+        features[part::PICTURE_PARTS] = kept.get(
+            f"pictures-{part}", lambda places=places: _encoded(planned, places, ground, trunk, recipe.seed)
+        )
+    sources = ["drawn" if picture is None else picture.source for _, picture in planned]
+    return Seen([one for one, _ in planned], sources, features)
+
+
+def _encoded(
+    planned: list[tuple[Shown, Picture | None]], places: range, ground: Ground, trunk: Any, seed: int
+) -> Tensor:
+    found, waiting = [], []
+    for picture in gallery.paint(planned, places, ground, seed):
         waiting.append(picture)
-        if len(waiting) == 32 or place + 1 == len(planned):
+        if len(waiting) == 32:
             found.append(teachers.pooled(trunk, np.stack(waiting)))
             waiting = []
-        if (place + 1) % 1000 == 0:
-            _say(f"picture {place + 1}/{len(planned)}  {(time.monotonic() - start) / (place + 1):.3f} s a picture")
-    return Seen(
-        [one for one, _ in planned],
-        ["drawn" if picture is None else picture.source for _, picture in planned],
-        torch.cat(found),
-    )
+    if waiting:
+        found.append(teachers.pooled(trunk, np.stack(waiting)))
+    return torch.cat(found)
 
 
 def _say(line: str) -> None:

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 
 from mocoop.groupfile.templatetext import fill
+from mocoop.photoclip import landnames
 from mocoop.photoclip.looks import WORDINGS
 
 
@@ -178,6 +179,7 @@ def names(net: WordNet) -> list[str]:
                 found.update(dict.fromkeys(net.synsets[one].words))
     found.update(dict.fromkeys(word for word in net.met if word.replace(" ", "").isalpha()))
     found.update(dict.fromkeys(_PLACES))
+    found.update(dict.fromkeys(landnames.all_names()))
     return list(found)
 
 
@@ -195,11 +197,14 @@ def sentences(net: WordNet, all_names: Sequence[str], count: int, rng: np.random
     things = [word for wnid in imagenet() if wnid in net.synsets for word in net.synsets[wnid].words[:2]]
     styled = [form for forms in WORDINGS.values() for form in forms]
     pools = (bank_templates(), _FORMS, styled)
+    land = landnames.all_names()
     wnids = [wnid for wnid in imagenet_22k() if wnid in net.synsets]
     found = []
     for _ in range(count):
         draw = rng.random()
         name = _one((things, common, list(all_names))[rng.choice(3, p=(0.4, 0.3, 0.3))], rng)
+        if rng.random() < 0.08:
+            name = _one(land, rng)
         if draw < 0.7:
             template = _one(pools[rng.choice(3, p=(0.45, 0.25, 0.3))], rng)
             found.append(Sentence(fill(template, name), name))
