@@ -31,8 +31,9 @@ def airplane(land: Scene) -> None:
             x, y = (number - (count - 1) / 2) * _m(46) + land.between(-0.1, 0.1), land.between(-0.3, 0.3)
             land.put("airliner", x, y, QUARTER + angle)
             for _ in range(int(land.rng.integers(0, 5))):
-                land.put("truck" if land.chance(0.5) else "car", x + land.between(-0.5, 0.5), y + land.between(-0.5, 0.5),
-                         land.between(0, 6.3), _m(land.between(4, 9)))  # fmt: skip
+                kind = "truck" if land.chance(0.5) else "car"
+                beside = x + land.between(-0.5, 0.5), y + land.between(-0.5, 0.5)
+                land.put(kind, *beside, land.between(0, 6.3), _m(land.between(4, 9)))
     else:
         pitch = _m(land.between(13, 18))
         for x, y in _grid(pitch, pitch * land.between(1.2, 2.2)):
@@ -334,9 +335,7 @@ def intersection(land: Scene) -> None:
             if land.chance(0.6):
                 land.put("office" if land.chance(0.5) else "house", x, y, 0, _m(land.between(14, 28)))
     one, two = _m(land.between(5, 12)), _m(land.between(5, 12))
-    land.things = [
-        thing for thing in land.things if abs(thing.x) > two + _m(10) and abs(thing.y) > one + _m(10)
-    ]
+    land.things = [thing for thing in land.things if abs(thing.x) > two + _m(10) and abs(thing.y) > one + _m(10)]
     tilt = land.between(-0.25, 0.25) if land.chance(0.3) else 0.0
     across_x = land.x + tilt * land.y
     for across, half in ((land.y, one), (across_x, two)):
@@ -513,7 +512,9 @@ def sparse_residential_area(land: Scene) -> None:
     for _ in range(int(land.rng.integers(1, 3))):
         x, y = land.place(0.5)
         land.paint(np.hypot(land.x - x, land.y - y) + 0.08 * land.field() < 0.42, land.one_of(M.GRASS, M.SOIL))
-        land.paint((np.abs(land.x - x - 0.1 * np.sin(4 * land.y)) < _m(2)) & (land.y > y), land.one_of(M.CONCRETE, M.SOIL))
+        land.paint(
+            (np.abs(land.x - x - 0.1 * np.sin(4 * land.y)) < _m(2)) & (land.y > y), land.one_of(M.CONCRETE, M.SOIL)
+        )
         _house(land, x, y, land.between(-0.5, 0.5), _m(land.between(9, 13)), _m(land.between(6, 9)))
         if land.chance(0.4):
             land.paint(land.disc(x - 0.3, y + 0.3, _m(3.5)), M.POOL)
@@ -528,7 +529,9 @@ def storage_tanks(land: Scene) -> None:
     diameter = land.between(8, 34)
     pitch = _m(diameter * land.between(1.2, 1.7))
     if land.chance(0.5):
-        land.paint((np.mod(land.x + 8, pitch) < _m(1)) | (np.mod(land.y + 8, pitch) < _m(1)), land.one_of(M.CONCRETE, M.SOIL))
+        land.paint(
+            (np.mod(land.x + 8, pitch) < _m(1)) | (np.mod(land.y + 8, pitch) < _m(1)), land.one_of(M.CONCRETE, M.SOIL)
+        )
     for x, y in _grid(pitch, pitch, 1.5):
         if land.chance(0.85):
             reach = _m(diameter * land.between(0.8, 1.05))
@@ -562,7 +565,10 @@ def swimming_pool(land: Scene) -> None:
 def tennis_court(land: Scene) -> None:
     """Marked courts side by side in a fence."""
     land.fill(land.one_of(M.GRASS, M.ASPHALT, M.CONCRETE))
-    around, court = land.one_of(M.SPORTS_COURT, M.RED_CLAY, M.GREEN_CROP), land.one_of(M.SPORTS_COURT, M.RED_CLAY, M.WATER)
+    around, court = (
+        land.one_of(M.SPORTS_COURT, M.RED_CLAY, M.GREEN_CROP),
+        land.one_of(M.SPORTS_COURT, M.RED_CLAY, M.WATER),
+    )
     columns, rows = int(land.rng.integers(1, 4)), int(land.rng.integers(1, 3))
     for x in (np.arange(columns) - (columns - 1) / 2) * _m(17):
         for y in (np.arange(rows) - (rows - 1) / 2) * _m(36):
@@ -571,8 +577,12 @@ def tennis_court(land: Scene) -> None:
             away_x, away_y = np.abs(land.x - x), np.abs(land.y - y)
             inside = (away_x < _m(5.6)) & (away_y < _m(12))
             width = _m(0.3)
-            lines = (away_x > _m(5.3)) | (np.abs(away_x - _m(4.1)) < width / 2) | (away_y > _m(11.7)) | (away_y < width / 2)
-            service = (np.abs(away_y - _m(6.4)) < width / 2) & (away_x < _m(4.1)) | (away_x < width / 2) & (away_y < _m(6.4))
+            lines = (
+                (away_x > _m(5.3)) | (np.abs(away_x - _m(4.1)) < width / 2) | (away_y > _m(11.7)) | (away_y < width / 2)
+            )
+            service = (np.abs(away_y - _m(6.4)) < width / 2) & (away_x < _m(4.1)) | (away_x < width / 2) & (
+                away_y < _m(6.4)
+            )
             land.paint(inside & (lines | service), M.PAINT)
     land.trees(int(land.rng.integers(0, 16)), 2, 5, np.abs(land.x) > columns * _m(9))
     if land.chance(0.4):
@@ -701,7 +711,9 @@ def _houses(land: Scene, wide: float, deep: float, *, gap: float, trees: int, st
                 if land.chance(0.25):
                     land.put("house", x, y, QUARTER * land.rng.integers(2), wide * gap)
                 else:
-                    _house(land, x, y, 0.0, wide * gap / 2 * land.between(0.8, 1), deep * gap / 2.6 * land.between(0.8, 1))
+                    _house(
+                        land, x, y, 0.0, wide * gap / 2 * land.between(0.8, 1), deep * gap / 2.6 * land.between(0.8, 1)
+                    )
                 if land.chance(0.3):
                     land.put("car", x + wide * 0.3, y - side * deep * 0.4, QUARTER)
 

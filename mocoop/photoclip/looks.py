@@ -84,7 +84,9 @@ def cartoon(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         grey = np.asarray(image.convert("L").filter(ImageFilter.GaussianBlur(1.2)), np.float32)
         steep = np.hypot(*np.gradient(grey))
         edges = steep > max(rng.uniform(7, 14), float(np.quantile(steep, rng.uniform(0.88, 0.96))))
-        mask = Image.fromarray((edges * 255).astype(np.uint8)).filter(ImageFilter.MaxFilter(1 + 2 * int(rng.integers(2))))
+        mask = Image.fromarray((edges * 255).astype(np.uint8)).filter(
+            ImageFilter.MaxFilter(1 + 2 * int(rng.integers(2)))
+        )
         flat.paste((15, 15, 15), (0, 0), mask)
     return flat
 

@@ -7,9 +7,8 @@ textured polygons. Every polygon is covered densely with points; a pixel shows t
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cache, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +34,9 @@ KINDS: dict[str, tuple[tuple[str, str, float, float], ...]] = {
                       r"golf|mazda|hummer|pickup|minibus|van)", 3, 7.5),
         ("Airport/Vehicle", r"(?i)(pickup|sprinter|followme|boxvan)", 3, 7.5),
     ),
-    "truck": (("Transport", r"(?i)(truck|trailer|bus|semi|lorry|coach)", 6, 22), ("Airport/Vehicle", r"fueltruck", 6, 20)),
+    "truck": (
+        ("Transport", r"(?i)(truck|trailer|bus|semi|lorry|coach)", 6, 22), ("Airport/Vehicle", r"fueltruck", 6, 20),
+    ),
     "container": (("Transport", r"(?i)contain", 5, 45),),
     "train": (("Transport", r"(Class_66|coach|ICE3|metro-train|T153|flatcar|locomotive|brake-coach)", 10, 60),),
     "digger": (("Transport", r"(?i)(bulldozer|consdigger|consdump|consgrader|consroller|forklift)", 2, 15),),
@@ -51,9 +52,13 @@ KINDS: dict[str, tuple[tuple[str, str, float, float], ...]] = {
         ("Residential", r"(?i)(house|Hse|detached|SDB|SDH|maison|bungalow|H1|H2|villa|ad\d|Quadplex|farm)", 5, 32),
     ),
     "mobile home": (("Residential", r"(?i)caravan|HelgoVan", 4, 16),),
-    "apartment": (("Residential", r"(?i)(highrise|tower|immeuble|eurobuild|hr\d|hochhaus|apartment|tour|terrace)", 15, 160),),
+    "apartment": (
+        ("Residential", r"(?i)(highrise|tower|immeuble|eurobuild|hr\d|hochhaus|apartment|tour|terrace)", 15, 160),
+    ),
     "office": (("Commercial", r"(?i)(office|retail|skyscraper|building|hotel|tower|cinema|store|bank)", 12, 160),),
-    "hall": (("Industrial", r"(?i)(Industrial\d|hall|warehouse|factory)", 12, 320), ("Airport", r"(?i)hangar", 12, 120)),
+    "hall": (
+        ("Industrial", r"(?i)(Industrial\d|hall|warehouse|factory)", 12, 320), ("Airport", r"(?i)hangar", 12, 120),
+    ),
     "barn": (("Agriculture", r"(?i)(barn|farmhouse|Poly|silo|biogas)", 5, 150),),
     "turbine": (("Power", r"(?i)(windturbine|vestas|V126)", 10, 200),),
     "power plant": (("Power", r"(?i)(cooling|power_plant|thermosolar|Turbo|cell_cond)", 20, 400),),
@@ -77,7 +82,7 @@ class Sprite:
     @property
     def length(self) -> float:
         """Its longer side in metres."""
-        return max(self.pixels.shape[:2]) * self.scale
+        return float(max(self.pixels.shape[:2]) * self.scale)
 
 
 @dataclass
@@ -116,19 +121,19 @@ class Models:
         for place in rng.permutation(len(paths))[:12]:
             path, low, high = paths[int(place)]
             found = look_down(path)
-            if found is None or kind == "train" and min(found.pixels.shape[:2]) > 0.4 * max(found.pixels.shape[:2]):
+            if found is None or (kind == "train" and min(found.pixels.shape[:2]) > 0.4 * max(found.pixels.shape[:2])):
                 continue
             if low <= found.length <= high:
                 return found
         return None
 
 
-@lru_cache(maxsize=None)
+@cache
 def look_down(path: Path) -> Sprite | None:
     """A model from above; None where the file cannot be read or shows nothing."""
     try:
         corners, colours, uv, textures = _triangles(path)
-    except (OSError, ValueError, IndexError):
+    except (OSError, ValueError, IndexError, StopIteration):
         return None
     if not len(corners):
         return None
@@ -145,7 +150,7 @@ def look_down(path: Path) -> Sprite | None:
     of = np.repeat(np.arange(len(corners)), np.minimum(np.ceil(area * _POINTS), 400_000).astype(np.int64))
     a, b = rng.random((2, len(of)))
     a, b = np.where(a + b > 1, 1 - a, a), np.where(a + b > 1, 1 - b, b)
-    weights = np.stack([1 - a - b, a, b], 1).astype(np.float32)
+    weights: Floats = np.stack([1 - a - b, a, b], 1).astype(np.float32)
     points = (corners[of] * weights[:, :, None]).sum(1)
     at = ((points[:, (0, 2)] - low) / scale).astype(np.int64)
     index = np.clip(at[:, 1], 0, height - 1) * width + np.clip(at[:, 0], 0, width - 1)
@@ -190,7 +195,7 @@ def _texture(path: Path) -> NDArray[np.float32] | None:
             small.thumbnail((512, 512))
     except (OSError, ValueError):
         return None
-    found: NDArray[np.float32] = np.asarray(small, np.float32) / 255
+    found: NDArray[np.float32] = np.asarray(small, np.float32) / np.float32(255)
     return found
 
 
@@ -215,10 +220,14 @@ def _triangles(path: Path) -> tuple[Floats, Floats, Floats, list[NDArray[np.floa
     )  # fmt: skip
 
 
-def _parsed(path: Path) -> tuple[list[tuple[float, float, float, float]], list[_Object]]:
-    """The materials and the objects, their points moved to where they stand. Raises ValueError, IndexError."""
+def _parsed(path: Path) -> tuple[list[tuple[float, ...]], list[_Object]]:
+    """The materials and the objects, their points moved to where they stand.
+
+    Raises OSError, ValueError, IndexError, StopIteration.
+    """
     lines = iter(path.read_text("latin-1").splitlines())
-    materials, objects = [], []
+    materials: list[tuple[float, ...]] = []
+    objects: list[_Object] = []
     stack: list[tuple[int, NDArray[np.float64], NDArray[np.float64]]] = []  # kids to come, rotation, place
     one, rotation, place = _Object(), np.eye(3), np.zeros(3)
     for line in lines:
@@ -261,9 +270,3 @@ def _parsed(path: Path) -> tuple[list[tuple[float, float, float, float]], list[_
             while stack and stack[-1][0] == 0:
                 stack.pop()
     return materials, objects
-
-
-def all_paths(models: Models) -> Iterator[Path]:
-    """The files of all kinds."""
-    for kind in models.kinds():
-        yield from models.paths(kind)

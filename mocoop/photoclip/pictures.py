@@ -90,7 +90,8 @@ class Picture:
     def open(self) -> Image.Image:
         """The picture with its transparency. Raises OSError."""
         with Image.open(BytesIO(resources.read(self.path)[self.part]) if self.part else self.path) as image:
-            return image.convert("RGBA")
+            found: Image.Image = image.convert("RGBA")
+        return found
 
 
 def things(folder: Path, net: WordNet) -> list[Picture]:

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import argparse
 import random
+import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +108,7 @@ def main() -> None:
         plan=plan,
         seed=arguments.seed,
     )
-    model, card = train(recipe, arguments.pictures, Kept(arguments.kept))
+    model, scores = train(recipe, arguments.pictures, Kept(arguments.kept))
     minutes = (time.monotonic() - start) / 60
     facts = {
         f"recipe.{part}.{name}": str(value)
@@ -114,8 +116,8 @@ def main() -> None:
         for name, value in asdict(recipe)[part].items()
     }
     facts |= {"seed": str(recipe.seed), "torch": torch.__version__, "timm_model": teachers.ARCHITECTURE}
-    weights.pack(arguments.out, model.state_dict(), facts | card.facts())
-    print(card)
+    weights.pack(arguments.out, model.state_dict(), facts | scores.facts())
+    print(scores)
     print(f"{arguments.out}: {arguments.out.stat().st_size / 1e6:.2f} MB, {minutes:.1f} min")
 
 
@@ -135,28 +137,38 @@ def train(recipe: Recipe, folder: Path, kept: Kept) -> tuple[open_clip.CLIP, sco
     ]
     train_on = seen.part([place for place, held in enumerate(hold) if not held])
     test_on = seen.part([place for place, held in enumerate(hold) if held])
-    made = imagehead.ClassFeatures(trunk, seen.features)
     named = imagehead.naming(train_on.shown, net)
-    matched = imagehead.WordFeatures(
-        *kept.get("words", lambda: imagehead.word_features(model, train_on.shown, named).plain())
+    states = imagehead.WordStates(
+        *kept.get("words", lambda: imagehead.word_states(model, train_on.shown, named).plain())
     )
-    imagehead.start_head(model.visual.head.mlp, train_on.features, train_on.shown, named, matched, made, TEACHER_WIDTH)
-    imagehead.train_head(
-        model.visual.head, model.logit_scale, train_on.features, train_on.shown, named, matched, made, recipe.head,
-        say=_say,
+    given = imagehead.Examples(
+        train_on.features, train_on.shown, named, states, imagehead.ClassFeatures(trunk, seen.features),
+        imagehead.LookShifts(train_on.features, train_on.shown),
     )  # fmt: skip
-    if kept.folder:
-        torch.save(model.state_dict(), kept.folder / "model.pt")
+    imagehead.start_head(model, given, recipe.head)
+    imagehead.train_head(model, given, recipe.head, say=_say)
+    return model, card(model, texts, test_on, given.made, net)
+
+
+def card(
+    model: open_clip.CLIP, texts: Texts, test_on: Seen, made: imagehead.ClassFeatures, net: WordNet
+) -> scorecard.Scorecard:
+    """The scorecard of a model, measured on its weights as they are stored."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "photoclip.safetensors"
+        weights.pack(path, model.state_dict())
+        stored = open_clip.CLIP(**weights.config()).eval()
+        stored.load_state_dict(weights.state_dict(path))
     with torch.no_grad():
-        rows = scorecard.of_words(model, texts.held_out, texts.held_out_targets)
-        rows |= scorecard.of_pictures(model, test_on.features, test_on.shown, test_on.sources)
+        rows = scorecard.of_words(stored, texts.held_out, texts.held_out_targets)
+        rows |= scorecard.of_pictures(stored, test_on.features, test_on.shown, test_on.sources)
         classes = torch.arange(1000)
-        rows |= scorecard.of_classes(model, made.draw(classes, torch.Generator().manual_seed(99)), classes, net)
-    return model, scorecard.Scorecard(rows)
+        rows |= scorecard.of_classes(stored, made.draw(classes, torch.Generator().manual_seed(99)), classes, net)
+    return scorecard.Scorecard(rows)
 
 
 def distilled_text(model: open_clip.CLIP, recipe: Recipe, net: WordNet, kept: Kept) -> Texts:
-    """Distil the text tower; returns what it learned from."""
+    """Distil the text tower; returns what it learned from, the held-out targets in the model's dimensions."""
     *taught_texts, tokens = kept.get("teacher", lambda: taught(recipe, net))
     texts = Texts(*taught_texts)
 
@@ -167,10 +179,10 @@ def distilled_text(model: open_clip.CLIP, recipe: Recipe, net: WordNet, kept: Ke
         return {name: value for name, value in tower.state_dict().items() if not name.startswith(("visual", "logit_"))}
 
     state = kept.get("text", distil)
-    spare = model.text_projection.shape[1] - state["text_projection"].shape[1]  # joint dimensions without a word
-    state["text_projection"] = F.pad(state["text_projection"], (0, spare))
+    words_half, directions = texttower.into_half(state["text_projection"])
+    state["text_projection"] = F.pad(words_half, (0, words_half.shape[1]))  # the other half is for pictures
     model.load_state_dict(state, strict=False)
-    return texts
+    return replace(texts, held_out_targets=texts.held_out_targets @ directions)
 
 
 def taught(recipe: Recipe, net: WordNet) -> tuple[Any, ...]:
@@ -211,9 +223,8 @@ def see(recipe: Recipe, folder: Path, net: WordNet, kept: Kept) -> Seen:
     features = torch.empty(len(planned), 1280)
     for part in range(PICTURE_PARTS):
         places = range(part, len(planned), PICTURE_PARTS)
-        features[part::PICTURE_PARTS] = kept.get(
-            f"pictures-{part}", lambda places=places: _encoded(planned, places, ground, trunk, recipe.seed)
-        )
+        encode = partial(_encoded, planned, places, ground, trunk, recipe.seed)
+        features[part::PICTURE_PARTS] = kept.get(f"pictures-{part}", encode)
     sources = ["drawn" if picture is None else picture.source for _, picture in planned]
     return Seen([one for one, _ in planned], sources, features)
 

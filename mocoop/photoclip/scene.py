@@ -292,7 +292,10 @@ def _stand(land: Scene, thing: Placed, ground: Ground, colours: Floats, heights:
     tall = Image.fromarray(sprite.heights).resize(size, Image.Resampling.BOX).rotate(-np.degrees(turn), way, True)
     column, row = land.pixel(thing.x, thing.y)
     left, top = round(column - cover.width / 2), round(row - cover.height / 2)
-    rows, columns = slice(max(0, top), min(SIDE, top + cover.height)), slice(max(0, left), min(SIDE, left + cover.width))
+    rows, columns = (
+        slice(max(0, top), min(SIDE, top + cover.height)),
+        slice(max(0, left), min(SIDE, left + cover.width)),
+    )
     if rows.start >= rows.stop or columns.start >= columns.stop:
         return
     part = (slice(rows.start - top, rows.stop - top), slice(columns.start - left, columns.stop - left))

@@ -42,9 +42,9 @@ class Scorecard:
 
 
 def of_words(model: Any, names: Sequence[str], targets: Tensor) -> dict[str, float]:
-    """Names kept out of the distillation: how near their teacher's vectors they land."""
-    found = texttower.features(model, names)
-    targets = F.pad(targets, (0, found.shape[1] - targets.shape[1]))
+    """Names kept out of the distillation: how near their teacher's vectors (N, W) they land, in the half of words."""
+    found = F.normalize(texttower.features(model, names)[:, : targets.shape[1]], dim=-1)
+    targets = F.normalize(targets, dim=-1)
     right = (found @ targets.T).argmax(1) == torch.arange(len(names))
     templates = bank_templates()[::24]
     some = names[:200]

@@ -29,7 +29,7 @@ class TextRecipe:
     """Settings of the distillation."""
 
     seed: int = 0
-    steps: int = 700
+    steps: int = 2400
     batch: int = 256
     learning_rate: float = 1.5e-3
     table_rate: float = 2e-4  # of the token table, by Adam on the rows of a batch
@@ -88,26 +88,42 @@ def token_table(vectors: Tensor, width: int) -> Tensor:
     return scaled
 
 
-def encode(model: Any, ids: Tensor) -> Tensor:
-    """Text features (N, D) of ids cut after the longest text: `encode_text` without padding."""
+def last_states(model: Any, ids: Tensor) -> Tensor:
+    """The states (N, W) that the last projection takes, of ids cut after the longest text."""
     length = ids.shape[1]
     x = model.token_embedding(ids) + model.positional_embedding[:length]
     x = model.transformer(x, attn_mask=model.attn_mask[:length, :length])
-    x = model.ln_final(x[torch.arange(len(ids)), ids.argmax(dim=-1)])
-    features: Tensor = x.float() @ model.text_projection
+    found: Tensor = model.ln_final(x[torch.arange(len(ids)), ids.argmax(dim=-1)])
+    return found
+
+
+def encode(model: Any, ids: Tensor) -> Tensor:
+    """Text features (N, D) of ids cut after the longest text: `encode_text` without padding."""
+    features: Tensor = last_states(model, ids).float() @ model.text_projection
     return features
 
 
 @torch.no_grad()
-def features(model: Any, texts: Sequence[str], batch: int = 512) -> Tensor:
-    """Normalised features (N, D) of any texts."""
+def states(model: Any, texts: Sequence[str], batch: int = 512) -> Tensor:
+    """The states (N, W) before the projection of any texts."""
     ids = tokenize(texts)
     lengths = (ids == END_OF_TEXT).int().argmax(1) + 1
     order = torch.argsort(lengths, stable=True)
-    found = torch.empty(len(texts), model.text_projection.shape[1])
+    found = torch.empty(len(texts), model.text_projection.shape[0])
     for part in torch.split(order, batch):
-        found[part] = F.normalize(encode(model, ids[part, : int(lengths[part].max())]), dim=-1)
+        found[part] = last_states(model, ids[part, : int(lengths[part].max())]).float()
     return found
+
+
+def features(model: Any, texts: Sequence[str], batch: int = 512) -> Tensor:
+    """Normalised features (N, D) of any texts."""
+    return F.normalize(states(model, texts, batch) @ model.text_projection.detach(), dim=-1)
+
+
+def into_half(projection: Tensor) -> tuple[Tensor, Tensor]:
+    """A projection (W, D) in the W dimensions that its texts fill, (W, W), and those dimensions (D, W)."""
+    directions = torch.linalg.svd(projection.double(), full_matrices=False)[2].T.float()
+    return projection @ directions, directions
 
 
 def distil(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,8 +13,21 @@ import torch.nn.functional as F
 from PIL import Image
 from torch import nn
 
-from mocoop.photoclip import aerial, gallery, imagehead, looks, pictures, texttower, words
+from mocoop.photoclip import (
+    gallery,
+    imagehead,
+    landnames,
+    layouts,
+    looks,
+    models,
+    pictures,
+    resources,
+    scene,
+    texttower,
+    words,
+)
 from mocoop.photoclip.gallery import Plan, Shown
+from mocoop.photoclip.scene import Ground
 from mocoop.photoclip.texttower import Space, TextRecipe
 
 SMALL = {
@@ -153,10 +167,11 @@ def test_pictures_depend_on_the_seed_and_their_place_only(tmp_path):
     thing = pictures.Picture(path, ("brick",), "photo", "stamps", None)
     planned = gallery.shown([thing], land[:1], Plan(photos=3, layouts=1, terrain=1))
     assert [one.look for one, _ in planned[:1]] == ["photo"]
-    assert len(planned) == 3 + len(aerial.DRAWN) + 1
-    some = planned[:3] + planned[-1:]
-    first, again = (list(gallery.paint(some, land, 4)) for _ in range(2))
+    assert len(planned) == 3 + len(gallery.DRAWN) + 1
+    some = [0, 1, 2, 3, len(planned) - 1]
+    first, again = (list(gallery.paint(planned, some, Ground(land), 4)) for _ in range(2))
     assert all(np.array_equal(one, other) for one, other in zip(first, again, strict=True))
+    assert np.array_equal(next(gallery.paint(planned, [2], Ground(land), 4)), first[2])
     assert all(one.shape == (224, 224, 3) and one.dtype == np.uint8 for one in first)
 
 
@@ -167,3 +182,129 @@ def test_every_look_has_wordings_and_changes_a_picture(name):
     assert shown.size == image.size
     assert not np.array_equal(np.asarray(shown.convert("RGB")), np.asarray(image))
     assert all("{}" in wording for wording in looks.WORDINGS[name])
+
+
+CUBE = """AC3Db
+MATERIAL "red" rgb 1 0 0  amb 1 1 1  emis 0 0 0  spec 0 0 0  shi 0  trans 0
+OBJECT world
+kids 1
+OBJECT poly
+name "roof"
+loc 10 2 0
+numvert 4
+0 0 0
+4 0 0
+4 0 2
+0 0 2
+numsurf 1
+SURF 0x00
+mat 0
+refs 4
+0 0 0
+1 1 0
+2 1 1
+3 0 1
+kids 0
+"""
+
+
+def test_a_model_is_seen_from_above_in_its_size(tmp_path):
+    path = tmp_path / "roof.ac"
+    path.write_text(CUBE, "latin-1")
+    sprite = models.look_down(path)
+    assert sprite is not None
+    assert abs(sprite.length - 4) < 0.1
+    assert abs(sprite.pixels.shape[1] / sprite.pixels.shape[0] - 2) < 0.1
+    assert (sprite.pixels[..., 3] == 255).mean() > 0.95
+    assert tuple(np.median(sprite.pixels[..., :3].reshape(-1, 3), axis=0)) == (255, 0, 0)
+    assert np.allclose(np.median(sprite.heights), 2)
+
+
+def test_a_damaged_model_shows_nothing(tmp_path):
+    for number, text in enumerate(
+        (CUBE[:150], CUBE.replace("numvert 4", "numvert 9"), "AC3Db", CUBE.replace("3 0 1", "7 0 1"))
+    ):
+        path = tmp_path / f"{number}.ac"
+        path.write_text(text, "latin-1")
+        assert models.look_down(path) is None
+
+
+def test_every_layout_has_names_and_a_picture():
+    assert set(layouts.LAYOUTS) == set(landnames.SYNONYMS)
+    rng = np.random.default_rng(3)
+    for name in sorted(layouts.LAYOUTS)[::7]:
+        assert scene.view(layouts.LAYOUTS[name], Ground([]), rng).size == (224, 224)
+
+
+def test_what_is_high_casts_a_shadow_away_from_the_sun():
+    heights = np.zeros((60, 60), np.float32)
+    heights[28:32, 28:32] = 8
+    light = scene._light(heights, np.random.default_rng(0))
+    flat = light[2, 2]
+    ground = heights == 0
+    assert flat == pytest.approx(1)
+    assert 8 < (light[ground] < 0.8).sum() < 200
+
+
+def test_a_thing_stands_where_it_was_put():
+    land = scene.Scene(np.random.default_rng(0), 1.3, 0.7, (0.2, -0.1))
+    column, row = land.pixel(0.3, -0.2)
+    place = round(row), round(column)
+    assert abs(land.x[place] - 0.3) < 0.02
+    assert abs(land.y[place] + 0.2) < 0.02
+
+
+def rcc(content, name="fox.webp"):
+    """A resource file of Qt, version 1, with one file in its root."""
+    encoded = name.encode("utf-16-be")
+    names = struct.pack(">HI", len(name), 0) + encoded
+    data = struct.pack(">I", len(content)) + content
+    tree = struct.pack(">IHII", 0, 2, 1, 1) + struct.pack(">IHHHI", 0, 0, 0, 0, 0)
+    start = 20
+    head = b"qres" + struct.pack(">4I", 1, start, start + len(tree), start + len(tree) + len(data))
+    return head + tree + data + names
+
+
+def test_pictures_are_read_out_of_a_resource(tmp_path):
+    path = tmp_path / "some.rcc"
+    path.write_bytes(rcc(b"a picture"))
+    assert resources.read(path) == {"/fox.webp": b"a picture"}
+    path = tmp_path / "cut.rcc"
+    path.write_bytes(rcc(b"a picture")[:40])
+    with pytest.raises(ValueError, match="no resource file"):
+        resources.read(path)
+
+
+def test_the_words_fill_half_of_the_joint_space():
+    torch.manual_seed(5)
+    projection = torch.randn(6, 9)
+    half, directions = texttower.into_half(projection)
+    assert half.shape == (6, 6)
+    assert torch.allclose(half @ directions.T, projection, atol=1e-4)  # nothing of a text is lost
+
+
+def test_looks_shift_features_as_they_did_in_the_examples():
+    torch.manual_seed(6)
+    photos = torch.rand(40, 12)
+    shown = [Shown(("x",), look, thing, None) for look in ("photo", "sketch") for thing in range(40)]
+    features = torch.cat([photos, photos * 0.5 + 1])
+    shifts = imagehead.LookShifts(features, shown, strength=1e-4)
+    assert shifts.looks() == ["sketch"]
+    again = shifts.draw(photos, "sketch", torch.Generator().manual_seed(0))
+    assert torch.allclose(again, photos * 0.5 + 1, atol=0.01)
+
+
+def test_a_centred_projection_is_the_same_projection():
+    torch.manual_seed(7)
+    mlp = nn.Module()
+    mlp.fc1, mlp.act, mlp.fc2 = nn.Linear(12, 8), nn.GELU(), nn.Linear(8, 6)
+    features = torch.rand(30, 12) + 3
+
+    def plain():
+        return mlp.fc2(mlp.act(mlp.fc1(features)))
+
+    before = plain()
+    centred = imagehead.Centred(mlp, features)
+    assert torch.allclose(centred(features), before, atol=1e-5)
+    centred.settle()
+    assert torch.allclose(plain(), before, atol=1e-5)

@@ -10,7 +10,9 @@ import torch.nn.functional as F
 
 from mocoop.backbone.backbone import load_backbone
 from mocoop.errors import BackboneError
-from mocoop.photoclip import aerial, weights
+from mocoop.photoclip import weights
+from mocoop.photoclip.layouts import LAYOUTS
+from mocoop.photoclip.scene import Ground, view
 
 LAND = ("airplane", "beach", "forest", "harbor", "parking lot", "river", "storage tanks", "tennis court")
 
@@ -80,7 +82,7 @@ def test_a_damaged_file_is_named(tmp_path):
 def test_weights_and_drawings_still_fit(backbone):
     """Whoever changes a drawing, the towers or the weights finds out here: drawn land is told by its name."""
     rng = np.random.default_rng(77)
-    tiles = [np.asarray(aerial.draw(name, aerial.Ground([]), rng)) for name in LAND for _ in range(6)]
+    tiles = [np.asarray(view(LAYOUTS[name], Ground([]), rng)) for name in LAND for _ in range(6)]
     pixels = torch.from_numpy(np.stack(tiles)).permute(0, 3, 1, 2).float() / 127.5 - 1
     ids = backbone.tokenize([f"a satellite photo of {name}." for name in LAND], 77)
     with torch.no_grad():
