@@ -124,8 +124,8 @@ def main() -> None:
 def train(recipe: Recipe, folder: Path, kept: Kept) -> tuple[open_clip.CLIP, scorecard.Scorecard]:
     """The whole model, trained, with its scorecard measured on the weights as they are stored."""
     net = WordNet.read(folder / WORDNET)
-    model = open_clip.CLIP(**weights.config())
     torch.manual_seed(recipe.seed)
+    model = open_clip.CLIP(**weights.config())
     texts = distilled_text(model, recipe, net, kept)
     seen = see(recipe, folder, net, kept)
     trunk = teachers.lite0()
