@@ -49,7 +49,7 @@ def test_photographs_train_evaluate_and_predict_from_the_command_line(test_data,
     (result,) = record["results"]
     assert result["images"] == 420
     assert result["accuracy"] > 25  # chance is 4.8
-    assert result["training_free"]["zero-shot, one template"] == pytest.approx(27.86, abs=1)
+    assert result["training_free"]["zero-shot, one template"] == pytest.approx(36.43, abs=1)
     harbor = sorted((photos / "test" / "harbor").iterdir())[:5]
     lines = [json.loads(line) for line in typed(folder, "mocoop", "predict", "run", *harbor, "--json").splitlines()]
     assert [line["path"] for line in lines] == [str(path) for path in harbor]
