@@ -34,6 +34,7 @@ __all__ = [
     "listing_of",
     "read_manifest",
     "read_metadata",
+    "read_paths",
 ]
 
 COLUMNS = ("path", "label", "split")
@@ -57,6 +58,22 @@ def read_manifest(path: Path, *, follow_links: bool = False, columns: Mapping[st
     if not rows:
         raise DataError(f"{path}: no images are listed", "write one line an image: path,label[,split]")
     return listing_of([(path, row, None) for row in rows], path.parent, chooser, notes, follow_links)
+
+
+def read_paths(
+    path: Path, *, follow_links: bool = False, columns: Mapping[str, str] | None = None
+) -> tuple[list[Path], list[str]]:
+    """The images of a table, in its order, without any label, and notes; a file may be missing. Raises DataError."""
+    check_columns(columns or {})
+    notes: list[str] = []
+    chooser = Columns(columns or {}, notes, roles=("path",))
+    rows = read_rows(path, chooser)
+    if not rows:
+        raise DataError(f"{path}: no images are listed", "write one line an image, under a column path")
+    place = _Places(path.parent, follow_links)
+    column = next(iter(chooser.role_of))
+    found = [place(path, f"{path}:{row.line}", _text(row.values[column], "path", f"{path}:{row.line}")) for row in rows]
+    return found, [*notes, *place.notes]
 
 
 def read_metadata(
@@ -103,28 +120,32 @@ class _NoLabel(DataError):
 class Columns:
     """Finds the columns of path, label and split in a header, once; notes what is used under another name or not."""
 
-    def __init__(self, given: Mapping[str, str], notes: list[str], hint: str = _HINT) -> None:
-        self._given, self._notes, self._hint = given, notes, hint
+    def __init__(
+        self, given: Mapping[str, str], notes: list[str], hint: str = _HINT, roles: Sequence[str] = COLUMNS
+    ) -> None:
+        self._given, self._notes, self._hint, self._roles = given, notes, hint, roles
         self.role_of: dict[str, str] = {}  # by column
         self._seen: set[str] = set()
 
     def __call__(self, columns: Sequence[str], where: str) -> list[str]:
         """The columns to be read of those in a header at `where`. Raises DataError."""
-        roles = {role: found for role in COLUMNS if (found := self._find(role, columns, where))}
+        roles = {role: found for role in self._roles if (found := self._find(role, columns, where))}
         for role in _REQUIRED:
-            if role not in roles:
+            if role in self._roles and role not in roles:
                 kind = _NoLabel if role == "label" else DataError
                 raise kind(f'{where}: no column "{role}"{_like(role, columns)}', self._hint)
         unused = set(columns) - set(roles.values())
-        if "split" not in roles and (
-            near := next((column for column in sorted(unused) if nearest(column, ("split",))), "")
+        if (
+            "split" in self._roles
+            and "split" not in roles
+            and (near := next((column for column in sorted(unused) if nearest(column, ("split",))), ""))
         ):
             raise DataError(f'{where}: unknown column "{near}" (did you mean "split"?)', self._hint)
         others = [column for column in columns if column not in roles.values() and column not in self._seen]
         renamed = [f"{column} is the {role}" for role, column in roles.items() if column != role]
         if not self._seen and renamed:
             self._notes.append(f"columns: {', '.join(renamed)}")
-        if others:
+        if others and "label" in self._roles:  # whoever reads paths alone expects no other column to be used
             self._notes.append(f"columns not used: {named(_shown(column) for column in others)}")
         self._seen |= set(columns)
         self.role_of |= {column: role for role, column in roles.items()}
@@ -165,24 +186,15 @@ def listing_of(
     rows = [(path, row, split, {columns.role_of[c]: v for c, v in row.values.items()}) for path, row, split in found]
     has_splits = _has_splits(rows, columns, notes)
     labels: dict[str, None] = {}
-    fence = Fence(root, follow_links=follow_links)
-    homes = [os.path.abspath(root), os.path.realpath(root)]
+    place = _Places(root, follow_links)
     read: list[tuple[str, Path, str]] = []
-    backslashes = 0
     for path, row, split, values in rows:
         where = f"{path}:{row.line}"
         texts = {role: _text(values[role], role, where) for role in _REQUIRED}
-        relative = texts["path"]
-        if "\\" in relative:
-            backslashes += 1
-            relative = relative.replace("\\", "/")
-        if path.parent != root and not relative.startswith("/"):
-            relative = f"{path.parent.relative_to(root).as_posix()}/{relative}"
-        image = fence.listed(_below(relative, homes), where)
+        image = place(path, where, texts["path"])
         labels[texts["label"]] = None
         read.append((split or _split_of(values, has_splits, where), image, texts["label"]))
-    if backslashes:
-        notes.append(f"{backslashes} paths have backslashes, read as /")
+    notes += place.notes
     keys = [key for key in order if key in labels]
     keys += in_order(sorted(labels.keys() - set(keys)))
     number = {key: label for label, key in enumerate(keys)}
@@ -190,7 +202,29 @@ def listing_of(
     for split, image, label in read:
         splits[split].append(Example(image, number[label]))
     present = {split: examples for split, examples in splits.items() if examples}
-    return Listing(keys=keys, splits=present, notes=[*notes, *absence_notes(present, fence.root)])
+    return Listing(keys=keys, splits=present, notes=[*notes, *absence_notes(present, root)])
+
+
+class _Places:
+    """Turns the paths of tables into paths below one folder, and counts what was written oddly."""
+
+    def __init__(self, root: Path, follow_links: bool) -> None:
+        self._root, self._fence, self._backslashes = root, Fence(root, follow_links=follow_links), 0
+        self._homes = [os.path.abspath(root), os.path.realpath(root)]
+
+    def __call__(self, table: Path, where: str, relative: str) -> Path:
+        """The place of a path written at `where` in a table. Raises DataError for one that leaves the folder."""
+        if "\\" in relative:
+            self._backslashes += 1
+            relative = relative.replace("\\", "/")
+        if table.parent != self._root and not relative.startswith("/"):
+            relative = f"{table.parent.relative_to(self._root).as_posix()}/{relative}"
+        return self._fence.listed(_below(relative, self._homes), where)
+
+    @property
+    def notes(self) -> list[str]:
+        """What was written oddly."""
+        return [f"{self._backslashes} paths have backslashes, read as /"] if self._backslashes else []
 
 
 def _has_splits(

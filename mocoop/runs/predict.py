@@ -57,7 +57,7 @@ def predict_images(
         run.method.check_classes(run.learned, classnames)
     backbone = backbone or run.load_backbone()
     classifier = run.classifier(classnames, backbone)
-    templates = _templates(run)
+    templates = templates_of(run)
     if reading is None:
         reading, notes = find_reading(paths, known=run.reading)
         for note in notes:
@@ -79,7 +79,7 @@ def predict_images(
         remarks |= found.remarks
         prediction = classifier.predict(torch.from_numpy(found.features[0].copy()))
         rows = {
-            i: _describe(str(chunk[i]), prediction, row, classifier, templates, top) | _marked(run, _sha256(chunk[i]))
+            i: described(str(chunk[i]), prediction, row, classifier, templates, top) | marked(run, _sha256(chunk[i]))
             for row, i in enumerate(found.kept)
         }
         why = dict(found.skipped)
@@ -117,14 +117,14 @@ def predict_features(
         run.method.check_classes(run.learned, classnames)
     if backbone is None and (classnames is not None or run.method.conditional):
         backbone = run.load_backbone()
-    classifier, templates = run.classifier(classnames, backbone), _templates(run)
+    classifier, templates = run.classifier(classnames, backbone), templates_of(run)
 
     def rows() -> Iterator[dict[str, Any]]:
         for start in range(0, len(names), batch_size):
             prediction = classifier.predict(torch.tensor(features[start : start + batch_size]))
             for row, name in enumerate(names[start : start + batch_size]):
-                told = _describe(name, prediction, row, classifier, templates, top)
-                yield told | _marked(run, sha256_bytes(features[start + row].tobytes()))
+                told = described(name, prediction, row, classifier, templates, top)
+                yield told | marked(run, sha256_bytes(features[start + row].tobytes()))
 
     return rows()
 
@@ -137,11 +137,12 @@ def _sha256(path: Path) -> str | None:
         return None
 
 
-def _marked(run: Run, sha256: str | None) -> dict[str, bool]:
+def marked(run: Run, sha256: str | None) -> dict[str, bool]:
+    """What a row says besides if the image with this hash was trained on."""
     return {"trained_on": True} if sha256 in (run.trained_images or ()) else {}
 
 
-def _templates(run: Run) -> dict[str, list[str]]:
+def templates_of(run: Run) -> dict[str, list[str]]:
     """The templates of each expert by id; empty if there is one prompt."""
     return {group.id: list(group.texts) for group in run.groups.groups} if len(run.groups.ids) > 1 else {}
 
@@ -155,9 +156,10 @@ def _fault(path: Path, reading: Reading) -> str | None:
     return None
 
 
-def _describe(
+def described(
     name: str, prediction: Prediction, row: int, classifier: Predictor, templates: dict[str, list[str]], top: int
 ) -> dict[str, Any]:
+    """The dictionary of one row of a prediction; `templates` are those of each expert, from `templates_of`."""
     return describe(
         name,
         prediction.probabilities[row].cpu().numpy(),
