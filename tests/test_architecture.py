@@ -43,10 +43,11 @@ ROOMS = {
     "export": "errors strictjson files answers data miniclip backbone mixture runs",
     "serving": "errors answers data backbone runs export",
     "bench": "errors files cli config groupfile data miniclip backbone mixture training methods runs",
+    "bulk": "errors files cli data backbone training runs",
     "reporting": "errors files cli config data backbone training methods runs bench",
     "demo": "errors files cli config groupfile data miniclip backbone training runs reporting",
     "commands": (
-        "errors files cli config groupfile data miniclip backbone training methods runs export serving bench "
+        "errors files cli config groupfile data miniclip backbone training methods runs export serving bench bulk "
         "reporting demo"
     ),
     "__main__": "commands",

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from mocoop import cli
-from mocoop.errors import UsageError
+from mocoop.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
@@ -35,13 +35,16 @@ def together(*options: Decorator) -> Decorator:
     return decorate
 
 
+table_options = together(
+    click.option("--columns", metavar="path=NAME,label=NAME[,split=NAME]", callback=lambda _context, _option, text:
+                 columns_of(text), help="Which columns of a table to use, if their names do not tell."),
+    click.option("--follow-links", is_flag=True, help="Allow symbolic links that leave the data folder."),
+)  # fmt: skip
 source_options = together(  # how a data set is read, of every command that opens one
     click.option("--class-names", type=FILE, help="Readable names of the classes (JSON, CSV, or one a line)."),
     click.option("--names-by-position", is_flag=True,
                  help="Give a plain list of --class-names by the order of the classes."),
-    click.option("--columns", metavar="path=NAME,label=NAME[,split=NAME]", callback=lambda _context, _option, text:
-                 columns_of(text), help="Which columns of a table to use, if their names do not tell."),
-    click.option("--follow-links", is_flag=True, help="Allow symbolic links that leave the data folder."),
+    table_options,
 )  # fmt: skip
 data_options = together(
     click.option("--data", type=ANY, required=True,
@@ -169,3 +172,16 @@ def numbers_of(option: str, text: str, least: int = 0) -> list[int]:
     if not numbers or min(numbers) < least:
         raise UsageError(f"{option} {text!r} cannot be", f"give whole numbers from {least} on: 1,2,3")
     return numbers
+
+
+def read_class_names(path: Path) -> tuple[str, ...]:
+    """Class names, one per line, under the usual rules for class names. Raises DataError."""
+    from mocoop.data.classnames import final_names, read_list
+
+    names = read_list(path)
+    if len(names) < 2:
+        raise DataError(f"{path} names {len(names)} class", "name two or more, one a line")
+    found, notes = final_names(names)
+    for note in notes:
+        cli.say(f"note: {note}")
+    return found

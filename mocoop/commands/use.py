@@ -27,6 +27,7 @@ from mocoop.commands.shared import (
     names_by_position,
     parse_reading,
     print_json,
+    read_class_names,
     reading_options,
     use_threads,
 )
@@ -172,7 +173,7 @@ def predict(
         _predict_exported(run, images, top, as_json, {**options, "classes_file": classes_file})
         return
     use_threads(options["threads"])
-    classnames = _read_class_names(classes_file) if classes_file else None
+    classnames = read_class_names(classes_file) if classes_file else None
     asked = parse_reading(options)
 
     from mocoop.backbone.backbone import STAND_IN_NOTE
@@ -293,19 +294,6 @@ def _image_files(given: tuple[Path, ...], *, may_be_missing: bool) -> Iterator[P
         if not found.images:
             raise DataError(f"{path} has no images", "give image files, or a folder that has some")
         yield from found.images
-
-
-def _read_class_names(path: Path) -> tuple[str, ...]:
-    """Class names, one per line, under the usual rules for class names. Raises DataError."""
-    from mocoop.data.classnames import final_names, read_list
-
-    names = read_list(path)
-    if len(names) < 2:
-        raise DataError(f"{path} names {len(names)} class", "name two or more, one a line")
-    found, notes = final_names(names)
-    for note in notes:
-        cli.say(f"note: {note}")
-    return found
 
 
 COMMANDS = (evaluate, predict, show)

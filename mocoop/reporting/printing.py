@@ -203,6 +203,21 @@ def print_predictions(predictions: Iterable[Mapping[str, Any]], *, experts: bool
         click.echo("\t".join(printable(cell) for cell in _prediction_row(prediction)))
 
 
+def print_summary(summary: Mapping[str, Any], out: Path, parts: int) -> None:
+    """A bulk prediction: images by class, the largest first; what failed, and where everything is."""
+    images, failed = summary["images"], summary["failed"]
+    read = max(1, images - failed)
+    counts = sorted(summary["classes"].items(), key=lambda one: -one[1])
+    show_table(("class", "images", "share %"), [(name, n, f"{100 * n / read:.1f}") for name, n in counts if n])
+    for one in summary["first_failed"]:
+        cli.say(f"not read: {one['path']}: {one['error']}")
+    if more := failed - len(summary["first_failed"]):
+        cli.say(f"not read: {more:,} more, in rows with an error")
+    if summary["trained_on"]:
+        cli.say(f"note: {summary['trained_on']:,} of {read:,} images were trained on")
+    cli.say(f"{out}: {images:,} images in {parts:,} part{'s' * (parts != 1)}, {failed:,} of them not read")
+
+
 def print_demo(results: Mapping[str, Any]) -> None:
     """The demonstration's table, how often the router finds the style, and where the report is."""
     title = f"Seeds {', '.join(map(str, results['seeds']))}: mean ± deviation"

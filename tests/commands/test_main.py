@@ -38,6 +38,11 @@ COMMANDS = {
         "--top", "--classes-file", "--backbone", "--pretrained", "--device", "--precision", "--threads",
         "--on-bad-image", "--bands", "--range", "--engine", "--json",
     },
+    "predict-many": {
+        "--out", "--format", "--experts", "--top", "--classes-file", "--part-size", "--columns", "--follow-links",
+        "--on-bad-image", "--engine", "--workers", "--address", "--backbone", "--pretrained", "--device", "--precision",
+        "--threads", "--bands", "--range",
+    },
     "report": {
         "--out", "--also", "--reference", "--title", "--run", "--images", "--most-images", "--backbone", "--pretrained",
         "--bands", "--range",

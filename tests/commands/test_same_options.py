@@ -21,6 +21,7 @@ READING = {"--bands", "--range"}
 WANTED = {
     **dict.fromkeys(("train", "eval", "bench", "tune", "export"), SOURCE | READING),
     **dict.fromkeys(("predict", "report"), READING),  # pictures only: no data set, no labels
+    "predict-many": READING | {"--columns", "--follow-links"},  # tables, without labels
 }
 
 

@@ -1,0 +1,181 @@
+"""The folder of a bulk prediction: what the job is, a file a shard, and the summary when all are there.
+
+A part is written whole or not at all, and a whole one is never done again: giving the same command once more goes on
+where the last one ended. `_job.json` says what the job is, so that no other one is mixed into the folder; its name and
+that of `_summary.json` begin as readers of Parquet folders expect of what they are to pass over.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from typing import Any, Literal
+
+from mocoop import __version__
+from mocoop.errors import DataError, StorageError, UsageError
+from mocoop.files import atomic_path, os_error, read_json, sweep_stale, write_json
+
+Form = Literal["parquet", "jsonl"]
+Experts = Literal["full", "ids", "none"]  # what a row says of them: with templates, without, nothing
+JOB, SUMMARY = "_job.json", "_summary.json"
+FORMAT = 1
+_ROWS = 1024  # written at a time
+_NAMED = 20  # failed images in the summary
+_OTHER = "give another folder with -o, or the command that this one was made by"
+
+
+class Parts:
+    """The parts of one job in a folder; it can be sent to other processes that see the same folder."""
+
+    def __init__(self, out: Path, count: int, form: Form, experts: Experts) -> None:
+        self.out, self.count, self.form, self.experts = out, count, form, experts
+
+    def path(self, number: int) -> Path:
+        """The file of a part, counted from 0; sorted by name they are in order."""
+        return self.out / f"part-{number:0{max(5, len(str(self.count - 1)))}}.{self.form}"
+
+    def missing(self) -> list[int]:
+        """The parts that are not yet there."""
+        return [number for number in range(self.count) if not self.path(number).is_file()]
+
+    def write(self, number: int, rows: Iterable[dict[str, Any]]) -> None:
+        """Write a part from its rows, a thousand of them in memory at a time. Raises StorageError."""
+        with atomic_path(self.path(number)) as temporary:
+            remaining = iter(rows)
+            with _json_lines(temporary) if self.form == "jsonl" else _parquet(temporary, self.experts) as write:
+                while some := list(islice(remaining, _ROWS)):
+                    write(some)
+
+    def rows(self, number: int) -> Iterator[dict[str, Any]]:
+        """Path, class, error and mark of each row of a part. Raises StorageError for a damaged one."""
+        path = self.path(number)
+        try:
+            yield from _read_json_lines(path) if self.form == "jsonl" else _read_parquet(path)
+        except (OSError, ValueError, KeyError, TypeError) as error:  # of all four kinds are json's and pyarrow's
+            reason = str(error).split("\n")[0][:200]
+            raise StorageError(f"{path} is damaged: {reason}", "remove it and give the same command again") from error
+
+
+def open_job(out: Path, job: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+    """Begin a job in a new or empty folder, or go on with the same one.
+
+    `job` is all that decides what the parts hold; `about` is for the reader. Raises UsageError for a folder of another
+    job or with other files, StorageError if it cannot be written.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        sweep_stale(out)
+        others = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
+    except OSError as error:
+        raise os_error(error, "write", out) from error
+    if JOB in others:
+        _check_same(out, job)
+        return
+    if others:
+        raise UsageError(f"{out} is not empty and holds no bulk prediction: {others[0]}", "give a new folder with -o")
+    write_json(out / JOB, {"format": FORMAT, "mocoop": __version__, **about, "job": dict(job)})
+
+
+def _check_same(out: Path, job: Mapping[str, Any]) -> None:
+    record = read_json(out / JOB, what="record of a job", error=StorageError)
+    known = record.get("job") if isinstance(record, dict) else None
+    if not isinstance(known, dict) or record.get("format") != FORMAT:
+        raise StorageError(f"{out / JOB} is damaged, or of a newer mocoop", "give another folder with -o")
+    differing = [key for key in {**job, **known} if known.get(key) != job.get(key)]
+    if differing:
+        raise UsageError(f"{out} holds another job: {'; '.join(_told(k, known, job) for k in differing)}", _OTHER)
+
+
+def _told(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
+    """How one setting differs; what is long, as hashes and lists are, is only named."""
+    old, new = (json.dumps(values.get(key), ensure_ascii=False) for values in (there, here))
+    if len(old) > 40 or len(new) > 40:
+        return f"its {key} is another, or has changed"
+    return f"its {key} is {old}, not {new}"
+
+
+def summarise(parts: Parts, classnames: Sequence[str]) -> dict[str, Any]:
+    """Read all parts, write the summary and return it: images, failures, counts by class in the classes' order.
+
+    Raises StorageError if a part is damaged.
+    """
+    classes: Counter[str] = Counter()
+    failed: list[dict[str, str]] = []
+    total = failures = again = 0
+    for number in range(parts.count):
+        for row in parts.rows(number):
+            total += 1
+            again += bool(row.get("trained_on"))
+            if row.get("error") is None:
+                classes[row["class"]] += 1
+                continue
+            failures += 1
+            if len(failed) < _NAMED:
+                failed.append({"path": row["path"], "error": row["error"]})
+    summary = {
+        "images": total,
+        "failed": failures,
+        "trained_on": again,
+        "classes": {name: classes[name] for name in classnames},
+        "first_failed": failed,
+    }
+    write_json(parts.out / SUMMARY, summary)
+    return summary
+
+
+@contextmanager
+def _json_lines(path: Path) -> Iterator[Any]:
+    with path.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+        yield lambda rows: file.writelines(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+@contextmanager
+def _parquet(path: Path, experts: Experts) -> Iterator[Any]:
+    import pyarrow as arrow
+    from pyarrow import parquet
+
+    schema = _schema(experts)
+    with parquet.ParquetWriter(path, schema) as writer:
+        yield lambda rows: writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
+
+
+def _schema(experts: Experts) -> Any:
+    """The columns of a part: the keys of a row, those that a row lacks being null."""
+    import pyarrow as arrow
+
+    text, number = arrow.string(), arrow.float64()
+    expert = {"id": text, "weight": number, **({"templates": arrow.list_(text)} if experts == "full" else {})}
+    guesses = arrow.list_(arrow.struct({"class": text, "probability": number}))
+    columns = {"path": text, "class": text, "probability": number, "top_k": guesses}
+    if experts != "none":
+        columns["experts"] = arrow.list_(arrow.struct(expert))
+    return arrow.schema({**columns, "trained_on": arrow.bool_(), "error": text})
+
+
+def _read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            row = json.loads(line)
+            yield {key: row.get(key) for key in ("path", "class", "trained_on", "error")}
+
+
+def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
+    from pyarrow import parquet
+
+    with parquet.ParquetFile(path) as file:
+        for batch in file.iter_batches(columns=["path", "class", "trained_on", "error"]):
+            yield from batch.to_pylist()
+
+
+def need_pyarrow(form: Form) -> None:
+    """Raises DataError if parts of a form cannot be written here."""
+    if form == "parquet":
+        try:
+            import pyarrow  # noqa: F401
+        except ImportError as error:
+            hint = 'pip install "mocoop[parquet]", or choose --format jsonl'
+            raise DataError("writing Parquet needs pyarrow", hint) from error

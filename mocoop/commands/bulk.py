@@ -1,0 +1,106 @@
+"""Predicting very many images: `mocoop predict-many`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from mocoop import cli
+from mocoop.commands.shared import (
+    FILE,
+    FOLDER,
+    device_options,
+    moved_options,
+    parse_reading,
+    read_class_names,
+    reading_options,
+    table_options,
+    use_threads,
+)
+from mocoop.errors import UsageError
+
+
+@click.command("predict-many", short_help="Classify very many images into a folder of Parquet; resumable.")
+@click.argument("run", type=FOLDER)
+@click.argument("source")
+@click.option("--out", "-o", type=FOLDER, required=True, help="Folder for the parts; the same command goes on in it.")
+@click.option("--format", "form", type=click.Choice(["parquet", "jsonl"]), default="parquet", show_default=True,
+              help="Files of the parts: Parquet, or a line of JSON an image.")  # fmt: skip
+@click.option("--experts", type=click.Choice(["ids", "full", "none"]), default="ids", show_default=True,
+              help="What a row says of the experts: ids and weights, their templates as well, or nothing.")  # fmt: skip
+@click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Likeliest classes of an image.")
+@click.option("--classes-file", type=FILE, help="Other classes than those trained on, one name a line.")
+@click.option("--part-size", type=click.IntRange(1, 1_000_000), default=1024, show_default=True,
+              help="Images a part; a tar is a part, whatever its size.")  # fmt: skip
+@table_options
+@click.option("--on-bad-image", type=click.Choice(["skip", "fail"]), default="skip", show_default=True,
+              help="What to do with an image that cannot be read: a row with the reason, or end.")  # fmt: skip
+@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+              help="This process, or actors of a Ray cluster.")  # fmt: skip
+@click.option("--workers", type=click.IntRange(min=1),
+              help="Actors of --engine ray; as many as it has GPUs, or else cores, if left out.")  # fmt: skip
+@click.option("--address", help="Ray cluster: HOST:PORT, or auto for one that runs here; a new one if left out.")
+@moved_options
+@device_options
+@reading_options
+def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, **options: Any) -> None:
+    """Classify very many images into a folder of Parquet files or JSON lines.
+
+    SOURCE is a folder of images, a table of paths (CSV, JSON, Parquet), Parquet files that hold the images themselves,
+    or .tar files (WebDataset): one, a folder, or a pattern in quotes. A part of the output is written whole or not at
+    all: after an interruption the same command goes on. An image that cannot be read is a row with the reason.
+
+    \b
+    mocoop predict-many run/ photos/ -o predictions/
+    mocoop predict-many run/ "shards/*.tar" -o predictions/ --format jsonl
+    mocoop predict-many run/ photos.csv -o predictions/ --engine ray --workers 8 --address auto
+    """
+    if options["engine"] == "local":
+        if options["workers"] is not None or options["address"] is not None:
+            raise UsageError("--workers and --address belong to a cluster", "add --engine ray")
+        use_threads(options["threads"])
+    classnames = read_class_names(classes_file) if classes_file else None
+    asked = parse_reading(options)
+
+    from mocoop.bulk.cluster import predict_on_ray
+    from mocoop.bulk.jobs import prepare
+    from mocoop.bulk.local import predict_here
+    from mocoop.bulk.parts import summarise
+    from mocoop.bulk.predictor import Options
+    from mocoop.bulk.progress import Progress
+    from mocoop.reporting.printing import print_summary
+
+    settings = Options(
+        run=run.absolute(),
+        classnames=classnames,
+        precision=options["precision"] or "auto",
+        **{name: options[name] for name in ("top", "experts", "on_bad_image", "device", "backbone", "pretrained")},
+    )
+    job = prepare(
+        settings,
+        source,
+        out,
+        form=options["form"],
+        part_size=options["part_size"],
+        columns=options["columns"],
+        follow_links=options["follow_links"],
+        **asked,
+    )
+    for note in job.notes:
+        _say(note)
+    progress = Progress(job)
+    if options["engine"] == "ray":
+        cluster = {name: options[name] for name in ("workers", "threads", "address")}
+        predict_on_ray(job, progress, _say, **cluster)
+    else:
+        predict_here(job, progress, _say)
+    print_summary(summarise(job.parts, job.classnames), out, job.parts.count)
+
+
+def _say(note: str) -> None:
+    cli.say(f"note: {note}")
+
+
+COMMANDS = (predict_many,)
