@@ -65,6 +65,7 @@ class Timed:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="ViT-B-16", help="a CLIP architecture of open_clip")
     parser.add_argument("--classes", type=int, default=100)
     parser.add_argument("--groups", type=int, default=5)
     parser.add_argument("--images", type=int, default=32)
@@ -75,13 +76,13 @@ def main() -> None:
     options = parser.parse_args()
     logging.disable(logging.WARNING)  # open_clip warns of random weights, which are meant here
     device = resolve_device(options.device)
-    backbone = replace(random_backbone(device), precision=resolve_precision(options.precision, device))
+    backbone = replace(random_backbone(device, options.model), precision=resolve_precision(options.precision, device))
     names = [class_name(number) for number in range(options.classes)]
     cases = [coop(backbone, names, options.images), cocoop(backbone, names, 1), cocoop(backbone, names, 4)]
     cases.append(mocoop(backbone, names, options.groups, options.images))
     print(
-        f"ViT-B/16 of random weights, {options.classes} classes, {backbone.device}, {torch.get_num_threads()} threads, "
-        f"ours in {backbone.precision}"
+        f"{options.model} of random weights, {options.classes} classes, {backbone.device}, {torch.get_num_threads()} threads"
+        f", ours in {backbone.precision}"
     )
     print(f"plain: {options.plain_repeats} step(s); ours: median of {options.repeats}; seconds")
     columns = ("text plain", "ours", "ratio", "whole plain", "ours", "ratio", "logits differ", "gradients differ")
@@ -112,15 +113,15 @@ def measure(case: Case, backbone: Backbone, repeats: int, plain_repeats: int) ->
     )
 
 
-def random_backbone(device: torch.device) -> Backbone:
+def random_backbone(device: torch.device, name: str = "ViT-B-16") -> Backbone:
     torch.manual_seed(0)
-    model = freeze(open_clip.create_model("ViT-B-16", pretrained=None), device)
-    tokenizer = open_clip.get_tokenizer("ViT-B-16")
+    model = freeze(open_clip.create_model(name, pretrained=None), device)
+    tokenizer = open_clip.get_tokenizer(name)
     return Backbone(
-        name="ViT-B-16",
+        name=name,
         pretrained=None,
         model=model,
-        config=open_clip.get_model_config("ViT-B-16"),
+        config=open_clip.get_model_config(name),
         preprocess=preprocess_of(model, {}),
         tokenize=lambda texts, length: tokenizer(list(texts), context_length=length),
         weights_sha256="random",

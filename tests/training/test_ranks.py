@@ -94,24 +94,25 @@ def test_two_processes_of_torchrun_learn_what_one_learns(world, alone, tmp_path)
         torch.testing.assert_close(found[name], tensor, rtol=0, atol=1e-5)
 
 
-@pytest.mark.parametrize("method", ["mocoop", "cocoop"])
-def test_so_do_four_by_every_way_to_encode(world, tmp_path, method):
+@pytest.mark.parametrize(("method", "count"), [("mocoop", 4), ("cocoop", 2)])
+def test_so_do_others_by_every_way_to_encode(world, tmp_path, method, count):
     how = ("--method", method, "--set", 'ctx_init="a photo of a"') if method == "cocoop" else ()
     assert train(world, tmp_path / "one", "--epochs", 3, "--precision", "float32", *how).code == 0
-    with started(command(world, tmp_path / "four", *how), 4) as processes:
+    with started(command(world, tmp_path / "many", *how), count) as processes:
         told = ended(processes)
-    assert [code for code, *_ in told] == [0] * 4, told
-    assert [out for _, out, _ in told[1:]] == [""] * 3
+    assert [code for code, *_ in told] == [0] * count, told
+    assert [out for _, out, _ in told[1:]] == [""] * (count - 1)
     steps = Run.open(tmp_path / "one").info["training"]["steps"]
-    assert losses(tmp_path / "four", steps) == pytest.approx(losses(tmp_path / "one", steps), abs=1e-5)
+    assert losses(tmp_path / "many", steps) == pytest.approx(losses(tmp_path / "one", steps), abs=1e-5)
 
 
 def test_a_killed_process_ends_the_others_at_once_and_another_number_goes_on(world, alone, tmp_path):
     out = tmp_path / "run"
     with started(command(world, out), 3, killed_after=2) as processes:
-        began = time.monotonic()
+        processes[-1].wait()
+        died = time.monotonic()
         told = ended(processes)
-        assert time.monotonic() - began < 60
+        assert time.monotonic() - died < 30  # an hour if nobody noticed
     assert not (out / MODEL).exists()
     assert all(code != 0 for code, *_ in told)
     survivors = [err for code, _, err in told if code != -signal.SIGKILL]
