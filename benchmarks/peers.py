@@ -80,10 +80,9 @@ def main() -> None:
     names = [class_name(number) for number in range(options.classes)]
     cases = [coop(backbone, names, options.images), cocoop(backbone, names, 1), cocoop(backbone, names, 4)]
     cases.append(mocoop(backbone, names, options.groups, options.images))
-    print(
-        f"{options.model} of random weights, {options.classes} classes, {backbone.device}, {torch.get_num_threads()} threads"
-        f", ours in {backbone.precision}"
-    )
+    threads = torch.get_num_threads()
+    print(f"{options.model} of random weights, {options.classes} classes, {backbone.device}, {threads} threads")
+    print(f"ours in {backbone.precision}, the plain way in float32")
     print(f"plain: {options.plain_repeats} step(s); ours: median of {options.repeats}; seconds")
     columns = ("text plain", "ours", "ratio", "whole plain", "ours", "ratio", "logits differ", "gradients differ")
     print(f"{'method':28}" + "".join(f"{column:>17}" for column in columns))
