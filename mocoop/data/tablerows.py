@@ -20,6 +20,7 @@ from mocoop.files import read_bytes, read_json
 MAX_BYTES = 512 * 1024 * 1024
 SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet")
 _SEPARATORS = ",;\t"
+_BATCH_ROWS = 1024
 
 Wanted = Callable[[Sequence[str], str], Sequence[str]]  # (columns, where) to those to be read; raises DataError
 
@@ -121,8 +122,7 @@ def _parquet_rows(path: Path, wanted: Wanted) -> list[Row]:
             chosen = wanted(list(file.schema_arrow.names), str(path))
             for column in chosen:
                 _check_type(arrow, file.schema_arrow.field(column).type, column, path)
-            _check_size(file.metadata, set(chosen), path)
-            found = file.read(columns=list(chosen)).to_pylist()
+            found = list(_cells(file, chosen, path))
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).split("\n")[0][:200]
         raise DataError(f"{path}: this is no Parquet file that can be read: {reason}", "save it again") from error
@@ -142,12 +142,15 @@ def _check_type(arrow: Any, kind: Any, column: str, path: Path) -> None:
         raise DataError(f'{path}: the column "{column}" is {kind}', "a path or a label is text or a whole number")
 
 
-def _check_size(metadata: Any, chosen: set[str], path: Path) -> None:
-    """Refuse a table that unpacks to more than MAX_BYTES or to more rows than that has room for."""
-    total = 0
-    for group in range(metadata.num_row_groups):
-        parts = metadata.row_group(group)
-        columns = (parts.column(number) for number in range(parts.num_columns))
-        total += sum(part.total_uncompressed_size for part in columns if part.path_in_schema in chosen)
-    if total > MAX_BYTES or metadata.num_rows > MAX_BYTES // 16:
-        raise DataError(f"{path}: larger than {MAX_BYTES:,} bytes", "is this really a table of images?")
+def _cells(file: Any, chosen: Sequence[str], path: Path) -> Iterator[dict[str, Any]]:
+    """The rows, a few at a time, as long as they are fewer than fit MAX_BYTES.
+
+    What the file says of a column's size is not asked for: it may lie, and pyarrow (26.0) ends the process if that part
+    of the file is damaged in some ways.
+    """
+    left = MAX_BYTES
+    for batch in file.iter_batches(batch_size=_BATCH_ROWS, columns=list(chosen)):
+        left -= max(batch.nbytes, 16 * batch.num_rows)
+        if left < 0:
+            raise DataError(f"{path}: larger than {MAX_BYTES:,} bytes", "is this really a table of images?")
+        yield from batch.to_pylist()
