@@ -331,3 +331,20 @@ def test_an_image_folder_object(home):
     dataset = open_dataset(ImageFolder())
     assert (dataset.name, dataset.classnames) == ("set", ("class b", "class a"))
     assert places(dataset) == WHOLE
+
+
+def test_a_parquet_table_that_unpacks_to_more_than_may_be_is_refused(tmp_path, monkeypatch):
+    """One long text that every row repeats: a few kilobytes on disk, whatever the file says of its size."""
+    import pyarrow
+    from pyarrow import parquet
+
+    from mocoop.data import tablerows
+
+    path = tmp_path / "rows.parquet"
+    parquet.write_table(pyarrow.table({"path": ["a" * 1000] * 5000, "label": ["x"] * 5000}), path)
+    assert path.stat().st_size < 20_000
+    monkeypatch.setattr(tablerows, "MAX_BYTES", 1_000_000)
+    with pytest.raises(DataError, match="larger than 1,000,000 bytes"):
+        tablerows.read_rows(path, lambda columns, _where: columns)
+    monkeypatch.setattr(tablerows, "MAX_BYTES", 10_000_000)
+    assert len(tablerows.read_rows(path, lambda columns, _where: columns)) == 5000
