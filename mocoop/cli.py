@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
 
-from mocoop.errors import MoCoOpError, StorageError
+from mocoop.errors import MoCoOpError, StorageError, UsageError
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -111,6 +111,13 @@ def _exit_code(command: click.Command, name: str, arguments: Sequence[str] | Non
         if sys.stdout is stdout:
             raise
         return _closed_pipe(stdout)  # click answers a closed pipe by wrapping stdout and exiting
+    except ModuleNotFoundError as error:
+        if (error.name or "mocoop").partition(".")[0] == "mocoop":
+            return _report_bug(name, error)
+        hint = (
+            "pip install it, or mocoop with all it needs; predict and serve take a file of mocoop export without torch"
+        )
+        return _report(name, UsageError(f"this needs {error.name}, which is not installed", hint))
     except Exception as error:
         return _report_bug(name, error)
 

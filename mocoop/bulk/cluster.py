@@ -101,7 +101,7 @@ def _cluster(address: str | None, workers: int | None, threads: int) -> Iterator
     try:
         import ray
     except ImportError as error:
-        raise UsageError("--engine ray needs Ray", 'pip install "mocoop[ray]"') from error
+        raise UsageError("--engine ray needs Ray", "pip install ray") from error
     own: dict[str, Any] = {"include_dashboard": False, "object_store_memory": _STORE}
     if workers is not None:
         own["num_cpus"] = workers * threads

@@ -115,7 +115,7 @@ def _opened(path: Path) -> Iterator[Any]:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError as error:
-        raise DataError(f"{path}: reading Parquet needs pyarrow", 'pip install "mocoop[parquet]"') from error
+        raise DataError(f"{path}: reading Parquet needs pyarrow", "pip install pyarrow") from error
     try:
         with parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
             yield file

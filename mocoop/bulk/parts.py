@@ -177,5 +177,5 @@ def need_pyarrow(form: Form) -> None:
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
-            hint = 'pip install "mocoop[parquet]", or choose --format jsonl'
+            hint = "pip install pyarrow, or choose --format jsonl"
             raise DataError("writing Parquet needs pyarrow", hint) from error

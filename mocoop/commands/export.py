@@ -92,22 +92,28 @@ def export(
 
     from mocoop.export.writing import SUFFIXES, export_run
     from mocoop.runs.run import Run
+    from mocoop.training.progress import training_progress
 
     opened = Run.open(run)
-    sample = _sample(opened, options)
-    backbone = opened.load_backbone(
-        "cpu", precision="float32", name=options["backbone"], pretrained=options["pretrained"]
-    )
-    written = export_run(
-        opened,
-        backbone,
-        out or run / f"model{SUFFIXES[form]}",
-        sample,
-        form=form,
-        precision=precision,
-        pixels=pixels,
-        tolerance=options["tolerance"],
-    )
+    with training_progress() as listener:
+        listener.stage("reading the images")
+        sample = _sample(opened, options)
+        listener.stage("loading the backbone")
+        backbone = opened.load_backbone(
+            "cpu", precision="float32", name=options["backbone"], pretrained=options["pretrained"]
+        )
+        written = export_run(
+            opened,
+            backbone,
+            out or run / f"model{SUFFIXES[form]}",
+            sample,
+            form=form,
+            precision=precision,
+            pixels=pixels,
+            tolerance=options["tolerance"],
+            stage=listener.stage,
+            progress=listener.features,
+        )
     if as_json:
         print_json(written.to_dict())
     else:

@@ -81,7 +81,7 @@ def open_file(path: Path) -> Opened:
     try:
         import pyarrow as arrow
     except ImportError as error:
-        raise DataError(f"{path}: reading Arrow files needs pyarrow", 'pip install "mocoop[parquet]"') from error
+        raise DataError(f"{path}: reading Arrow files needs pyarrow", "pip install pyarrow") from error
     try:
         data = arrow.memory_map(str(path)).read_buffer()
         messages = arrow.ipc.MessageReader.open_stream(arrow.BufferReader(data))

@@ -1,7 +1,7 @@
 """Rows of a table file: CSV, TSV, JSON lines, JSON and Parquet, all as a line number and cells by column.
 
 The separator of a CSV (comma, semicolon or tab) is found in its first line. JSON is a list of objects or an object of
-columns. Parquet needs pyarrow (`mocoop[parquet]`); its columns are read only if they are text or whole numbers.
+columns. Parquet needs pyarrow (the extra `parquet`); its columns are read only if they are text or whole numbers.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _parquet_rows(path: Path, wanted: Wanted) -> list[Row]:
         import pyarrow as arrow
         from pyarrow import parquet
     except ImportError as error:
-        hint = 'pip install "mocoop[parquet]", or save the table as CSV'
+        hint = "pip install pyarrow, or save the table as CSV"
         raise DataError(f"{path}: reading Parquet needs pyarrow", hint) from error
     try:
         with parquet.ParquetFile(path) as file:

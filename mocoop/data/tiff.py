@@ -161,7 +161,7 @@ def check_readable(page: Page, name: object) -> None:
         try:
             import imagecodecs  # noqa: F401
         except ImportError as error:
-            raise ImageError(name, f"{page.describe()} needs a package", "pip install 'mocoop[geo]'") from error
+            raise ImageError(name, f"{page.describe()} needs a package", "pip install imagecodecs") from error
 
 
 def read_bands(page: Page, data: bytes, bands: Sequence[int], name: object) -> Raster:

@@ -36,6 +36,7 @@ class Allowed(NamedTuple):
 ALLOWED = {"float32": Allowed(1e-3, 0.0), "float16": Allowed(0.02, 0.0), "int8": Allowed(0.1, 0.05)}
 _CLOSE = 1e-4  # router weights nearer than this at the border of the top K may change places by rounding
 
+Progress = Callable[[int, int], None]  # images done, images in total
 Candidate = Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]  # pixels to probabilities (N, C) and gates (N, E)
 
 
@@ -70,8 +71,9 @@ def compare(
     pixels: str,
     allowed: Allowed,
     labels: Sequence[int] | None = None,
+    progress: Progress = lambda _done, _total: None,
 ) -> Checked:
-    """Compare a candidate with the run's own backbone and predictor on some images."""
+    """Compare a candidate with the run's own backbone and predictor on some images; `progress` hears how many."""
     before, after, differences = [], [], []
     for start in range(0, len(images), BATCH):
         crops = np.stack([centre_crop(image, backbone.preprocess) for image in images[start : start + BATCH]])
@@ -85,6 +87,7 @@ def compare(
         differences.append(difference)
         before.append(known.argmax(-1))
         after.append(probabilities.argmax(-1))
+        progress(min(start + BATCH, len(images)), len(images))
     was, now, apart = np.concatenate(before), np.concatenate(after), np.concatenate(differences)
     right = None if labels is None else np.asarray(labels)
     return Checked(

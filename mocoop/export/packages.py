@@ -11,4 +11,4 @@ def require(*packages: str, extra: str) -> None:
     """Raises UsageError that names the first package that is not installed, and the extra that brings it."""
     for package in packages:
         if importlib.util.find_spec(package) is None:
-            raise UsageError(f"{package} is not installed", f"pip install 'mocoop[{extra}]'")
+            raise UsageError(f"{package} is not installed", f"in the checkout: pip install '.[{extra}]'")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +14,7 @@ import torch
 from mocoop.backbone.backbone import STAND_IN_NOTE, Backbone
 from mocoop.data.images import open_image
 from mocoop.errors import DataError
-from mocoop.export.check import ALLOWED, Allowed, Candidate, Checked, compare, refuse_if_different
+from mocoop.export.check import ALLOWED, Allowed, Candidate, Checked, Progress, compare, refuse_if_different
 from mocoop.export.graph import graph_of
 from mocoop.export.record import Record
 from mocoop.files import atomic_path, sha256_file
@@ -76,11 +76,14 @@ def export_run(
     precision: str = "float32",
     pixels: str = "float32",
     tolerance: float | None = None,
+    stage: Callable[[str], None] = lambda _stage: None,
+    progress: Progress = lambda _done, _total: None,
 ) -> Exported:
     """Write a run as one file, if what was written answers as the run does on the sample; else nothing is left.
 
     `backbone` is the run's own, in single precision on a CPU. `tolerance` replaces the difference that the precision
-    may have. Raises UsageError for a method or size that cannot be exported, DataError if the answers differ.
+    may have. `stage` and `progress` hear what is done. Raises UsageError for a method or size that cannot be exported,
+    DataError if the answers differ.
     """
     top = min(TOP, len(run.classnames))
     module = graph_of(run, backbone, pixels=pixels, top=top)
@@ -89,9 +92,18 @@ def export_run(
     if tolerance is not None:
         allowed = Allowed(tolerance, allowed.share)
     with atomic_path(out) as temporary:
+        stage("writing the model")
         candidate = _written(temporary, module, record, form)
+        stage("comparing it with the run")
         checked = compare(
-            candidate, backbone, run.classifier(), sample.images, pixels=pixels, allowed=allowed, labels=sample.labels
+            candidate,
+            backbone,
+            run.classifier(),
+            sample.images,
+            pixels=pixels,
+            allowed=allowed,
+            labels=sample.labels,
+            progress=progress,
         )
         refuse_if_different(checked, allowed, precision)
         size = temporary.stat().st_size

@@ -17,9 +17,7 @@ from datafiles import put_image
 from mocoop.bulk.cluster import _needs
 
 IMAGES, PART = 240, 4
-needs_ray = pytest.mark.skipif(
-    importlib.util.find_spec("ray") is None, reason='Ray is not installed: pip install "mocoop[ray]"'
-)
+needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install ray")
 
 
 @pytest.fixture

