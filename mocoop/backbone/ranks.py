@@ -24,6 +24,7 @@ from torch import Tensor
 from mocoop.errors import MoCoOpError, TrainingStopped, UsageError
 
 Made = TypeVar("Made")
+_TORCHRUN = ("RANK", "MASTER_ADDR", "MASTER_PORT")  # what it tells each process, beside WORLD_SIZE
 PATIENCE = timedelta(hours=1)  # one rank may encode many images while the others wait
 
 
@@ -43,9 +44,14 @@ def joined() -> Iterator[bool]:
 
     A rank whose neighbour ends raises TrainingStopped.
     """
-    if int(os.environ.get("WORLD_SIZE", "1")) == 1 or dist.is_initialized():
+    if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield number() == 0
         return
+    if missing := [name for name in _TORCHRUN if not os.environ.get(name)]:
+        raise UsageError(
+            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {missing[0]} is not set",
+            "start several processes by torchrun, or unset WORLD_SIZE",
+        )
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)

@@ -30,6 +30,7 @@ from mocoop.export.record import KEY, Record
 _log = logging.getLogger(__name__)
 
 INPUT, OUTPUTS = "pixels", ("probabilities", "gates", "top_classes", "features")
+_ROUNDING = 1e-3  # by which a probability may leave 0 to 1
 _DECODERS = 4  # threads that decode; Pillow gives up the interpreter's lock while it does
 _REPLACE = "give a file that `mocoop export` wrote"
 
@@ -96,6 +97,9 @@ class Engine:
         count = len(pixels)
         if probabilities.shape != (count, len(self.classnames)) or gates.shape != (count, len(self.experts)):
             raise StorageError(f"{self.path} gives other sizes than it says: {probabilities.shape}", _REPLACE)
+        for numbers in (probabilities, gates):  # NaN is neither
+            if not bool(((numbers >= -_ROUNDING) & (numbers <= 1 + _ROUNDING)).all()):
+                raise StorageError(f"{self.path} gives numbers that are no probabilities", _REPLACE)
         return Answer(probabilities, gates)
 
     def describe(self, name: str, answer: Answer, row: int, top: int) -> dict[str, Any]:
@@ -171,6 +175,7 @@ class Engine:
             and {"probabilities", "gates"} <= gives.keys()
             and gives["probabilities"].shape[1:] == [len(self.classnames)]
             and gives["gates"].shape[1:] == [len(self.experts)]
+            and {gives[name].type for name in OUTPUTS[:2]} == {"tensor(float)"}
         )
         if not fits:
             raise StorageError(f"{self.path}: its graph does not fit its description", _REPLACE)

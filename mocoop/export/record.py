@@ -7,7 +7,7 @@ checked value by value before anything uses it.
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -22,6 +22,7 @@ FORMAT = 1
 PIXELS = ("float32", "uint8")  # what the graph takes: prepared values (N, 3, H, W), or a crop's bytes (N, H, W, 3)
 PRECISIONS = ("float32", "float16", "int8")
 MAX_BYTES = 16 * 1024 * 1024
+_MAX_SHIFT = 1000.0  # of pixels between 0 and 1
 _MAX_SIDE = 4096  # of the pixels that a model takes
 
 _REMEDY = "export the run again: mocoop export RUN"
@@ -96,6 +97,7 @@ def _record(document: Any) -> Record:
     _need(bool(ids) and len(set(ids)) == len(ids), "experts need ids of their own")
     classnames = _texts(document, "classes")
     _need(bool(classnames), "there are no classes")
+    _need(all(classnames) and len(set(classnames)) == len(classnames), "classes need names of their own")
     pixels, precision = _of(document, "pixels", str), _of(document, "precision", str)
     _need(pixels in PIXELS, f"pixels are {pixels!r}")
     _need(precision in PRECISIONS, f"precision is {precision!r}")
@@ -119,6 +121,8 @@ def _preprocess(image: dict[str, Any]) -> Preprocess:
     size = _numbers(image, "size", 2)
     _need(all(isinstance(side, int) and 0 < side <= _MAX_SIDE for side in size), "image.size cannot be")
     mean, std = _numbers(image, "mean", 3), _numbers(image, "std", 3)
+    _need(all(abs(one) <= _MAX_SHIFT for one in mean), "image.mean cannot be")
+    _need(all(1 / _MAX_SHIFT <= one <= _MAX_SHIFT for one in std), "image.std cannot be")
     return Preprocess(
         size=(int(size[0]), int(size[1])),
         mean=(mean[0], mean[1], mean[2]),
@@ -177,4 +181,6 @@ def _numbers(document: dict[str, Any], key: str, count: int) -> list[float]:
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= sys.float_info.max  # false for NaN, and for whole numbers that no float can hold

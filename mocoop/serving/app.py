@@ -223,9 +223,12 @@ async def _pictures(request: Request, limits: Limits) -> list[tuple[str, bytes]]
     """The names and bytes of the pictures of a request. Raises HTTPException if there are none, or too many."""
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind == "multipart/form-data":
-        async with request.form(max_files=limits.images, max_fields=limits.images) as form:
-            found = [one for _, one in form.multi_items() if isinstance(one, UploadFile)]
-            named = [((one.filename or "image")[:_MAX_NAME], await one.read()) for one in found]
+        try:
+            async with request.form(max_files=limits.images, max_fields=limits.images) as form:
+                found = [one for _, one in form.multi_items() if isinstance(one, UploadFile)]
+                named = [(_name_of(one), await one.read()) for one in found]
+        except (UnicodeError, LookupError) as error:  # the client chooses the charset of its names
+            raise HTTPException(400, "the names in the form are not in the charset that it says") from error
     elif kind.startswith("image/") or kind == "application/octet-stream":
         named = [("image", await request.body())]
     else:
@@ -233,6 +236,11 @@ async def _pictures(request: Request, limits: Limits) -> list[tuple[str, bytes]]
     if not named:
         raise HTTPException(422, "the form has no files")
     return named
+
+
+def _name_of(upload: UploadFile) -> str:
+    """A file's name as text that can be sent back: a charset may give halves of characters."""
+    return (upload.filename or "image")[:_MAX_NAME].encode("utf-8", "replace").decode("utf-8")
 
 
 def _page(name: str, kind: str) -> Any:

@@ -19,6 +19,8 @@ from urllib.parse import urlsplit
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 
+from mocoop.errors import UsageError
+
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -36,6 +38,7 @@ _HEADERS = (
     (b"referrer-policy", b"no-referrer"),
     (b"cross-origin-resource-policy", b"same-origin"),
 )
+_DAY = 86_400.0
 _BODIES = 8  # full-sized bodies in memory at once
 
 
@@ -51,6 +54,11 @@ class Limits:
     body_seconds: float = 10.0  # for a whole request to come in
     connections: int = 200
     batch_size: int = 32
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for times that no clock can keep."""
+        if not (0 < self.seconds <= _DAY and 0 < self.body_seconds <= _DAY):
+            raise UsageError("a time limit must be above 0 and at most a day", "give seconds")
 
 
 class Gate:
@@ -103,7 +111,7 @@ class Gate:
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
         if not self._is_ours(host):
             return _refused(400, f"nothing is served under the name {host[:100]!r} (--allow-host adds a name)")
-        if origin is not None and urlsplit(origin).netloc.lower() != host.lower():
+        if origin is not None and _place_of(origin) != host.lower():
             return _refused(403, "pages of other servers may not ask here")
         length = headers.get(b"content-length", "0")
         if not length.isascii() or not length.isdigit() or len(length) > 18 or int(length) > self._limits.body_bytes:
@@ -120,6 +128,14 @@ class Gate:
         except ValueError:
             return False
         return True
+
+
+def _place_of(origin: str) -> str | None:
+    """Host and port of an origin; None if it is none."""
+    try:
+        return urlsplit(origin).netloc.lower()
+    except ValueError:
+        return None
 
 
 class _Body:

@@ -6,6 +6,7 @@ On SIGTERM or SIGINT no new connection is taken, what was asked is answered, and
 from __future__ import annotations
 
 import asyncio
+import math
 import signal
 import socket
 from collections.abc import Callable, Iterable
@@ -48,6 +49,7 @@ def serve(
         server_header=False,
         limit_concurrency=limits.connections,
         timeout_keep_alive=_KEEP_ALIVE,
+        timeout_graceful_shutdown=math.ceil(limits.seconds + limits.body_seconds) + 1,  # clients that read nothing
         h11_max_incomplete_event_size=_MAX_HEAD,
     )
     server = uvicorn.Server(config)
@@ -120,6 +122,6 @@ def _patient(seconds: float) -> type[H11Protocol]:
 
         def _close_if_idle(self) -> None:
             if self.cycle is None or self.cycle.response_complete:
-                self.transport.close()
+                self.transport.abort()  # close() would wait for a client that reads nothing
 
     return Patient

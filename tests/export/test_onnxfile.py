@@ -129,6 +129,8 @@ def test_a_flipped_byte_never_ends_in_anything_else(place, value):
         ({"classes": "cat"}, "classes is missing or of another kind"),
         ({"classes": []}, "there are no classes"),
         ({"classes": ["cat", 1]}, "classes are no texts"),
+        ({"classes": ["cat", "cat"]}, "classes need names of their own"),
+        ({"classes": ["cat", ""]}, "classes need names of their own"),
         ({"experts": []}, "experts need ids"),
         ({"experts": [{"id": "a", "templates": []}] * 2}, "experts need ids"),
         ({"pixels": "float64"}, "pixels are 'float64'"),
@@ -138,7 +140,11 @@ def test_a_flipped_byte_never_ends_in_anything_else(place, value):
         ({"notes": [1]}, "notes are no texts"),
         ({"image": {**RECORD["image"], "size": [10**9, 2]}}, "image.size"),
         ({"image": {**RECORD["image"], "size": [2]}}, "size are no 2 numbers"),
-        ({"image": {**RECORD["image"], "std": [1, 0, 1]}}, "has std"),
+        ({"image": {**RECORD["image"], "std": [1, 0, 1]}}, "image.std"),
+        ({"image": {**RECORD["image"], "std": [1, 1e-320, 1]}}, "image.std"),
+        ({"image": {**RECORD["image"], "mean": [1e308, 0, 0]}}, "image.mean"),
+        ({"image": {**RECORD["image"], "mean": [10**399, 0, 0]}}, "mean are no 3 numbers"),
+        ({"reading": {"top": 10**399}}, "reading.top"),
         ({"image": {**RECORD["image"], "resize_mode": "best"}}, "resize_mode"),
         ({"reading": {"bands": [1, 2]}}, "reading.bands"),
         ({"reading": {"limits": [3, 2]}}, "reading.limits"),
@@ -158,6 +164,15 @@ def test_a_graph_that_is_not_as_described_is_refused(put):
             Engine(put(model))
     with pytest.raises(StorageError, match="does not say what its classes are"):
         Engine(put(a_model(key="other")))
+
+
+@pytest.mark.parametrize("added", [float("nan"), 7.0, -7.0])
+def test_answers_that_are_no_probabilities_are_refused(put, added):
+    model = a_model(more_nodes=[helper.make_node("Add", ["made", "more"], ["probabilities"])])
+    model.graph.node[1].output[0] = "made"
+    model.graph.initializer.append(numpy_helper.from_array(np.float32(added), "more"))
+    with pytest.raises(StorageError, match="no probabilities"):
+        Engine(put(model)).predict(np.zeros((1, 3, 2, 2), np.float32))
 
 
 def test_a_graph_that_fails_ends_in_one_line(put, capfd):

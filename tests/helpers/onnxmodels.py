@@ -31,7 +31,7 @@ RECORD = {
 def a_model(record=RECORD, *, more_nodes=(), classes=2, inputs=("N", 3, 2, 2), key=KEY):
     """A tiny model of the right form: the sums of each image's values, as probabilities."""
     weight = numpy_helper.from_array(np.ones((12, classes), np.float32) / 12, "weight")
-    gate = numpy_helper.from_array(np.ones((12, 1), np.float32), "gate")
+    gate = numpy_helper.from_array(np.ones((12, 1), np.float32) / 12, "gate")
     nodes = [
         helper.make_node("Flatten", ["pixels"], ["features"]),
         helper.make_node("MatMul", ["features", "weight"], ["probabilities"]),

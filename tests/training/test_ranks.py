@@ -138,6 +138,14 @@ def test_a_bad_image_on_one_of_them_is_told_by_all(world, tmp_path):
     assert all("0.png" in err for _, _, err in told)
 
 
+@pytest.mark.parametrize("size", ["2", "x"])
+def test_a_world_without_a_rank_is_named(monkeypatch, size):
+    monkeypatch.setenv("WORLD_SIZE", size)
+    monkeypatch.delenv("RANK", raising=False)
+    with pytest.raises(UsageError, match=f"WORLD_SIZE is {size}, but RANK is not set"), ranks.joined():
+        pass
+
+
 def test_parts_are_even_and_cover_everything(monkeypatch):
     monkeypatch.setattr(ranks, "count", lambda: 3)
     assert ranks.bounds(8) == [(0, 2), (2, 5), (5, 8)]
