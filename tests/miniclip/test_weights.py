@@ -20,10 +20,11 @@ from mocoop.miniclip.styles import STYLES
 CONTROL = {49406, 49407}
 OVERHEAD = {"remote_sensing", "satellite", "aerial", "overhead"}
 FLOOR = 0.85
+TOKENIZER = open_clip.SimpleTokenizer()
 
 
 def token_ids(text: str) -> set[int]:
-    return set(open_clip.SimpleTokenizer().encode(text))
+    return set(TOKENIZER.encode(text))
 
 
 @pytest.fixture(scope="module")
