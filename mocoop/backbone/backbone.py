@@ -203,8 +203,8 @@ def load_backbone(
     """
     where = resolve_device(device)
     numbers = resolve_precision(precision, where)  # type: ignore[arg-type]
-    if name == MINICLIP:
-        return _load_miniclip(pretrained, where, numbers)
+    if name == MINICLIP:  # too small a tower to gain by another format
+        return _load_miniclip(pretrained, where, "float32" if precision == "auto" else numbers)
     if name == PHOTOCLIP:
         return _load_photoclip(pretrained, where, numbers)
     found = find_pretrained(name, pretrained, quick_gelu)

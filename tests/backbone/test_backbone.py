@@ -37,6 +37,12 @@ def test_on_a_cpu_images_are_encoded_in_float32_whatever_the_text_tower_does(tmp
     assert not torch.equal(exact.text.prepare(rows)(), rounded.text.prepare(rows)())
 
 
+def test_the_stand_in_stays_in_float32_unless_told(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    assert load_backbone("miniclip", device="cpu").precision == "float32"
+    assert load_backbone("miniclip", device="cpu", precision="bfloat16").precision == "bfloat16"
+
+
 def test_coca_image_features_are_not_normalised(tmp_path):
     backbone = load_backbone(f"local-dir:{write_clip_folder(tmp_path / 'm', 'coca')}", device="cpu")
     assert not torch.allclose(backbone.encode_images(torch.randn(2, 3, 32, 32)).norm(dim=-1), torch.ones(2))
