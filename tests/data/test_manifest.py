@@ -280,7 +280,7 @@ def test_parquet(home):
 def test_parquet_without_pyarrow_says_how_to_get_it(home, monkeypatch):
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     (home / "m.parquet").touch()
-    with pytest.raises(DataError, match=r'needs pyarrow \(pip install "mocoop\[parquet\]"'):
+    with pytest.raises(DataError, match=r"needs pyarrow \(pip install pyarrow"):
         open_dataset(home / "m.parquet")
 
 

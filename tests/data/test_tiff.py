@@ -102,7 +102,7 @@ def test_lerc_without_imagecodecs_says_what_to_install(monkeypatch):
     pytest.importorskip("imagecodecs")
     data = tiff(pixels(), photometric="rgb", compression="lerc", byteorder="<")
     monkeypatch.setitem(sys.modules, "imagecodecs", None)
-    with pytest.raises(ImageError, match=r"3 bands of 8 bits .*LERC.* needs a package \(pip install 'mocoop\[geo\]'\)"):
+    with pytest.raises(ImageError, match=r"3 bands of 8 bits .*LERC.* needs a package \(pip install imagecodecs\)"):
         rgb(data)
 
 
