@@ -125,7 +125,7 @@ def train(recipe: Recipe, folder: Path, kept: Kept) -> tuple[open_clip.CLIP, sco
     """The whole model, trained, with its scorecard measured on the weights as they are stored."""
     net = WordNet.read(folder / WORDNET)
     torch.manual_seed(recipe.seed)
-    model = open_clip.CLIP(**weights.config())
+    model = weights.untrained()
     texts = distilled_text(model, recipe, net, kept)
     seen = see(recipe, folder, net, kept)
     trunk = teachers.lite0()
@@ -157,7 +157,7 @@ def card(
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "photoclip.safetensors"
         weights.pack(path, model.state_dict())
-        stored = open_clip.CLIP(**weights.config()).eval()
+        stored = weights.untrained().eval()
         stored.load_state_dict(weights.state_dict(path))
     with torch.no_grad():
         rows = scorecard.of_words(stored, texts.held_out, texts.held_out_targets)
@@ -173,7 +173,7 @@ def distilled_text(model: open_clip.CLIP, recipe: Recipe, net: WordNet, kept: Ke
     texts = Texts(*taught_texts)
 
     def distil() -> dict[str, Tensor]:
-        tower = open_clip.CLIP(**{**weights.config(), "embed_dim": TEACHER_WIDTH})
+        tower = weights.untrained(embed_dim=TEACHER_WIDTH)
         tower.token_embedding.weight.data.copy_(texttower.token_table(tokens, tower.token_embedding.embedding_dim))
         texttower.distil(tower, texts.texts, texts.targets, recipe.text, say=_say)
         return {name: value for name, value in tower.state_dict().items() if not name.startswith(("visual", "logit_"))}

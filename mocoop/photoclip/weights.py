@@ -16,6 +16,7 @@ from mocoop.errors import BackboneError
 from mocoop.files import atomic_path, order_metadata, sha256_file
 
 if TYPE_CHECKING:
+    from open_clip import CLIP
     from torch import Tensor
 
 WEIGHTS = Path(str(files("mocoop.photoclip").joinpath("photoclip.safetensors")))
@@ -30,6 +31,14 @@ def config() -> dict[str, Any]:
     """photoclip's model configuration, as open_clip's `CLIP(**config())` takes it; a fresh one each time."""
     document: dict[str, Any] = json.loads(files("mocoop.photoclip").joinpath("photoclip.json").read_text("utf-8"))
     return document
+
+
+def untrained(**changes: Any) -> CLIP:
+    """photoclip's model with random weights; `changes` replace parts of its configuration."""
+    from mocoop.openclip import complete, open_clip
+
+    complete("timm")  # the image tower is timm's
+    return open_clip.CLIP(**{**config(), **changes})
 
 
 def pack(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import numpy as np
 import open_clip
 import pytest
@@ -59,10 +62,10 @@ def test_the_image_tower_is_efficientnet_lite0_to_half_precision(backbone):
 
 def test_packing_keeps_the_features(tmp_path):
     torch.manual_seed(0)
-    model = open_clip.CLIP(**weights.config()).eval()
+    model = weights.untrained().eval()
     path = tmp_path / "some.safetensors"
     weights.pack(path, model.state_dict(), {"seed": "0"})
-    other = open_clip.CLIP(**weights.config()).eval()
+    other = weights.untrained().eval()
     other.load_state_dict(weights.state_dict(path))
     ids = open_clip.SimpleTokenizer()(["a dog", "a satellite image of a harbor"])
     with torch.no_grad():
@@ -70,6 +73,13 @@ def test_packing_keeps_the_features(tmp_path):
     assert alike.min() > 0.999
     weights.pack(tmp_path / "again.safetensors", model.state_dict(), {"seed": "0"})
     assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_a_process_that_trains_it_finds_its_image_tower():
+    """open_clip is imported without timm; a test process may have it from elsewhere."""
+    build = "from mocoop.photoclip import pretrain; print(pretrain.weights.untrained(embed_dim=8).visual.trunk)"
+    done = subprocess.run([sys.executable, "-c", build], capture_output=True, text=True, timeout=120)
+    assert done.stdout.startswith("EfficientNet("), done.stderr
 
 
 def test_a_damaged_file_is_named(tmp_path):
