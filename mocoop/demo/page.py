@@ -14,7 +14,7 @@ from mocoop.miniclip.scenes import style_of
 from mocoop.miniclip.styles import STYLES
 from mocoop.reporting.html import Report
 from mocoop.reporting.plots import plot_base_new, plot_expert_use, plot_losses
-from mocoop.reporting.printing import method_row, percent, with_deviation
+from mocoop.reporting.printing import experts_told, method_row, percent, with_deviation
 
 
 def write_report(results: DemoResults) -> Path:
@@ -90,8 +90,8 @@ def _predictions(page: Report, results: DemoResults) -> None:
         "decided."
     )
     page.tiles([(Path(one["path"]), f"{one['class']} {percent(one['probability'], 0)}") for one in results.predictions])
-    rows = [row for one in results.predictions for row in _prediction_rows(one)]
-    page.table(("tile", "predicted", "right", "probability", "expert", "weight", "its templates"), rows)
+    rows = [_prediction_row(one) for one in results.predictions]
+    page.table(("tile", "predicted", "right", "probability", "experts"), rows)
 
 
 def _photographs(page: Report, results: DemoResults) -> None:
@@ -113,20 +113,11 @@ def _first(one: dict[str, Any]) -> tuple[str, str]:
     return guess["class"], percent(guess["probability"], 0)
 
 
-def _prediction_rows(one: dict[str, Any]) -> list[tuple[str, ...]]:
-    """One row per expert; the tile's own entries are in the first."""
+def _prediction_row(one: dict[str, Any]) -> tuple[str, ...]:
+    """A tile, what it was taken for, and its first experts; what they stand for is in the table of groups."""
     path = Path(one["path"])
     right = "yes" if one["class"] == _class_of(path) else "no"
-    tile = (_tile_name(path), one["class"], right, percent(one["probability"]))
-    return [
-        (
-            *(tile if place == 0 else ("", "", "", "")),
-            expert["id"],
-            percent(expert["weight"]),
-            " / ".join(expert["templates"]),
-        )
-        for place, expert in enumerate(one["experts"])
-    ]
+    return _tile_name(path), one["class"], right, percent(one["probability"]), experts_told(one["experts"])
 
 
 def _tile_name(path: Path) -> str:

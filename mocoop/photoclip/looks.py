@@ -94,22 +94,23 @@ def cartoon(image: Image.Image, rng: np.random.Generator) -> Image.Image:
 def painting(image: Image.Image, rng: np.random.Generator) -> Image.Image:
     """Strokes: the picture's own colours, dragged along a random flow, with a canvas under them."""
     pixels = np.asarray(image, np.float32)
-    size = pixels.shape[0]
+    height, width = pixels.shape[:2]
     coarse = rng.normal(size=(2, 5, 5)).astype(np.float32)
     flow = [
-        np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.BICUBIC), np.float32) for part in coarse
+        np.asarray(Image.fromarray(part).resize((width, height), Image.Resampling.BICUBIC), np.float32)
+        for part in coarse
     ]
     length = rng.uniform(3, 9)
-    rows, columns = np.mgrid[:size, :size].astype(np.float32)
-    jitter = rng.normal(0, 1.2, (2, size, size)).astype(np.float32)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    jitter = rng.normal(0, 1.2, (2, height, width)).astype(np.float32)
     total = np.zeros_like(pixels)
     for step in (-1.0, -0.5, 0.0, 0.5, 1.0):
-        at_row = np.clip(rows + flow[0] * length * step + jitter[0], 0, size - 1).astype(np.int64)
-        at_column = np.clip(columns + flow[1] * length * step + jitter[1], 0, size - 1).astype(np.int64)
+        at_row = np.clip(rows + flow[0] * length * step + jitter[0], 0, height - 1).astype(np.int64)
+        at_column = np.clip(columns + flow[1] * length * step + jitter[1], 0, width - 1).astype(np.int64)
         total += pixels[at_row, at_column]
     stroked = Image.fromarray((total / 5).astype(np.uint8)).filter(ImageFilter.MedianFilter(int(rng.choice([3, 5]))))
     stroked = ImageEnhance.Color(stroked).enhance(rng.uniform(0.9, 1.8))
-    canvas = rng.normal(0, rng.uniform(3, 9), (size, size, 1))
+    canvas = rng.normal(0, rng.uniform(3, 9), (height, width, 1))
     tint = rng.uniform(0.85, 1.1, 3)
     return Image.fromarray(np.clip(np.asarray(stroked, np.float32) * tint + canvas, 0, 255).astype(np.uint8))
 

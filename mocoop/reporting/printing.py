@@ -303,10 +303,15 @@ def _class_row(classes: str, one: Mapping[str, Any], group_ids: Sequence[str]) -
 def _prediction_row(prediction: Mapping[str, Any]) -> tuple[str, str, str, str]:
     if "error" in prediction:
         return prediction["path"], "", "", f"not read: {prediction['error']}"
-    return prediction["path"], prediction["class"], f"{prediction['probability']:.4f}", _experts(prediction["experts"])
+    return (
+        prediction["path"],
+        prediction["class"],
+        f"{prediction['probability']:.4f}",
+        experts_told(prediction["experts"]),
+    )
 
 
-def _experts(experts: Sequence[Mapping[str, Any]]) -> str:
+def experts_told(experts: Sequence[Mapping[str, Any]]) -> str:
     """The experts with the largest weights, and the total weight of the others."""
     told = [f"{expert['id']} {percent(expert['weight'], 0)}" for expert in experts[:_MOST_EXPERTS]]
     rest = experts[_MOST_EXPERTS:]

@@ -177,7 +177,7 @@ def test_pictures_depend_on_the_seed_and_their_place_only(tmp_path):
 
 @pytest.mark.parametrize("name", sorted(looks.RENDER))
 def test_every_look_has_wordings_and_changes_a_picture(name):
-    image = Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 64, 3)).astype(np.uint8))
+    image = Image.fromarray(np.random.default_rng(1).integers(0, 255, (64, 72, 3)).astype(np.uint8))
     shown = looks.RENDER[name](image, np.random.default_rng(2))
     assert shown.size == image.size
     assert not np.array_equal(np.asarray(shown.convert("RGB")), np.asarray(image))
