@@ -303,8 +303,7 @@ def _class_row(classes: str, one: Mapping[str, Any], group_ids: Sequence[str]) -
 def _prediction_row(prediction: Mapping[str, Any]) -> tuple[str, str, str, str]:
     if "error" in prediction:
         return prediction["path"], "", "", f"not read: {prediction['error']}"
-    chance = f"{prediction['probability']:.4f}"
-    return prediction["path"], prediction["class"], chance, experts_told(prediction["experts"])
+    return (
         prediction["path"],
         prediction["class"],
         f"{prediction['probability']:.4f}",
