@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
+    from mocoop.certainty.doubt import Doubt
+
 
 def describe(
     name: str,
@@ -22,8 +24,11 @@ def describe(
     group_ids: Sequence[str],
     templates: Mapping[str, Sequence[str]],
     top: int,
+    doubt: Doubt | None = None,
 ) -> dict[str, Any]:
     """`path`, `class`, `probability`, `top_k` and `experts` from probabilities (C,) and gate weights (E,).
+
+    `doubt` adds what it tells: `set` and `unsure`.
 
     `top_k` has at most `top` classes, the likeliest first. `experts` are those with a weight, the largest first, with
     their templates; empty if there are no `templates`, that is, one prompt for all images or none.
@@ -37,4 +42,5 @@ def describe(
         {"id": group_ids[e], "weight": round(float(gate[e]), 6), "templates": list(templates[group_ids[e]])}
         for e in order
     ]
-    return {"path": name, **ranked[0], "top_k": ranked, "experts": experts}
+    told = doubt.told(probabilities, classnames) if doubt else {}
+    return {"path": name, **ranked[0], **told, "top_k": ranked, "experts": experts}

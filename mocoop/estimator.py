@@ -30,6 +30,7 @@ from mocoop.data.views import ViewPlan
 from mocoop.errors import ConfigError, DataError, UsageError
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import method_named
+from mocoop.mixture.classifier import Tempered
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, online_batches
 from mocoop.training.method import Method, Samples
 
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from PIL import Image
 
     from mocoop.backbone.backbone import Backbone
+    from mocoop.certainty.calibration import Calibration
     from mocoop.mixture.classifier import Prediction, Predictor
     from mocoop.runs.fitting import Fitted
     from mocoop.training.trainer import Batch
@@ -157,11 +159,15 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         for note in (*self._unused(method, config), *backbone.notes, *notes, *fitted.notes):
             warnings.warn(note, UserWarning, stacklevel=2)
         self._fitted, self._record, self._groups, self._backbone = fitted, record, groups, backbone
+        self._calibration = None
         self._use(classes, names)
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
-        """Probabilities (N, C) of the classes, in the order of `classes_`. Raises DataError."""
+        """Probabilities (N, C) of the classes, in the order of `classes_`. Raises DataError.
+
+        They are calibrated if the classifier was loaded from a run that is.
+        """
         probabilities: NDArray[np.float32] = self._predict(X).probabilities.numpy()
         return probabilities
 
@@ -201,7 +207,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         folder = Path(path)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise UsageError(f"{folder} is not empty", "choose a new folder")
-        return save_run(folder, self._fitted, self._groups, self._record).path
+        return save_run(folder, self._fitted, self._groups, self._record, self._calibration).path
 
     @classmethod
     def load(cls, path: str | os.PathLike[str], *, device: str = "auto", cache: bool = True) -> MoCoOpClassifier:
@@ -231,6 +237,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         )
         loaded._record, loaded._groups, loaded._backbone = run.info, run.groups, None
         loaded._reading = run.reading
+        loaded._calibration = run.calibration
         loaded._open_stored = lambda: run.load_backbone(device)
         loaded._fitted = Fitted(
             learned=run.learned,
@@ -248,6 +255,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     _record: dict[str, Any]
     _reading: Reading
     _groups: GroupFile
+    _calibration: Calibration | None
     _backbone: Backbone | None
     _open_stored: Callable[[], Backbone]
     _classifier: Predictor
@@ -262,7 +270,9 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         features = fitted.class_features
         if not known and backbone is not None:
             features = method.class_features(fitted.learned, names, backbone)
-        self._classifier = method.predictor(fitted.learned, names, features, backbone)
+        predictor = method.predictor(fitted.learned, names, features, backbone)
+        found = self._calibration
+        self._classifier = Tempered(predictor, found.temperature) if found else predictor
         self.classes_, self.class_names_ = labels, tuple(names)
         self.n_features_in_ = int(self._record["backbone"]["embed_dim"])
         self.history_ = fitted.history

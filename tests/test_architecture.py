@@ -29,7 +29,8 @@ ROOMS = {
     "files": "errors strictjson",
     "cli": "errors",
     "config": "errors",
-    "answers": "",
+    "certainty": "errors",
+    "answers": "certainty",
     "groupfile": "errors files strictjson",
     "data": "errors files strictjson",
     "miniclip": "errors files openclip groupfile",
@@ -38,17 +39,17 @@ ROOMS = {
     "mixture": "errors config groupfile backbone",
     "training": "errors files cli config groupfile data backbone mixture",
     "methods": "errors config groupfile data backbone mixture training",
-    "runs": "errors files config answers groupfile data backbone mixture training methods",
-    "estimator": "errors config groupfile data backbone mixture training methods runs",
-    "export": "errors strictjson files answers data miniclip backbone mixture runs",
-    "serving": "errors answers data backbone runs export",
-    "bench": "errors files cli config groupfile data miniclip backbone mixture training methods runs",
-    "bulk": "errors files cli data backbone training runs",
-    "reporting": "errors files cli config data backbone training methods runs bench",
+    "runs": "errors files config certainty answers groupfile data backbone mixture training methods",
+    "estimator": "errors config certainty groupfile data backbone mixture training methods runs",
+    "export": "errors strictjson files certainty answers data miniclip backbone mixture runs",
+    "serving": "errors certainty answers data backbone runs export",
+    "bench": "errors files cli config certainty groupfile data miniclip backbone mixture training methods runs",
+    "bulk": "errors files cli certainty data backbone training runs",
+    "reporting": "errors files cli config certainty data backbone training methods runs bench",
     "demo": "errors files cli config groupfile data miniclip backbone training runs reporting",
     "commands": (
-        "errors files cli config groupfile data miniclip backbone training methods runs export serving bench bulk "
-        "reporting demo"
+        "errors files cli config certainty groupfile data miniclip backbone training methods runs export serving bench "
+        "bulk reporting demo"
     ),
     "__main__": "commands",
     "grouping": "errors strictjson files cli groupfile data backbone reporting",

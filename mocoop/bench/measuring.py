@@ -15,6 +15,7 @@ from torch import Tensor
 
 from mocoop.bench.cell import Ready
 from mocoop.bench.rows import FORMAT, Row
+from mocoop.certainty.measures import calibration_error, confidence_bins
 from mocoop.config import Config
 from mocoop.methods import method_named
 from mocoop.miniclip.styles import STYLES
@@ -24,8 +25,6 @@ from mocoop.runs.scores import Scores, percent_right, result_notes, scores_of
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
-
-_BINS = 15
 
 
 @dataclass(frozen=True)
@@ -131,18 +130,9 @@ def new_row(
 
 
 def _calibration(part: Measurement) -> dict[str, Any]:
-    """Equal-width confidence bins, and the expected calibration error in percent."""
-    confidence, guesses = part.prediction.probabilities.max(-1)
-    right = (guesses == part.labels).float()
-    place = (confidence * _BINS).long().clamp(0, _BINS - 1)
-    bins = []
-    for number in range(_BINS):
-        inside = place == number
-        count = int(inside.sum())
-        if count:
-            bins.append([count, float(confidence[inside].mean()), float(right[inside].mean())])
-    error = sum(count * abs(sure - hit) for count, sure, hit in bins) / len(right)
-    return {"ece": 100 * error, "bins": bins}
+    """Confidence bins, and the expected calibration error in percent."""
+    given = part.prediction.probabilities.cpu().numpy(), part.labels.cpu().numpy()
+    return {"ece": 100 * calibration_error(*given), "bins": [list(one) for one in confidence_bins(*given)]}
 
 
 def _expert_use(part: Measurement, experts: int) -> dict[str, list[float]]:

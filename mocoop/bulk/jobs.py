@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mocoop.bulk.parts import Form, Parts, need_pyarrow, open_job
-from mocoop.bulk.predictor import Options
+from mocoop.bulk.predictor import Options, doubt_asked
 from mocoop.bulk.shards import Source, open_source
 from mocoop.data.reading import PERCENTILE, Reading, ValueRange
 from mocoop.data.survey import find_reading
@@ -59,7 +59,8 @@ def prepare(
         **_deciding(options),
     }
     open_job(out, job, {"run": str(options.run), "source": source})
-    parts = Parts(out.absolute(), len(opened.shards), form, options.experts)
+    doubt = doubt_asked(run, options)
+    parts = Parts(out.absolute(), len(opened.shards), form, options.experts, doubt.keys if doubt else ())
     opened = replace(opened, files=())  # looked at; a million of them would stay in memory
     return Job(opened, parts, options, options.classnames or run.classnames, (*opened.notes, *notes))
 

@@ -31,8 +31,9 @@ _OTHER = "give another folder with -o, or the command that this one was made by"
 class Parts:
     """The parts of one job in a folder; it can be sent to other processes that see the same folder."""
 
-    def __init__(self, out: Path, count: int, form: Form, experts: Experts) -> None:
+    def __init__(self, out: Path, count: int, form: Form, experts: Experts, doubt: tuple[str, ...] = ()) -> None:
         self.out, self.count, self.form, self.experts = out, count, form, experts
+        self.doubt = doubt  # which of `set` and `unsure` the rows have
 
     def path(self, number: int) -> Path:
         """The file of a part, counted from 0; sorted by name they are in order."""
@@ -46,7 +47,11 @@ class Parts:
         """Write a part from its rows, a thousand of them in memory at a time. Raises StorageError."""
         with atomic_path(self.path(number)) as temporary:
             remaining = iter(rows)
-            with _json_lines(temporary) if self.form == "jsonl" else _parquet(temporary, self.experts) as write:
+            with (
+                _json_lines(temporary)
+                if self.form == "jsonl"
+                else _parquet(temporary, _schema(self.experts, self.doubt)) as write
+            ):
                 while some := list(islice(remaining, _ROWS)):
                     write(some)
 
@@ -134,23 +139,24 @@ def _json_lines(path: Path) -> Iterator[Any]:
 
 
 @contextmanager
-def _parquet(path: Path, experts: Experts) -> Iterator[Any]:
+def _parquet(path: Path, schema: Any) -> Iterator[Any]:
     import pyarrow as arrow
     from pyarrow import parquet
 
-    schema = _schema(experts)
     with parquet.ParquetWriter(path, schema) as writer:
         yield lambda rows: writer.write_table(arrow.Table.from_pylist(rows, schema=schema))
 
 
-def _schema(experts: Experts) -> Any:
+def _schema(experts: Experts, doubt: Sequence[str]) -> Any:
     """The columns of a part: the keys of a row, those that a row lacks being null."""
     import pyarrow as arrow
 
     text, number = arrow.string(), arrow.float64()
     expert = {"id": text, "weight": number, **({"templates": arrow.list_(text)} if experts == "full" else {})}
     guesses = arrow.list_(arrow.struct({"class": text, "probability": number}))
-    columns = {"path": text, "class": text, "probability": number, "top_k": guesses}
+    kinds = {"set": arrow.list_(text), "unsure": arrow.bool_()}
+    columns = {"path": text, "class": text, "probability": number, **{name: kinds[name] for name in doubt}}
+    columns["top_k"] = guesses
     if experts != "none":
         columns["experts"] = arrow.list_(arrow.struct(expert))
     return arrow.schema({**columns, "trained_on": arrow.bool_(), "error": text})

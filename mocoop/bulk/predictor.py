@@ -21,6 +21,7 @@ import torch
 
 from mocoop.bulk.items import Item, as_text
 from mocoop.bulk.parts import Experts
+from mocoop.certainty.doubt import Doubt, doubt_of
 from mocoop.data.contents import picture_bytes
 from mocoop.data.features import BadImages
 from mocoop.data.images import open_image
@@ -44,6 +45,8 @@ class Options:
 
     run: Path
     top: int = 5
+    coverage: float | None = None  # of the prediction sets; None: no sets
+    unsure_below: float | None = None
     experts: Experts = "ids"
     classnames: tuple[str, ...] | None = None
     reading: Reading = field(default_factory=Reading)
@@ -53,6 +56,12 @@ class Options:
     precision: str = "auto"
     backbone: str | None = None
     pretrained: str | None = None
+
+
+def doubt_asked(run: Run, options: Options) -> Doubt | None:
+    """What the rows say of doubt; sets are for the classes trained on. Raises UsageError if they cannot be had."""
+    coverage = options.coverage if options.classnames is None else None
+    return doubt_of(run.calibration, str(options.run), coverage=coverage, unsure_below=options.unsure_below)
 
 
 class _Seen(NamedTuple):
@@ -77,6 +86,7 @@ class BulkPredictor:
         )
         self._classifier = self._run.classifier(options.classnames, self._backbone)
         self._templates = templates_of(self._run)
+        self._doubt = doubt_asked(self._run, options)
         self._workers = min(8, (os.cpu_count() or 1) + 1)
         self.remarks: dict[Path, tuple[str, ...]] = {}
 
@@ -153,9 +163,9 @@ class BulkPredictor:
         if not finite.all():
             name = good[int(finite.int().argmin())].name
             raise BackboneError(f"the features of {name} are not finite", "use --precision float32, or other weights")
-        prediction = self._classifier.predict(features)
+        prediction, top = self._classifier.predict(features), self._options.top
         return [
-            self._shown(described(one.name, prediction, row, self._classifier, self._templates, self._options.top))
+            self._shown(described(one.name, prediction, row, self._classifier, self._templates, top, self._doubt))
             | marked(self._run, one.sha256)
             for row, one in enumerate(good)
         ]

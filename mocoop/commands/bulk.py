@@ -12,7 +12,9 @@ from mocoop.commands.shared import (
     FILE,
     FOLDER,
     device_options,
+    doubt_options,
     moved_options,
+    parse_doubt,
     parse_reading,
     read_class_names,
     reading_options,
@@ -20,6 +22,8 @@ from mocoop.commands.shared import (
     use_threads,
 )
 from mocoop.errors import UsageError
+
+_PASSED = ("top", "coverage", "unsure_below", "experts", "on_bad_image", "device", "backbone", "pretrained")
 
 
 @click.command("predict-many", short_help="Classify very many images into a folder of Parquet; resumable.")
@@ -31,6 +35,7 @@ from mocoop.errors import UsageError
 @click.option("--experts", type=click.Choice(["ids", "full", "none"]), default="ids", show_default=True,
               help="What a row says of the experts: ids and weights, their templates as well, or nothing.")  # fmt: skip
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Likeliest classes of an image.")
+@doubt_options
 @click.option("--classes-file", type=FILE, help="Other classes than those trained on, one name a line.")
 @click.option("--part-size", type=click.IntRange(1, 1_000_000), default=1024, show_default=True,
               help="Images a part; a tar is a part, whatever its size.")  # fmt: skip
@@ -71,12 +76,14 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
     from mocoop.bulk.predictor import Options
     from mocoop.bulk.progress import Progress
     from mocoop.reporting.printing import print_summary
+    from mocoop.runs.run import Run
 
+    parse_doubt(Run.open(run).calibration, run, dict(options), classnames)
     settings = Options(
         run=run.absolute(),
         classnames=classnames,
         precision=options["precision"] or "auto",
-        **{name: options[name] for name in ("top", "experts", "on_bad_image", "device", "backbone", "pretrained")},
+        **{name: options[name] for name in _PASSED},
     )
     job = prepare(
         settings,

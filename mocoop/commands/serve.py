@@ -10,7 +10,15 @@ import click
 
 from mocoop import cli
 from mocoop.commands.exported import is_exported, open_engine, refuse_other_options
-from mocoop.commands.shared import ANY, backbone_of, device_options, moved_options, use_threads
+from mocoop.commands.shared import (
+    ANY,
+    backbone_of,
+    device_options,
+    doubt_options,
+    moved_options,
+    parse_doubt,
+    use_threads,
+)
 
 if TYPE_CHECKING:
     from mocoop.serving.models import Model
@@ -63,6 +71,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="Seconds for a whole request to arrive (408).",
 )
+@doubt_options
 @moved_options
 @device_options
 def serve(run: Path, host: str, port: int, names: tuple[str, ...], engine: str | None, **options: Any) -> None:
@@ -103,6 +112,7 @@ def serve(run: Path, host: str, port: int, names: tuple[str, ...], engine: str |
         port=port,
         limits=limits,
         names=names,
+        doubt=parse_doubt(model.calibration, run, options),
         ready=lambda address: cli.say(f"serving {len(model.classnames)} classes on {address} (Ctrl-C ends it)"),
     )
     cli.say("all that was asked is answered")

@@ -15,6 +15,8 @@ from mocoop.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
+    from mocoop.certainty.calibration import Calibration
+    from mocoop.certainty.doubt import Doubt
     from mocoop.runs.run import Run
 
 FILE = click.Path(dir_okay=False, path_type=Path)
@@ -71,6 +73,13 @@ device_options = together(
     click.option("--precision", type=click.Choice(["auto", "float32", "bfloat16", "float16"]),
                  help="Number format of the backbone. auto: bfloat16 where GPU or CPU computes in it, else float32."),
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores if left out."),
+)  # fmt: skip
+doubt_options = together(
+    click.option("--coverage", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+                 help="Give for each image the classes that hold the right one so often, as 0.9. For the classes "
+                      "trained on, by images that were not."),
+    click.option("--unsure-below", type=click.FloatRange(0, 1), metavar="P",
+                 help="Say \"not sure\" of an image whose class has a probability below P."),
 )  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -134,6 +143,21 @@ def backbone_of(run: Run, options: dict[str, Any]) -> Backbone:
         name=options["backbone"],
         pretrained=options["pretrained"],
     )
+
+
+def parse_doubt(
+    calibration: Calibration | None, of: Path, options: dict[str, Any], classnames: object = None
+) -> Doubt | None:
+    """What `doubt_options` ask for, taken out of the options. Raises UsageError for sets that cannot be had."""
+    from mocoop.certainty.doubt import doubt_of
+
+    coverage, unsure_below = options.pop("coverage"), options.pop("unsure_below")
+    if coverage is not None and classnames is not None:
+        cli.say("note: no sets: what they promise holds for the classes trained on, not for those of --classes-file")
+        coverage = None
+    if unsure_below is not None and calibration is None:
+        cli.say(f"note: {of} has no calibration: --unsure-below goes by probabilities as the training left them")
+    return doubt_of(calibration, str(of), coverage=coverage, unsure_below=unsure_below)
 
 
 def parse_reading(options: dict[str, Any]) -> dict[str, Any]:

@@ -22,9 +22,11 @@ from mocoop.commands.shared import (
     bad_image_option,
     data_options,
     device_options,
+    doubt_options,
     json_option,
     moved_options,
     names_by_position,
+    parse_doubt,
     parse_reading,
     print_json,
     read_class_names,
@@ -137,6 +139,7 @@ def evaluate(
 @click.argument("run", type=ANY)
 @click.argument("images", metavar="IMAGES...", type=ANY, nargs=-1, required=True)
 @click.option("--top", type=click.IntRange(min=1), default=5, show_default=True, help="Likeliest classes in the JSON.")
+@doubt_options
 @click.option("--classes-file", type=FILE, help="Other classes than those trained on, one name a line.")
 @moved_options
 @device_options
@@ -164,6 +167,7 @@ def predict(
 
     \b
     mocoop predict run/ photo.jpg more_photos/
+    mocoop predict run/ photo.jpg --coverage 0.9 --unsure-below 0.5
     mocoop predict run/ photo.jpg --engine onnx
     mocoop predict run/ features.npz --json
     mocoop predict run/ photo.jpg --json | head -1
@@ -196,7 +200,8 @@ def predict(
     backbone = backbone_of(opened, options) if pictures or classnames or opened.method.conditional else None
     for note in backbone.notes if backbone is not None else ():
         _say(note)
-    shared: dict[str, Any] = {"backbone": backbone, "classnames": classnames, "top": top}
+    doubt = parse_doubt(opened.calibration, run, options, classnames)
+    shared: dict[str, Any] = {"backbone": backbone, "classnames": classnames, "top": top, "doubt": doubt}
     answers: list[Iterator[dict[str, Any]]] = []
     for arrays, some in parts:  # feature files are checked before the first image is classified
         if arrays:
@@ -207,7 +212,8 @@ def predict(
                 _say(note)
             how = {"on_bad_image": options["on_bad_image"], "reading": reading, "notice": _say}
             answers.append(predict_images(opened, some, **how, **shared))
-    _print_predictions(chain.from_iterable(answers), as_json, experts=len(opened.groups.ids) > 1)
+    sets = doubt is not None and doubt.limits is not None
+    _print_predictions(chain.from_iterable(answers), as_json, experts=len(opened.groups.ids) > 1, sets=sets)
     for note in warnings_of(opened.info.get("notes", ())):
         _say(f"of the training of this run: {note}")
 
@@ -227,11 +233,14 @@ def _predict_exported(run: Path, images: tuple[Path, ...], top: int, as_json: bo
     engine = open_engine(run, options["threads"])
     for note in engine.record.notes:
         _say(note)
-    found = engine.predict_images(some, top=top, on_bad_image=options["on_bad_image"], asked=asked, notice=_say)
-    _print_predictions(marked(found, run), as_json, experts=len(engine.experts) > 1)
+    how = {"on_bad_image": options["on_bad_image"], "asked": asked, "notice": _say}
+    doubt = parse_doubt(engine.calibration, run, options)
+    found = engine.predict_images(some, top=top, doubt=doubt, **how)
+    sets = doubt is not None and doubt.limits is not None
+    _print_predictions(marked(found, run), as_json, experts=len(engine.experts) > 1, sets=sets)
 
 
-def _print_predictions(predictions: Iterator[dict[str, Any]], as_json: bool, *, experts: bool) -> None:
+def _print_predictions(predictions: Iterator[dict[str, Any]], as_json: bool, *, experts: bool, sets: bool) -> None:
     """One line an image, and a note on those that the run was trained on."""
     from mocoop.reporting.printing import print_predictions
     from mocoop.runs.measured import Again
@@ -242,7 +251,7 @@ def _print_predictions(predictions: Iterator[dict[str, Any]], as_json: bool, *, 
         for prediction in found:
             click.echo(json.dumps(prediction, ensure_ascii=False))
     else:
-        print_predictions(found, experts=experts)
+        print_predictions(found, experts=experts, sets=sets)
     if again.note:
         _say(again.note)
 

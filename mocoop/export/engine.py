@@ -17,6 +17,8 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from mocoop.answers import describe
+from mocoop.certainty.calibration import Calibration
+from mocoop.certainty.doubt import Doubt
 from mocoop.data.images import MAX_PIXELS, ImageSource, open_image
 from mocoop.data.reading import Reading
 from mocoop.data.remarks import remark_notes
@@ -69,6 +71,11 @@ class Engine:
         return tuple(self.record.templates)
 
     @property
+    def calibration(self) -> Calibration | None:
+        """From which prediction sets follow; its temperature is in the graph."""
+        return self.record.calibration
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What whoever uses its answers must know."""
         return self.record.notes
@@ -102,7 +109,7 @@ class Engine:
                 raise StorageError(f"{self.path} gives numbers that are no probabilities", _REPLACE)
         return Answer(probabilities, gates)
 
-    def describe(self, name: str, answer: Answer, row: int, top: int) -> dict[str, Any]:
+    def describe(self, name: str, answer: Answer, row: int, top: int, doubt: Doubt | None = None) -> dict[str, Any]:
         """One image's answer as `mocoop predict --json` prints it."""
         return describe(
             name,
@@ -112,6 +119,7 @@ class Engine:
             group_ids=self.experts,
             templates=self.record.templates if len(self.experts) > 1 else {},
             top=top,
+            doubt=doubt,
         )
 
     def predict_images(
@@ -119,6 +127,7 @@ class Engine:
         paths: Sequence[Path],
         *,
         top: int = 5,
+        doubt: Doubt | None = None,
         batch_size: int = 64,
         on_bad_image: Literal["fail", "skip"] = "fail",
         asked: Mapping[str, Any] | None = None,
@@ -126,8 +135,8 @@ class Engine:
     ) -> Iterator[dict[str, Any]]:
         """One dictionary an image, in order, as `mocoop.runs.predict.predict_images` gives them.
 
-        `asked` are the bands and range asked for now (`find_reading`). Raises DataError for images that cannot be read,
-        unless they are to be skipped.
+        `doubt`, from `doubt_of`, adds `set` and `unsure`. `asked` are the bands and range asked for now
+        (`find_reading`). Raises DataError for images that cannot be read, unless they are to be skipped.
         """
         reading, notes = find_reading(paths, known=self.record.reading, **(asked or {}))
         for note in notes:
@@ -151,7 +160,7 @@ class Engine:
                     if one.pixels is None or answer is None:
                         yield {"path": str(path), "error": one.why}
                         continue
-                    yield self.describe(str(path), answer, row, top)
+                    yield self.describe(str(path), answer, row, top, doubt)
                     row += 1
         for note in remark_notes(remarks, len(paths)):
             notice(note)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from mocoop import __version__, strictjson
+from mocoop.certainty.calibration import Calibration
 from mocoop.data.reading import Reading
 from mocoop.data.views import Preprocess
 from mocoop.errors import BackboneError, StorageError
@@ -43,6 +44,7 @@ class Record:
     precision: str = "float32"
     top: int = 5  # classes in the output `top_classes`
     run_sha256: str | None = None  # of the run.json that it was exported from
+    calibration: Calibration | None = None  # its temperature is in the probabilities already
     notes: tuple[str, ...] = ()  # what whoever uses its answers must know
     about: Mapping[str, Any] = field(default_factory=dict)
 
@@ -65,6 +67,7 @@ class Record:
             "precision": self.precision,
             "top": self.top,
             "run_sha256": self.run_sha256,
+            "calibration": self.calibration.to_dict() if self.calibration else None,
             "notes": list(self.notes),
             "about": dict(self.about),
         }
@@ -79,7 +82,7 @@ class Record:
             raise StorageError(f"{source}: its description is no JSON: {fault.message}", _REMEDY)
         try:
             return _record(parsed.value)
-        except (_Wrong, BackboneError) as error:
+        except (_Wrong, BackboneError, ValueError) as error:
             raise StorageError(f"{source}: its description cannot be used: {error}", _REMEDY) from error
 
 
@@ -103,6 +106,7 @@ def _record(document: Any) -> Record:
     _need(precision in PRECISIONS, f"precision is {precision!r}")
     run_sha256 = document.get("run_sha256")
     _need(run_sha256 is None or isinstance(run_sha256, str), "run_sha256 is no text")
+    known = document.get("calibration")  # files of earlier versions have none
     return Record(
         classnames=classnames,
         templates={one: _texts(expert, "templates") for one, expert in zip(ids, experts, strict=True)},
@@ -112,6 +116,7 @@ def _record(document: Any) -> Record:
         precision=precision,
         top=_whole(document, "top", 1, len(classnames)),
         run_sha256=run_sha256,
+        calibration=None if known is None else Calibration.of_dict(known, classnames),
         notes=_texts(document, "notes"),
         about=_of(document, "about", dict),
     )

@@ -112,7 +112,7 @@ def export_run(
 
 def record_of(run: Run, backbone: Backbone, *, precision: str, pixels: str, top: int) -> Record:
     """What the file will say of itself."""
-    predictor = run.classifier()
+    predictor = run.classifier(calibrated=False)
     templates = {group.id: tuple(group.texts) for group in run.groups.groups}
     source = run.info["backbone"]
     about = {
@@ -135,6 +135,7 @@ def record_of(run: Run, backbone: Backbone, *, precision: str, pixels: str, top:
         precision=precision,
         top=top,
         run_sha256=sha256_file(run.path / RUN),
+        calibration=run.calibration,
         notes=tuple(map(without_folders, notes_of(run, backbone))),
         about=about,
     )

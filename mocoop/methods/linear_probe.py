@@ -53,6 +53,7 @@ class LinearProbe(Method):
 
     name = "linear-probe"
     title = "linear probe"
+    chooses_on_val = True
     settings = frozenset({"probe_c"})
     fixed = {"views": 0, "routing": "uniform", "top_k": 1, "tune_layer_norm": False}
 

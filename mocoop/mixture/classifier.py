@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -36,6 +36,11 @@ class Prediction:
     gate: Tensor
     router: Tensor
 
+    def at_temperature(self, temperature: float) -> Prediction:
+        """The same with probabilities p^(1/T), normalised."""
+        logs = self.probabilities.clamp_min(torch.finfo(torch.float32).tiny).log()
+        return replace(self, probabilities=(logs / temperature).softmax(-1))
+
 
 class Predictor(Protocol):
     """The interface of every method's classifier."""
@@ -50,6 +55,29 @@ class Predictor(Protocol):
 
     def predict(self, features: Tensor) -> Prediction:
         """Predict for image features (B, D), not normalised."""
+
+
+@dataclass(frozen=True)
+class Tempered:
+    """A classifier with its probabilities at a temperature, found by `mocoop.certainty`."""
+
+    predictor: Predictor
+    temperature: float
+
+    @property
+    def classnames(self) -> tuple[str, ...]:
+        """See `Predictor`."""
+        return self.predictor.classnames
+
+    @property
+    def group_ids(self) -> tuple[str, ...]:
+        """See `Predictor`."""
+        return self.predictor.group_ids
+
+    @torch.no_grad()
+    def predict(self, features: Tensor) -> Prediction:
+        """See `Predictor`."""
+        return self.predictor.predict(features).at_temperature(self.temperature)
 
 
 @dataclass(frozen=True)

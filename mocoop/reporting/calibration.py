@@ -9,13 +9,13 @@ from collections.abc import Iterable
 from functools import partial
 from typing import Any
 
+from mocoop.certainty.measures import BINS
 from mocoop.reporting.curves import Bin, plot_reliability
 from mocoop.reporting.document import Number, Picture, Section, Table, Words
 from mocoop.reporting.results import Cells, Lines
 from mocoop.reporting.statistics import CellName, over_datasets
 from mocoop.reporting.tables import Naming, distinct_names
 
-BINS = 15  # of equal width, as mocoop bench writes them
 FEWEST = 10  # minimum images of a bin in a diagram
 
 

@@ -46,6 +46,7 @@ def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | N
             else []
         ),
         *([("router", summary["collapse"])] if summary.get("collapse") else []),
+        *_calibration(summary),
     ]
     show_table(("what", "value"), rows)
     parts = " --classes base --classes new" if summary["classes"] == "base" else ""
@@ -67,6 +68,7 @@ def print_run(summary: Mapping[str, Any]) -> None:
         ("classes", _trained_on(summary)),
         ("seeds", f"seed {summary['seed']}, split_seed {summary['split_seed']}"),
         ("training", _training(training)),
+        *_calibration(summary),
         ("machine", f"{summary['device']}, {summary['precision']}, {summary['threads']} threads"),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         *([("loss, last epoch", _losses(last))] if training["steps"] else []),
@@ -159,6 +161,21 @@ def _scores(accuracy: float, scores: Mapping[str, Any] | None) -> tuple[str, ...
     return f"{accuracy:.2f}", *beside
 
 
+_SHOWN = 90.0  # coverage of the sets in the table, in percent; the JSON has others too
+_CERTAINTY = (
+    "classes", "ECE %", "before", f"in {_SHOWN:g} % sets", "classes a set",
+    "wrong %: surest half", "80 %", "90 %", "all",
+)  # fmt: skip
+
+
+def _certainty_row(classes: str, one: Mapping[str, Any]) -> tuple[str, ...]:
+    """Calibration error, prediction sets, and the errors among the surest images."""
+    before = "-" if one["temperature"] is None else f"{one['ece_before']:.1f}"
+    found = next((sets for sets in one["sets"] if sets["coverage"] == _SHOWN), None)
+    sets = (f"{found['covered']:.1f}", f"{found['mean_size']:.2f}") if found else ("-", "-")
+    return classes, f"{one['ece']:.1f}", before, *sets, *(f"{risk['wrong']:.1f}" for risk in one["risk"])
+
+
 def _of_all(result: Mapping[str, Any]) -> str:
     """ "30 of 100": images measured, of those of these classes in the data set."""
     everything = result["images_in_data"]
@@ -187,20 +204,24 @@ def print_evaluation(record: Mapping[str, Any], per_class: bool) -> None:
         shown = len(columns) - (len(record["group_ids"]) == 1)  # a single expert is first for every image
         _gap()
         show_table(columns[:shown], [line[:shown] for line in lines])
+    measured = [one for one in record["results"] if one["certainty"]]
+    if measured:
+        _gap()
+        show_table(_CERTAINTY, [_certainty_row(one["classes"], one["certainty"]) for one in measured])
     for note in (*record["data_notes"], *record["notes"]):
         cli.say(f"note: {note}")
 
 
-def print_predictions(predictions: Iterable[Mapping[str, Any]], *, experts: bool = True) -> None:
-    """One line per image: class, probability and, if there are several `experts`, those that decided."""
-    columns = ("path", "class", "probability", "experts" if experts else "remark")
+def print_predictions(predictions: Iterable[Mapping[str, Any]], *, experts: bool = True, sets: bool = False) -> None:
+    """One line per image: class, probability, with `sets` its set, and, if there are several `experts`, who decided."""
+    columns = ("path", "class", "probability", *(["set"] * sets), "experts" if experts else "remark")
     if on_terminal():
-        show_table(columns, [_prediction_row(prediction) for prediction in predictions])
+        show_table(columns, [_prediction_row(prediction, sets) for prediction in predictions])
         return
     for number, prediction in enumerate(predictions):  # each as soon as it is available
         if number == 0:
             click.echo("\t".join(columns))
-        click.echo("\t".join(printable(cell) for cell in _prediction_row(prediction)))
+        click.echo("\t".join(printable(cell) for cell in _prediction_row(prediction, sets)))
 
 
 def print_summary(summary: Mapping[str, Any], out: Path, parts: int) -> None:
@@ -272,6 +293,13 @@ def _training(training: Mapping[str, Any]) -> str:
     return f"{steps}, {training['seconds']:.1f} s"
 
 
+def _calibration(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The temperature, if there is one; a note says why if not."""
+    if not (found := summary.get("calibration")):
+        return []
+    return [("calibration", f"temperature {found['temperature']:.2f}, by {found['images']} images not trained on")]
+
+
 def _losses(last: Mapping[str, Any]) -> str:
     """The loss, and its terms under the method's names."""
     if "loss" not in last:
@@ -300,15 +328,12 @@ def _class_row(classes: str, one: Mapping[str, Any], group_ids: Sequence[str]) -
     return classes, one["name"], one["images"], f"{one['accuracy']:.1f}", f"{group_ids[first]} {percent(use[first], 0)}"
 
 
-def _prediction_row(prediction: Mapping[str, Any]) -> tuple[str, str, str, str]:
+def _prediction_row(prediction: Mapping[str, Any], sets: bool = False) -> tuple[str, ...]:
     if "error" in prediction:
-        return prediction["path"], "", "", f"not read: {prediction['error']}"
-    return (
-        prediction["path"],
-        prediction["class"],
-        f"{prediction['probability']:.4f}",
-        experts_told(prediction["experts"]),
-    )
+        return (prediction["path"], "", "", *([""] * sets), f"not read: {prediction['error']}")
+    answer = f"not sure ({prediction['class']})" if prediction.get("unsure") else prediction["class"]
+    held = [", ".join(prediction["set"])] if sets else []
+    return (prediction["path"], answer, f"{prediction['probability']:.4f}", *held, experts_told(prediction["experts"]))
 
 
 def experts_told(experts: Sequence[Mapping[str, Any]]) -> str:

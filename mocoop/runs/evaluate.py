@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from mocoop.backbone.hard_features import text_cache
+from mocoop.certainty.measures import COVERAGES, Certainty, certainty_of
 from mocoop.data.dataset import Dataset, Example, named
 from mocoop.data.features import BadImages, FeatureCache
 from mocoop.data.namelists import squeezed
@@ -28,6 +29,7 @@ from mocoop.training.trainer import Listener
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
+    from mocoop.mixture.classifier import Prediction
     from mocoop.runs.run import Run
 
 MAX_SKIPPED = 0.1
@@ -63,6 +65,7 @@ class Evaluation:
     notes: tuple[str, ...] = ()  # how the images were chosen, and what the numbers do not show
     baselines: Mapping[str, Scores] = field(default_factory=dict)  # the training-free ones, and the linear probe
     missing: Mapping[str, str] = field(default_factory=dict)  # baselines that could not be measured, and why
+    certainty: Certainty | None = None  # calibration, prediction sets of the classes trained on, risk
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values, without the per-image lists."""
@@ -72,6 +75,7 @@ class Evaluation:
             "images": self.images,
             "images_in_data": self.images_in_data,
             "scores": self.scores.to_dict() if self.scores else None,
+            "certainty": self.certainty.to_dict() if self.certainty else None,
             "skipped": self.skipped,
             "seen_in_training": self.seen_in_training,
             "training_free": self.training_free,
@@ -129,7 +133,8 @@ def evaluate(
             f"{inputs.skipped[0][1]}",
             "mend them, or raise --max-skipped",
         )
-    prediction = run.classifier(part.classnames, backbone).predict(inputs.view(0))
+    before = run.classifier(part.classnames, backbone, calibrated=False).predict(inputs.view(0))
+    prediction = before.at_temperature(run.calibration.temperature) if run.calibration else before
     guesses, first, labels = prediction.probabilities.argmax(-1), prediction.gate.argmax(-1), inputs.labels
     scores = scores_of(guesses, labels, part.classnames)
     whole, where = choose_classes(dataset, chosen), "all classes" if chosen == "all" else f"the {chosen} classes"
@@ -158,6 +163,21 @@ def evaluate(
         notes=(*measured.notes, *result_notes(scores, unused, where)),
         baselines=others,
         missing=missing,
+        certainty=_certainty(run, part.classnames, before, prediction, labels),
+    )
+
+
+def _certainty(
+    run: Run, classnames: Sequence[str], before: Prediction, prediction: Prediction, labels: torch.Tensor
+) -> Certainty:
+    """How certainty fares; prediction sets promise something for the classes trained on only."""
+    known = run.calibration if tuple(classnames) == run.classnames else None
+    return certainty_of(
+        prediction.probabilities.cpu().numpy(),
+        labels.numpy(),
+        before=before.probabilities.cpu().numpy(),
+        temperature=run.calibration.temperature if run.calibration else None,
+        limits={coverage: known.limits(coverage) for coverage in known.possible(COVERAGES)} if known else {},
     )
 
 

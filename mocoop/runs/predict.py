@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
+    from mocoop.certainty.doubt import Doubt
     from mocoop.mixture.classifier import Prediction, Predictor
     from mocoop.runs.run import Run
 
@@ -39,6 +40,7 @@ def predict_images(
     backbone: Backbone | None = None,
     classnames: Sequence[str] | None = None,
     top: int = 5,
+    doubt: Doubt | None = None,
     batch_size: int = 64,
     on_bad_image: BadImages = "fail",
     reading: Reading | None = None,
@@ -49,9 +51,9 @@ def predict_images(
     `experts` are those chosen, the largest weight first, each with its weight and its group's templates; empty if there
     is one prompt for all images, or no prompt. `trained_on` is added, and true, for an image that the run was trained
     on. With "skip" an unreadable image gives `path` and `error` instead.
-    `classnames` may name other classes than those trained on. `reading` is the rule for bands and depths, the run's if
-    left out; `notice` hears what was remarked on the images, when all are done. Raises DataError for classes that
-    cannot be named.
+    `doubt`, from `doubt_of`, adds `set` and `unsure`. `classnames` may name other classes than those trained on.
+    `reading` is the rule for bands and depths, the run's if left out; `notice` hears what was remarked on the images,
+    when all are done. Raises DataError for classes that cannot be named.
     """
     if classnames is not None:
         run.method.check_classes(run.learned, classnames)
@@ -79,7 +81,8 @@ def predict_images(
         remarks |= found.remarks
         prediction = classifier.predict(torch.from_numpy(found.features[0].copy()))
         rows = {
-            i: described(str(chunk[i]), prediction, row, classifier, templates, top) | marked(run, _sha256(chunk[i]))
+            i: described(str(chunk[i]), prediction, row, classifier, templates, top, doubt)
+            | marked(run, _sha256(chunk[i]))
             for row, i in enumerate(found.kept)
         }
         why = dict(found.skipped)
@@ -99,6 +102,7 @@ def predict_features(
     backbone: Backbone | None = None,
     classnames: Sequence[str] | None = None,
     top: int = 5,
+    doubt: Doubt | None = None,
     batch_size: int = 1024,
 ) -> Iterator[dict[str, Any]]:
     """Like `predict_images` for a file of image features, a dictionary per row; `path` is the row's own, or its number.
@@ -123,7 +127,7 @@ def predict_features(
         for start in range(0, len(names), batch_size):
             prediction = classifier.predict(torch.tensor(features[start : start + batch_size]))
             for row, name in enumerate(names[start : start + batch_size]):
-                told = described(name, prediction, row, classifier, templates, top)
+                told = described(name, prediction, row, classifier, templates, top, doubt)
                 yield told | marked(run, sha256_bytes(features[start + row].tobytes()))
 
     return rows()
@@ -157,7 +161,13 @@ def _fault(path: Path, reading: Reading) -> str | None:
 
 
 def described(
-    name: str, prediction: Prediction, row: int, classifier: Predictor, templates: dict[str, list[str]], top: int
+    name: str,
+    prediction: Prediction,
+    row: int,
+    classifier: Predictor,
+    templates: dict[str, list[str]],
+    top: int,
+    doubt: Doubt | None = None,
 ) -> dict[str, Any]:
     """The dictionary of one row of a prediction; `templates` are those of each expert, from `templates_of`."""
     return describe(
@@ -168,4 +178,5 @@ def described(
         group_ids=classifier.group_ids,
         templates=templates,
         top=top,
+        doubt=doubt,
     )

@@ -2,8 +2,8 @@
 
 `run.json` records what was trained, on what, with which settings; `groups.json` is a copy of the group file;
 `model.safetensors` has the learned tensors; `features.safetensors` the class text features (E, C, D), so that
-prediction needs no text tower; `log.jsonl` one line per step; `checkpoints/` is for resuming. Hashes of the tensor
-files are in run.json. Nothing is pickled.
+prediction needs no text tower; `calibration.json` what makes probabilities honest, where images were left for it;
+`log.jsonl` one line per step; `checkpoints/` is for resuming. Hashes of the files are in run.json. Nothing is pickled.
 """
 
 from __future__ import annotations
@@ -21,13 +21,14 @@ import torch
 from torch import Tensor
 
 from mocoop.backbone.prompts import Context
+from mocoop.certainty.calibration import Calibration
 from mocoop.config import Config
 from mocoop.data.reading import Reading
 from mocoop.errors import CheckpointError, ConfigError, DataError, GroupFileError, UsageError
 from mocoop.files import atomic_write, read_json, sha256_file, write_json
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups
 from mocoop.methods import method_named
-from mocoop.mixture.classifier import Learned, Predictor
+from mocoop.mixture.classifier import Learned, Predictor, Tempered
 from mocoop.training.checkpoint import load_tensors, save_tensors
 from mocoop.training.method import Method
 from mocoop.training.trainer import StepLog
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 RUN, GROUPS, MODEL, FEATURES, LOG = "run.json", "groups.json", "model.safetensors", "features.safetensors", "log.jsonl"
+CALIBRATION = "calibration.json"
 
 _RESTORE = "restore it, or train again"
 
@@ -125,6 +127,19 @@ class Run:
             return None
         return load_tensors(self.path / FEATURES, self.info["files"][FEATURES])["features"]
 
+    @functools.cached_property
+    def calibration(self) -> Calibration | None:
+        """The temperature and scores found on images that were not trained on, checked; None for a run without any."""
+        if CALIBRATION not in self.info["files"]:
+            return None
+        path = self.path / CALIBRATION
+        if not path.is_file() or sha256_file(path) != self.info["files"][CALIBRATION]:
+            raise CheckpointError(f"{path} is missing or has changed since it was written", _RESTORE)
+        try:
+            return Calibration.of_dict(read_json(path, what="calibration", error=CheckpointError), self.classnames)
+        except ValueError as error:
+            raise CheckpointError(f"{path} cannot be used: {error}", _RESTORE) from error
+
     def check_features(self, of: str) -> None:
         """Refuse image features that were computed elsewhere if this run tuned its image tower. Raises DataError."""
         if self.learned.layer_norms:
@@ -171,9 +186,12 @@ class Run:
             backbone.adopt_layer_norms(self.learned.layer_norms)
         return backbone
 
-    def classifier(self, classnames: Sequence[str] | None = None, backbone: Backbone | None = None) -> Predictor:
+    def classifier(
+        self, classnames: Sequence[str] | None = None, backbone: Backbone | None = None, *, calibrated: bool = True
+    ) -> Predictor:
         """The classifier of the classes trained on (stored features) or of others (needs the text tower).
 
+        Its probabilities are calibrated if the run has a calibration, unless they are wanted as the training left them.
         Raises UsageError if the backbone is needed and not given, DataError for classes the method cannot name.
         """
         names = self.classnames if classnames is None else tuple(classnames)
@@ -183,10 +201,15 @@ class Run:
             raise UsageError("other classes than those trained on need the backbone", "pass backbone=")
         else:
             features = self.method.class_features(self.learned, names, backbone)
-        return self.method.predictor(self.learned, names, features, backbone)
+        predictor = self.method.predictor(self.learned, names, features, backbone)
+        if not calibrated or self.calibration is None:
+            return predictor
+        return Tempered(predictor, self.calibration.temperature)
 
 
-def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, Any]) -> Run:
+def save_run(
+    path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, Any], calibration: Calibration | None = None
+) -> Run:
     """Write a finished run; run.json is written last, so that the folder counts as finished only when complete."""
     path.mkdir(parents=True, exist_ok=True)
     tensors = fitted.learned.tensors
@@ -199,7 +222,10 @@ def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, A
     }
     if fitted.class_features is not None:
         save_tensors(path / FEATURES, {"features": fitted.class_features}, about)
+    if calibration is not None:
+        write_json(path / CALIBRATION, calibration.to_dict())
     write_log(path / LOG, fitted.history)
+    written = [GROUPS, MODEL, FEATURES, *([CALIBRATION] if calibration is not None else [])]
     complete = {
         **info,
         "status": "finished",
@@ -215,7 +241,7 @@ def save_run(path: Path, fitted: Fitted, groups: GroupFile, info: Mapping[str, A
         },
         "notes": [*info.get("notes", ()), *fitted.notes],
         "collapse": fitted.collapse,
-        "files": {name: sha256_file(path / name) for name in (GROUPS, MODEL, FEATURES) if (path / name).is_file()},
+        "files": {name: sha256_file(path / name) for name in written if (path / name).is_file()},
     }
     write_json(path / RUN, complete)
     return Run.open(path)

@@ -45,10 +45,17 @@ def summarise(run: Run) -> dict[str, Any]:
         last["terms"] = {word: last[name] for name, word in method.terms.items()}
     record = {key: run.info[key] for key in _KEPT if key in run.info}
     record["data"] = {key: value for key, value in record["data"].items() if key != "images_sha256"}  # for machines
+    record["calibration"] = _calibration(run)
     record["config"] = run.config.to_dict()  # also for older runs: newer settings have their default
     domain = {"domain": run.groups.domain, "sha256": run.groups.sha256}
     read = method.read(run.config)
     return {"run": str(run.path), **record, "groups": domain, "experts": experts, "last_epoch": last, "read": read}
+
+
+def _calibration(run: Run) -> dict[str, Any] | None:
+    """The temperature, and on how many images it was found."""
+    found = run.calibration
+    return {"temperature": found.temperature, "images": found.images} if found else None
 
 
 def last_epoch(history: Sequence[StepLog]) -> dict[str, Any]:

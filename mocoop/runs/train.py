@@ -23,6 +23,7 @@ from mocoop.backbone import ranks
 from mocoop.backbone.backbone import STAND_IN_NOTE, Backbone, load_backbone
 from mocoop.backbone.hard_features import text_cache
 from mocoop.backbone.pretrained import stated_context_length
+from mocoop.certainty.calibration import Calibration
 from mocoop.config import Config
 from mocoop.data.dataset import Dataset, Example, named
 from mocoop.data.features import BadImages, FeatureCache, unreadable_images
@@ -36,15 +37,29 @@ from mocoop.files import sweep_stale, write_json
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import method_named
 from mocoop.mixture.model import chosen_experts
-from mocoop.runs.fitting import fit
+from mocoop.runs.calibrating import NotEnough, calibrate, held_out
+from mocoop.runs.fitting import Fitted, fit
 from mocoop.runs.measured import trained_sha256
-from mocoop.runs.run import FEATURES, GROUPS, LOG, MODEL, RUN, Run, new_record, read_info, read_log, save_run, write_log
+from mocoop.runs.run import (
+    CALIBRATION,
+    FEATURES,
+    GROUPS,
+    LOG,
+    MODEL,
+    RUN,
+    Run,
+    new_record,
+    read_info,
+    read_log,
+    save_run,
+    write_log,
+)
 from mocoop.training.checkpoint import crash_point
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
 from mocoop.training.method import Method, Samples
 from mocoop.training.trainer import Batch, FolderCheckpoints, Listener
 
-_OURS = (RUN, GROUPS, MODEL, FEATURES, LOG)
+_OURS = (RUN, GROUPS, MODEL, FEATURES, CALIBRATION, LOG)
 _LOCK, _CHECKPOINTS = ".lock", "checkpoints"
 _IDENTITY = ("method", "shots", "seed", "split_seed", "classes", "classnames")
 
@@ -169,8 +184,10 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             listener=listener,
             text_cache=text_cache() if plan.use_cache else None,
         )
+        trained = frozenset(info["data"]["images_sha256"])
+        fitted, calibration = _calibrated(plan, backbone, everything, dataset, trained, fitted, listener)
         crash_point("before-save", 0)
-        run = save_run(plan.out, fitted, groups, info)
+        run = save_run(plan.out, fitted, groups, info, calibration)
         shutil.rmtree(plan.out / _CHECKPOINTS, ignore_errors=True)  # the run itself has the last state
     return run
 
@@ -212,6 +229,30 @@ def _samples(
         return Samples(train, labels, train[:0], labels[:0])
     held = _plain_inputs(plan, backbone, dataset, val, listener)
     return Samples(train, labels, held.view(0), held.labels)
+
+
+def _calibrated(
+    plan: TrainingPlan,
+    backbone: Backbone,
+    everything: Dataset,
+    dataset: Dataset,
+    trained: Container[str],
+    fitted: Fitted,
+    listener: Listener,
+) -> tuple[Fitted, Calibration | None]:
+    """A calibration on images that were not trained on; or none, and a note that says why."""
+    listener.stage("calibrating")
+    method, available = method_named(plan.config.method), choose_classes(everything, plan.classes)
+    chosen = chosen_on(dataset, available.train, min(plan.shots, VAL_SHOTS), plan.seed) if method.chooses_on_val else ()
+    images = held_out(dataset, available, chosen, trained, plan.seed)
+    cache = FeatureCache() if plan.use_cache else None
+    predictor = method.predictor(fitted.learned, dataset.classnames, fitted.class_features, backbone)
+    try:
+        found = calibrate(predictor, backbone, dataset, images, cache=cache, listener=listener)
+    except NotEnough as reason:
+        listener.notice(str(reason))
+        return replace(fitted, notes=(*fitted.notes, str(reason))), None
+    return fitted, found
 
 
 def _plain_inputs(

@@ -23,6 +23,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from mocoop import __version__
+from mocoop.certainty.doubt import Doubt
 from mocoop.errors import ImageError, MoCoOpError
 from mocoop.serving.batching import Batcher, Row
 from mocoop.serving.limits import App, Gate, Limits
@@ -70,11 +71,16 @@ class Expert(BaseModel):
 
 
 class Prediction(BaseModel):
-    """One image: its class, the runners-up, the experts; or why it could not be read."""
+    """One image: its class, the runners-up, the experts; or why it could not be read.
+
+    `set` and `unsure` are there if the server was started with a coverage, or a probability to be sure from.
+    """
 
     path: str
     name: str | None = Field(None, alias="class")
     probability: float | None = None
+    set: list[str] | None = None
+    unsure: bool | None = None
     top_k: list[Guess] | None = None
     experts: list[Expert] | None = None
     error: str | None = None
@@ -112,8 +118,8 @@ class Places:
 class Answers:
     """From the bytes of pictures to answers: decoded in a few threads, asked in batches, within the time limit."""
 
-    def __init__(self, model: Model, limits: Limits) -> None:
-        self._model, self._limits = model, limits
+    def __init__(self, model: Model, limits: Limits, doubt: Doubt | None = None) -> None:
+        self._model, self._limits, self._doubt = model, limits, doubt
         self.places = Places(limits.queue)
         self.metrics = Metrics(lambda: self.places.taken)
         self._batcher = Batcher(model.predict, limits.batch_size, self.metrics.batch)
@@ -158,7 +164,7 @@ class Answers:
             return str(error).removeprefix(f"{name}: ")
 
     def _described(self, name: str, row: Row, top: int) -> dict[str, Any]:
-        return self._model.describe(name, row.answer, row.row, top)
+        return self._model.describe(name, row.answer, row.row, top, self._doubt)
 
     def stop(self) -> None:
         """Answer what waits, then end the threads."""
@@ -166,9 +172,12 @@ class Answers:
         self._decoders.shutdown()
 
 
-def make_app(model: Model, limits: Limits, names: Iterable[str] = ()) -> App:
-    """The ASGI application of a model. `names` are those it is served under, beside localhost and addresses."""
-    answers = Answers(model, limits)
+def make_app(model: Model, limits: Limits, names: Iterable[str] = (), doubt: Doubt | None = None) -> App:
+    """The ASGI application of a model. `names` are those it is served under, beside localhost and addresses.
+
+    `doubt` is what each answer says of its certainty (`doubt_of`).
+    """
+    answers = Answers(model, limits, doubt)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:

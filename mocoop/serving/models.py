@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from mocoop.answers import describe
+from mocoop.certainty.calibration import Calibration
+from mocoop.certainty.doubt import Doubt
 from mocoop.data.images import open_image
 from mocoop.data.views import centre_view
 from mocoop.export.engine import Answer
@@ -31,6 +33,10 @@ class Model(Protocol):
         """The ids of the E experts."""
 
     @property
+    def calibration(self) -> Calibration | None:
+        """From which prediction sets follow, if there is one."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What whoever uses its answers must know."""
 
@@ -40,7 +46,7 @@ class Model(Protocol):
     def predict(self, pixels: np.ndarray) -> Answer:
         """Probabilities (N, C) and gates (N, E) of a batch of pixels (N, ...)."""
 
-    def describe(self, name: str, answer: Answer, row: int, top: int) -> dict[str, Any]:
+    def describe(self, name: str, answer: Answer, row: int, top: int, doubt: Doubt | None = None) -> dict[str, Any]:
         """The answer to one image of a batch."""
 
 
@@ -66,6 +72,11 @@ class RunModel:
         """The ids of the experts."""
         return self._classifier.group_ids
 
+    @property
+    def calibration(self) -> Calibration | None:
+        """See `Model`."""
+        return self._run.calibration
+
     def pixels(self, source: bytes, name: object, *, max_pixels: int) -> np.ndarray:
         """See `Model`."""
         image = open_image(source, name=name, reading=self._run.reading, max_pixels=max_pixels)
@@ -78,7 +89,7 @@ class RunModel:
         prediction = self._classifier.predict(self._backbone.encode_images(torch.from_numpy(pixels)))
         return Answer(prediction.probabilities.cpu().numpy(), prediction.gate.cpu().numpy())
 
-    def describe(self, name: str, answer: Answer, row: int, top: int) -> dict[str, Any]:
+    def describe(self, name: str, answer: Answer, row: int, top: int, doubt: Doubt | None = None) -> dict[str, Any]:
         """See `Model`."""
         return describe(
             name,
@@ -88,4 +99,5 @@ class RunModel:
             group_ids=self.experts,
             templates=self._templates,
             top=top,
+            doubt=doubt,
         )

@@ -15,6 +15,7 @@ from typing import Any
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from mocoop.certainty.doubt import Doubt
 from mocoop.errors import UsageError
 from mocoop.serving.app import make_app
 from mocoop.serving.limits import Limits
@@ -32,16 +33,19 @@ def serve(
     port: int,
     limits: Limits,
     names: Iterable[str] = (),
+    doubt: Doubt | None = None,
     ready: Callable[[str], None] = lambda _address: None,
 ) -> None:
     """Serve a model until a signal ends it; `ready` is called with the address once connections are taken.
+
+    `doubt` is what each answer says of its certainty.
 
     Port 0 takes any free one. Raises UsageError if the address cannot be had.
     """
     bound = _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     config = uvicorn.Config(
-        make_app(model, limits, [*names, host]),
+        make_app(model, limits, [*names, host], doubt),
         http=_patient(limits.body_seconds),
         ws="none",
         log_config=None,

@@ -76,6 +76,7 @@ class Method(ABC):
     reads_groups: ClassVar[bool] = False
     learns: ClassVar[bool] = True
     terms: ClassVar[Mapping[str, str]] = {}  # fields of `StepLog` other than the loss, with their display names
+    chooses_on_val: ClassVar[bool] = False  # whether settings are chosen on val, which then cannot calibrate
     conditional: ClassVar[bool] = False  # whether prompts depend on the image, so that prediction needs the text tower
 
     def settle(self, config: Config) -> Config:

@@ -36,12 +36,12 @@ COMMANDS = {
     },
     "predict": {
         "--top", "--classes-file", "--backbone", "--pretrained", "--device", "--precision", "--threads",
-        "--on-bad-image", "--bands", "--range", "--engine", "--json",
+        "--on-bad-image", "--bands", "--range", "--engine", "--json", "--coverage", "--unsure-below",
     },
     "predict-many": {
         "--out", "--format", "--experts", "--top", "--classes-file", "--part-size", "--columns", "--follow-links",
         "--on-bad-image", "--engine", "--workers", "--address", "--backbone", "--pretrained", "--device", "--precision",
-        "--threads", "--bands", "--range",
+        "--threads", "--bands", "--range", "--coverage", "--unsure-below",
     },
     "report": {
         "--out", "--also", "--reference", "--title", "--run", "--images", "--most-images", "--backbone", "--pretrained",
@@ -51,7 +51,7 @@ COMMANDS = {
     "serve": {
         "--host", "--port", "--allow-host", "--engine", "--batch-size", "--queue", "--max-images", "--max-bytes",
         "--max-pixels", "--time-limit", "--body-time-limit", "--backbone", "--pretrained", "--device", "--precision",
-        "--threads",
+        "--threads", "--coverage", "--unsure-below",
     },
     "show": {"--json"},
     "tune": {

@@ -1,0 +1,73 @@
+"""The calibration of a training, on images that it neither learned from, nor chose settings on, nor is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from mocoop.certainty.calibration import FEWEST, Calibration
+from mocoop.data.dataset import Dataset, Example
+from mocoop.data.features import FeatureCache
+from mocoop.data.leaks import content
+from mocoop.data.splits import up_to
+from mocoop.errors import DataError
+from mocoop.training.inputs import load_inputs
+from mocoop.training.trainer import Listener
+
+if TYPE_CHECKING:
+    from mocoop.backbone.backbone import Backbone
+    from mocoop.mixture.classifier import Predictor
+
+A_CLASS, IN_ALL = 20, 400  # images to encode: so many a class, or with few classes so many in all
+
+
+class NotEnough(Exception):
+    """Too few images are left for a calibration; the text says so and what to do."""
+
+
+def held_out(
+    drawn: Dataset, available: Dataset, chosen: Sequence[Example], trained: Container[str], seed: int
+) -> tuple[Example, ...]:
+    """The images to calibrate on: val, then training images that were not drawn; no copies of those trained on.
+
+    `drawn` has the images trained on and `trained` their hashes, `available` all images of the same classes, `chosen`
+    those that settings were chosen on.
+    At most 20 a class, or 400 in all, are taken if they have to be encoded, and all if features are stored.
+    """
+    most = max(A_CLASS, -(-IN_ALL // len(drawn.classnames)))
+    if drawn.features is not None:
+        most = len(available.train) + len(available.val)
+    used = {*drawn.train, *chosen}
+    kept = tuple(example for example in available.val if example not in used)
+    found = up_to(most, tuple(used), replace(available, val=kept), seed)
+    return tuple(example for example in found if content(drawn, example) not in trained)
+
+
+def calibrate(
+    predictor: Predictor,
+    backbone: Backbone,
+    dataset: Dataset,
+    images: Sequence[Example],
+    *,
+    cache: FeatureCache | None,
+    listener: Listener,
+) -> Calibration:
+    """Fit a calibration of a predictor; images that cannot be read are left out. Raises NotEnough."""
+    if len(images) < FEWEST:
+        raise NotEnough(_told(len(images)))
+    try:
+        inputs = load_inputs(backbone, dataset, images, cache=cache, on_bad_image="skip", listener=listener)
+    except DataError as error:  # none of them can be read
+        raise NotEnough(f"no calibration: {error.message}") from error
+    if len(inputs.examples) < FEWEST:
+        raise NotEnough(_told(len(inputs.examples)))
+    probabilities = predictor.predict(inputs.view(0)).probabilities.cpu().numpy()
+    return Calibration.fit(probabilities, inputs.labels.numpy(), dataset.classnames)
+
+
+def _told(count: int) -> str:
+    return (
+        f"no calibration: it needs {FEWEST} images that are neither trained on nor test images, and {count} can be "
+        "used; probabilities are as the training left them: give more images, or fewer --shots"
+    )
