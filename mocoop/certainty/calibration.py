@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 FEWEST = 20  # images for a calibration
-_DIGITS = 6  # of a score; rounded up, so that no set loses a class by it
+_STEPS = 1_000_000  # scores are kept to six digits, rounded up, so that no set loses a class by it
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,7 @@ class Calibration:
 
 
 def _rounded_up(score: float) -> float:
-    return min(1.0, math.ceil(max(0.0, score) * 10**_DIGITS) / 10**_DIGITS)
+    return min(1.0, math.ceil(max(0.0, score) * _STEPS) / _STEPS)
 
 
 def _need(good: bool, why: str) -> None:
