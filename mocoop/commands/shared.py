@@ -81,6 +81,14 @@ doubt_options = together(
     click.option("--unsure-below", type=click.FloatRange(0, 1), metavar="P",
                  help="Say \"not sure\" of an image whose class has a probability below P."),
 )  # fmt: skip
+measure_options = together(  # of a run on test images
+    moved_options,
+    device_options,
+    bad_image_option,
+    reading_options,
+    click.option("--max-skipped", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+                 help="Fail above this share of unreadable test images."),
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 

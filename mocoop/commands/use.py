@@ -5,15 +5,15 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from dataclasses import replace
 from itertools import chain, groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from mocoop import cli
 from mocoop.commands.exported import is_exported, marked, open_engine, refuse_other_options
+from mocoop.commands.measure import measure
 from mocoop.commands.shared import (
     ANY,
     FILE,
@@ -24,8 +24,8 @@ from mocoop.commands.shared import (
     device_options,
     doubt_options,
     json_option,
+    measure_options,
     moved_options,
-    names_by_position,
     parse_doubt,
     parse_reading,
     print_json,
@@ -36,7 +36,7 @@ from mocoop.commands.shared import (
 from mocoop.errors import DataError, UsageError
 
 if TYPE_CHECKING:
-    from mocoop.data.cache import FeatureCache
+    from mocoop.data.splits import Half
 
 
 @click.command("eval", short_help="Measure a run on the test images of a data set.")
@@ -46,20 +46,18 @@ if TYPE_CHECKING:
               help="Repeatable; those trained on if left out. Base and new together give H.")  # fmt: skip
 @click.option("--per-class", is_flag=True, help="A line a class as well.")
 @click.option("--baselines", is_flag=True, help="Also what the templates reach on these images without any training.")
-@click.option("--plots", type=FOLDER, help="Write pictures here: losses, expert use, base and new.")
-@moved_options
-@device_options
-@bad_image_option
-@reading_options
-@click.option("--max-skipped", type=click.FloatRange(0, 1), default=0.1, show_default=True,
-              help="Fail above this share of unreadable test images.")  # fmt: skip
+@click.option("--plots", type=FOLDER,
+              help="Write pictures here: losses, expert use, mistakes, certainty, base and new.")  # fmt: skip
+@click.option("--out", "-o", type=FILE, help="Write a line an image here (CSV): label, answer, probability, expert.")
+@measure_options
 @json_option
 def evaluate(
     run: Path,
-    parts: tuple[str, ...],
+    parts: tuple[Half, ...],
     per_class: bool,
     baselines: bool,
     plots: Path | None,
+    out: Path | None,
     as_json: bool,
     **options: Any,
 ) -> None:
@@ -68,70 +66,30 @@ def evaluate(
     \b
     mocoop eval run/ --data photos/ --baselines
     mocoop eval run/ --data photos/ --classes base --classes new --per-class --plots plots/
+    mocoop eval run/ --data photos/ -o images.csv
     """
     use_threads(options["threads"])
 
-    from mocoop.data.sources import open_dataset
-    from mocoop.data.splits import Half
-    from mocoop.data.survey import settled
-    from mocoop.reporting.plots import draw_run
     from mocoop.reporting.printing import evaluation_record, print_evaluation
-    from mocoop.runs.evaluate import evaluate as evaluate_run
-    from mocoop.runs.evaluate import on_classes_of, unnameable
-    from mocoop.runs.measured import to_measure
+    from mocoop.reporting.rows import write_rows
+    from mocoop.reporting.runplots import draw_run
     from mocoop.runs.run import Run
-    from mocoop.training.progress import training_progress
 
-    asked = parse_reading(options)
     opened = Run.open(run)
-    kept = opened.info.get("names_by_key")
-    dataset = open_dataset(
-        options["data"],
-        class_names=options["class_names"],
-        names_by_position=names_by_position(options, options["data"], kept),
-        kept_names=kept,
-        columns=options["columns"],
-        split_seed=opened.info["split_seed"],
-        follow_links=options["follow_links"],
-    )
-    if dataset.features is not None:
-        opened.check_features(dataset.name)
-    dataset = on_classes_of(opened, dataset)
-    chosen = cast("list[Half]", list(dict.fromkeys(parts or (opened.info["classes"],))))
-    impossible = unnameable(opened, dataset, chosen)
-    with training_progress() as listener:
-        listener.stage("loading the backbone")
-        backbone = backbone_of(opened, options)
-        listener.stage("reading the images")
-        measured = to_measure(opened, dataset)
-        read = settled(measured.dataset, measured.dataset.test, known=opened.reading, **asked)
-        measured = replace(measured, dataset=read)
-        listener.stage("encoding the images")
-        evaluations = [
-            evaluate_run(
-                opened,
-                dataset,
-                classes=part,
-                backbone=backbone,
-                cache=_cache(options["no_cache"]),
-                on_bad_image=options["on_bad_image"],
-                max_skipped=options["max_skipped"],
-                baselines=baselines,
-                listener=listener,
-                measured=measured,
-            )
-            for part in chosen
-            if part not in impossible
-        ]
-    record = evaluation_record(opened, dataset.name, evaluations, impossible, measured.dataset.notes, backbone.notes)
+    found = measure(opened, parts, options, baselines=baselines)
+    notes = (found.measured.dataset.notes, found.backbone.notes)
+    record = evaluation_record(opened, found.dataset.name, found.evaluations, found.impossible, *notes)
     if as_json:
         print_json(record)
         for note in record["data_notes"]:
             _say(note)
     else:
         print_evaluation(record, per_class)
-    if plots is not None:  # last: with a full disk no result is lost
-        for picture in draw_run(opened, evaluations, plots):
+    if out is not None:  # last: with a full disk no result is lost
+        write_rows(opened, found.evaluations, out)
+        cli.say(f"a line an image: {out}")
+    if plots is not None:
+        for picture in draw_run(opened, found.evaluations, plots):
             cli.say(f"picture: {picture}")
 
 
@@ -279,12 +237,6 @@ def show(run: Path, as_json: bool) -> None:
 
 def _say(note: str) -> None:
     cli.say(f"note: {note}")
-
-
-def _cache(no_cache: bool) -> FeatureCache | None:
-    from mocoop.data.cache import FeatureCache
-
-    return None if no_cache else FeatureCache()
 
 
 def _image_files(given: tuple[Path, ...], *, may_be_missing: bool) -> Iterator[Path]:

@@ -35,7 +35,7 @@ def csv_text(document: Document) -> str:
         for place, row in enumerate(table.rows, start=1):
             for column, entry in zip(table.columns, row, strict=True):
                 if entry is not None:
-                    writer.writerow((_harmless(table.name), place, _harmless(column), *_value(entry)))
+                    writer.writerow((harmless(table.name), place, harmless(column), *_value(entry)))
     return out.getvalue()
 
 
@@ -55,10 +55,10 @@ def _escaped(text: str) -> str:
 def _value(entry: Entry) -> tuple[str, str]:
     if isinstance(entry, Number):
         return entry.value_text, entry.deviation_text
-    return _harmless(str(entry)), ""
+    return harmless(str(entry)), ""
 
 
-def _harmless(text: str) -> str:
+def harmless(text: str) -> str:
     """Text on one line that no spreadsheet treats as a formula."""
     text = printable(text)
     return f"'{text}" if text.lstrip().startswith(_FORMULA) and text != "-" else text

@@ -16,14 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 from mocoop.cli import printable
 from mocoop.errors import UsageError
-from mocoop.files import atomic_path, os_error
+from mocoop.files import atomic_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from mocoop.runs.evaluate import Evaluation
-    from mocoop.runs.run import Run
     from mocoop.training.trainer import StepLog
 
 SUFFIXES = (".svg", ".png", ".pdf")
@@ -41,6 +39,7 @@ _STYLE = {
     "svg.hashsalt": "mocoop",  # the same numbers give the same file
 }
 _LONGEST_LABEL = 40  # characters of a class, group or method name on an axis
+_MOST_COUNTED = 40 * 40  # the same of a confusion matrix, most of whose cells are zero
 _MOST_NUMBERED = 400  # maximum cells of a heat map with printed numbers
 
 
@@ -105,6 +104,30 @@ def plot_expert_use(
     return path
 
 
+def plot_confusion(matrix: Sequence[Sequence[int]], classnames: Sequence[str], path: Path, title: str) -> Path:
+    """A heat map (C, C): the images of each class (row) by the class that was answered (column).
+
+    Colours are shares of a row, numbers are images. Raises ValueError if it is not square.
+    """
+    size = len(classnames)
+    if len(matrix) != size or any(len(row) != size for row in matrix):
+        raise ValueError(f"a confusion matrix of {size} classes has {size} rows and columns")
+    with drawing(path, 3.4 + 0.34 * size, 2.4 + 0.3 * size) as figure:
+        axes = figure.subplots()
+        shares = [[100 * count / max(1, sum(row)) for count in row] for row in matrix]
+        image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100, aspect="auto")
+        names = [shortened(name) for name in classnames]
+        axes.set_yticks(range(size), names)
+        axes.set_xticks(range(size), names, rotation=40, ha="right", rotation_mode="anchor")
+        axes.set(title=title, xlabel="answered", ylabel="true class")
+        axes.spines[:].set_visible(False)
+        axes.tick_params(length=0)
+        figure.colorbar(image, ax=axes, label="share of the class's images, %", fraction=0.05)
+        if size * size <= _MOST_COUNTED:
+            _number_cells(axes, shares, matrix)
+    return path
+
+
 def plot_base_new(results: Sequence[BaseNewResult], path: Path, title: str = "Base and new classes") -> Path:
     """Base, new and H of each method as bars with their values, and error bars over seeds."""
     with drawing(path, 8.0, 1.6 + 0.72 * len(results)) as figure:
@@ -125,31 +148,6 @@ def plot_base_new(results: Sequence[BaseNewResult], path: Path, title: str = "Ba
     return path
 
 
-def draw_run(run: Run, evaluations: Sequence[Evaluation], folder: Path, kind: str = ".svg") -> list[Path]:
-    """Draw all pictures of a run and its evaluations; returns the files written. Raises StorageError."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise os_error(error, "write", folder) from error
-    about = f"{shortened(run.info['backbone']['name'])}, {run.info['shots']} shots, seed {run.info['seed']}"
-    drawn = [plot_losses(run.history(), folder / f"losses{kind}", f"Losses ({about})")]
-    for result in evaluations:
-        use = [one.expert_use for one in result.per_class]
-        names = [one.name for one in result.per_class]
-        path = folder / f"expert-use-{result.classes}{kind}"
-        drawn.append(
-            plot_expert_use(use, names, run.groups.ids, path, f"First expert by class ({result.classes} classes)")
-        )
-    accuracy = {result.classes: result.accuracy for result in evaluations}
-    if "base" in accuracy and "new" in accuracy:
-        from mocoop.runs.evaluate import harmonic_mean
-
-        h = harmonic_mean(accuracy["base"], accuracy["new"])
-        bars = BaseNewResult(method=run.path.name, base=accuracy["base"], new=accuracy["new"], h=h)
-        drawn.append(plot_base_new([bars], folder / f"base-new{kind}", f"Base and new classes ({about})"))
-    return drawn
-
-
 def shortened(name: str) -> str:
     """A name that fits on an axis, without characters that a picture cannot contain."""
     name = printable(name)
@@ -166,12 +164,16 @@ def _curve(axes: Axes, history: Sequence[StepLog], values: Sequence[float], colo
     axes.plot(middles, means, color=colour, linestyle=dash, linewidth=1.8, label=name)
 
 
-def _number_cells(axes: Axes, percent: Sequence[Sequence[float]]) -> None:
+def _number_cells(
+    axes: Axes, percent: Sequence[Sequence[float]], shown: Sequence[Sequence[float]] | None = None
+) -> None:
+    """Print the numbers `shown` (the percentages if left out) in the cells; a zero adds nothing to the colour."""
     for y, row in enumerate(percent):
         for x, value in enumerate(row):
-            if value >= 0.5:  # a printed zero adds nothing to the colour
+            told = f"{(shown or percent)[y][x]:.0f}"
+            if told != "0":
                 shade = "black" if value > 50 else "white"
-                axes.text(x, y, f"{value:.0f}", ha="center", va="center", color=shade, fontsize=8)
+                axes.text(x, y, told, ha="center", va="center", color=shade, fontsize=8)
 
 
 def _bars(

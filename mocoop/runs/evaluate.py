@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from torch import Tensor
 
 from mocoop.backbone.hard_features import text_cache
 from mocoop.certainty.measures import COVERAGES, Certainty, certainty_of
@@ -48,7 +49,10 @@ class ClassResult:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The result on one set of classes. `first_expert` and `predictions` are per image, in the order of `examples`."""
+    """The result on one set of classes; N images, C classes, E experts.
+
+    `first_expert`, `predictions`, `probabilities` and `gate` are per image, in the order of `examples`.
+    """
 
     classes: Half
     accuracy: float
@@ -65,6 +69,8 @@ class Evaluation:
     notes: tuple[str, ...] = ()  # how the images were chosen, and what the numbers do not show
     baselines: Mapping[str, Scores] = field(default_factory=dict)  # the training-free ones, and the linear probe
     missing: Mapping[str, str] = field(default_factory=dict)  # baselines that could not be measured, and why
+    probabilities: Tensor = field(default_factory=lambda: torch.zeros(0, 0), compare=False)  # (N, C), calibrated
+    gate: Tensor = field(default_factory=lambda: torch.zeros(0, 0), compare=False)  # (N, E)
     certainty: Certainty | None = None  # calibration, prediction sets of the classes trained on, risk
 
     def to_dict(self) -> dict[str, Any]:
@@ -163,6 +169,8 @@ def evaluate(
         notes=(*measured.notes, *result_notes(scores, unused, where)),
         baselines=others,
         missing=missing,
+        probabilities=prediction.probabilities.cpu(),
+        gate=prediction.gate.cpu(),
         certainty=_certainty(run, part.classnames, before, prediction, labels),
     )
 

@@ -25,7 +25,7 @@ COMMANDS = {
     "demo": {"--out", "--force", "--json"},
     "eval": {
         "--data", "--class-names", "--names-by-position", "--columns", "--follow-links", "--no-cache", "--classes",
-        "--per-class", "--baselines", "--plots",
+        "--per-class", "--baselines", "--plots", "--out",
         "--backbone", "--pretrained", "--device", "--precision", "--threads", "--on-bad-image", "--max-skipped",
         "--json", "--bands", "--range",
     },
@@ -45,7 +45,8 @@ COMMANDS = {
     },
     "report": {
         "--out", "--also", "--reference", "--title", "--run", "--images", "--most-images", "--backbone", "--pretrained",
-        "--bands", "--range",
+        "--bands", "--range", "--data", "--class-names", "--names-by-position", "--columns", "--follow-links",
+        "--no-cache", "--device", "--precision", "--threads", "--on-bad-image", "--max-skipped",
     },
     "scenes": {"--out", "--train", "--val", "--test", "--seed"},
     "serve": {

@@ -109,3 +109,48 @@ def test_help_shows_examples(capsys):
     said = capsys.readouterr().out
     assert "mocoop report results.jsonl -o report.html --also csv --also md" in said
     assert "--run run/ --images photos/" in said
+
+
+class TestOneRun:
+    """A run folder instead of files of rows."""
+
+    @pytest.fixture(scope="class")
+    def world(self, tmp_path_factory):
+        return write_world(tmp_path_factory.mktemp("world"))
+
+    @pytest.fixture(scope="class")
+    def run(self, world, tmp_path_factory):
+        config = preset("recommended", epochs=2, lr=0.01, batch_size=16)
+        return train(plan_for(world, tmp_path_factory.mktemp("runs") / "mine", config)).path
+
+    def test_it_is_measured_and_written(self, typed_report, run, world, tmp_path):
+        code, said = typed_report(run, "--data", world["data"], "-o", tmp_path / "r.html", "--also", "csv")
+        assert code == 0, said
+        assert f"report: {tmp_path / 'r.csv'}" in said
+        page = (tmp_path / "r.html").read_text(encoding="utf-8")
+        assert "What mine learned" in page
+        assert "test images it names" in page
+        assert "Next: " in page
+        assert "wrong,1,is," in (tmp_path / "r.csv").read_text(encoding="utf-8")
+
+    def test_without_data_it_says_what_was_trained(self, typed_report, run, tmp_path):
+        assert typed_report(run, "-o", tmp_path / "r.md")[0] == 0
+        assert "give --data" in (tmp_path / "r.md").read_text(encoding="utf-8")
+
+    @pytest.mark.parametrize("more", [("--reference", "coop"), ("--run", ".", "--images", ".")])
+    def test_options_of_results_are_refused(self, typed_report, run, tmp_path, more):
+        code, said = typed_report(run, "-o", tmp_path / "r.md", *more)
+        assert (code, "belongs to results of mocoop bench" in said) == (2, True)
+
+    def test_a_run_stands_alone(self, typed_report, run, results, tmp_path):
+        code, said = typed_report(run, results, "-o", tmp_path / "r.md")
+        assert (code, "a run is reported alone" in said) == (2, True)
+
+    def test_data_belong_to_a_run(self, typed_report, results, tmp_path):
+        code, said = typed_report(results, "--data", tmp_path, "-o", tmp_path / "r.md")
+        assert (code, "--data belongs to a run" in said) == (2, True)
+
+    def test_a_folder_that_is_no_run_says_so(self, typed_report, tmp_path):
+        code, said = typed_report(tmp_path, "-o", tmp_path / "r.md")
+        assert code == 6
+        assert "run.json" in said

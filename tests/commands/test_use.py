@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import shutil
@@ -126,11 +127,26 @@ class TestEval:
 
     def test_pictures_are_written_beside_the_table(self, world, runs, tmp_path):
         result = evaluate(world, runs["base"], "--classes", "base", "--classes", "new", "--plots", tmp_path / "plots")
-        names = ["losses.svg", "expert-use-base.svg", "expert-use-new.svg", "base-new.svg"]
-        assert result.err.splitlines()[-4:] == [f"picture: {tmp_path / 'plots' / name}" for name in names]
+        of_parts = [
+            f"{what}-{part}.svg" for part in ("base", "new") for what in ("expert-use", "confusion", "reliability")
+        ]
+        names = ["losses.svg", *of_parts, "base-new.svg"]
+        assert result.err.splitlines()[-8:] == [f"picture: {tmp_path / 'plots' / name}" for name in names]
         words = {name: ET.tostring(ET.parse(tmp_path / "plots" / name).getroot(), "unicode") for name in names}
         assert "airport" in words["expert-use-base.svg"]
         assert "sea snake" in words["expert-use-new.svg"]
+
+    def test_a_line_an_image_is_written(self, world, runs, tmp_path):
+        result = evaluate(world, runs["base"], "--classes", "base", "--classes", "new", "-o", tmp_path / "images.csv")
+        assert result.err.splitlines()[-1] == f"a line an image: {tmp_path / 'images.csv'}"
+        rows = list(csv.DictReader((tmp_path / "images.csv").read_text(encoding="utf-8").splitlines()))
+        assert [row["classes"] for row in rows] == ["base"] * 15 + ["new"] * 15
+        right = [row["right"] == "yes" for row in rows if row["classes"] == "base"]
+        assert f"{100 * sum(right) / len(right):.2f}" == result.out.splitlines()[1].split("\t")[2]
+        for row in rows:
+            assert (row["right"] == "yes") == (row["label"] == row["answer"])
+            assert float(row["probability"]) >= float(row["second_probability"])
+            assert row["answer"] != row["second"]
 
     def test_results_are_printed_even_where_pictures_cannot_be_written(self, world, runs, tmp_path):
         (tmp_path / "file").touch()

@@ -8,7 +8,14 @@ import pytest
 from PIL import Image
 
 from mocoop.errors import StorageError, UsageError
-from mocoop.reporting.plots import BaseNewResult, plot_base_new, plot_expert_use, plot_losses, shortened
+from mocoop.reporting.plots import (
+    BaseNewResult,
+    plot_base_new,
+    plot_confusion,
+    plot_expert_use,
+    plot_losses,
+    shortened,
+)
 from mocoop.training.trainer import StepLog
 
 NAMES = {
@@ -52,7 +59,11 @@ def draw_bars(path, method="mixture"):
     return plot_base_new([BaseNewResult(method=method, base=80, new=60, h=68.6, base_sd=1.25)], path)
 
 
-DRAWINGS = [draw_losses, draw_use, draw_bars]
+def draw_confusion(path, names=("sea snake", "dog")):
+    return plot_confusion([[7, 1], [0, 9]], names, path, "Which class was taken for which")
+
+
+DRAWINGS = [draw_losses, draw_use, draw_bars, draw_confusion]
 
 
 @pytest.mark.parametrize("draw", DRAWINGS)
