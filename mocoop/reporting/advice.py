@@ -37,9 +37,8 @@ def next_step(run: Run, result: Evaluation, mistakes: Sequence[Mistake], *, more
             "well be many points off."
         )
     if better := _better(result):
-        return (
-            f"{better[0]} is right on {better[1]:.0f} of 100 of these images: let `mocoop auto` weigh it against this."
-        )
+        name, right = better
+        return f"{name} is right on {right:.0f} of 100 of these images: let `mocoop auto` weigh it against this run."
     wrong = round(result.images * (1 - result.accuracy / 100))
     first = mistakes[0] if mistakes else None
     if first is not None and first.images >= max(FEWEST_MISTAKES, MANY * wrong):
@@ -62,4 +61,4 @@ def _better(result: Evaluation) -> tuple[str, float] | None:
     """The best baseline, if it is ahead by more than two standard errors of a difference of two accuracies."""
     name, found = max(((n, s.accuracy) for n, s in result.baselines.items()), key=lambda one: one[1], default=("", 0.0))
     variance = sum(share * (100 - share) for share in (found, result.accuracy)) / result.images
-    return (name[:1].upper() + name[1:], found) if found > result.accuracy + 2 * math.sqrt(variance) else None
+    return (name.split(",")[0].capitalize(), found) if found > result.accuracy + 2 * math.sqrt(variance) else None

@@ -5,6 +5,7 @@ Without an evaluation the page says what was trained and how to measure it. N im
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -60,6 +61,7 @@ def run_page(
         short: list[Block] = [
             Words(_trained(run)),
             *map(Words, _how_good(result)),
+            _beside(result),
             *notes,
             Words(f"Next: {said}", "note"),
         ]
@@ -100,10 +102,18 @@ def _how_good(result: Evaluation) -> Iterator[str]:
         f"It finds {scores.balanced_accuracy:.1f} of 100 images of a class on average, of {scores.worst_class!r} "
         f"{scores.worst_recall:.0f}."
     )
-    told = [f"guessing would be right on {100 / len(result.per_class):.0f}"]
-    told += [f"{name} on {found.accuracy:.0f}" for name, found in result.baselines.items()]
-    yield f"Beside it, of the same 100: {', '.join(told)}."
     yield from result.notes
+
+
+def _beside(result: Evaluation) -> Table:
+    """What else there is for the same images."""
+    rows = [
+        ("guessing", 100 / len(result.per_class)),
+        *((name, one.accuracy) for name, one in result.baselines.items()),
+    ]
+    told = (("this run", result.accuracy), *sorted(rows, key=lambda row: -row[1]))
+    entries = tuple((name, Number(accuracy, digits=1)) for name, accuracy in told)
+    return Table("beside", ("classifier", "right, of 100"), entries, "On the same test images")
 
 
 def _classes(names: Sequence[str], counts: NDArray[np.int64], mistakes: Sequence[Mistake]) -> Section:
@@ -157,9 +167,10 @@ def _wrong_images(run: Run, result: Evaluation, pictures: Path, most: int, readi
             tiles.append((_small_copy(path, pictures / f"wrong-{i}.png", reading), caption))
     if tiles:
         section.blocks.append(Tiles(tuple(tiles)))
+    shown = _short_names(result, first)
     rows = tuple(
         (
-            str(result.examples[i]),
+            shown[i],
             names[result.examples[i].label],
             names[result.predictions[i]],
             Number(100 * float(sure[i]), digits=1),
@@ -170,6 +181,13 @@ def _wrong_images(run: Run, result: Evaluation, pictures: Path, most: int, readi
     columns = ("image", "is", "was taken for", "probability, %", "experts that spoke")
     section.blocks.append(Table("wrong", columns, rows, "The surest mistakes first"))
     return section
+
+
+def _short_names(result: Evaluation, places: Sequence[int]) -> dict[int, str]:
+    """The images' names without the folder that all of them are in."""
+    paths = [example.path for example in result.examples if example.path is not None]
+    above = len(os.path.commonpath([path.parent for path in paths]).rstrip("/")) + 1 if paths else 0
+    return {i: str(result.examples[i])[above if result.examples[i].path else 0 :] for i in places}
 
 
 def _small_copy(path: Path, out: Path, reading: Reading | None) -> Path:

@@ -11,7 +11,7 @@ from worlds import plan_for, write_world
 from mocoop.config import preset
 from mocoop.data.sources import open_dataset
 from mocoop.reporting.advice import next_step
-from mocoop.reporting.document import Picture, Table, Tiles, Words
+from mocoop.reporting.document import Number, Picture, Table, Tiles, Words
 from mocoop.reporting.mistakes import Mistake
 from mocoop.reporting.page import html
 from mocoop.reporting.plain import markdown
@@ -49,8 +49,10 @@ def test_the_page_says_how_good_it_is_in_plain_words(page, result):
     short = said(page.sections[0])
     right = sum(guess == example.label for guess, example in zip(result.predictions, result.examples, strict=True))
     assert f"Of {result.images} test images it names {right} right" in short
-    assert "linear probe" in short
-    assert "guessing would be right on 17" in short
+    beside = next(block for block in page.sections[0].blocks if isinstance(block, Table))
+    assert beside.rows[0] == ("this run", Number(result.accuracy, digits=1))
+    assert beside.rows[-1] == ("guessing", Number(100 / 6, digits=1))
+    assert {name for name, _ in beside.rows} > {"linear probe, the same training images"}
     assert "Next: " in short
 
 
