@@ -51,7 +51,7 @@ def test_the_page_says_how_good_it_is_in_plain_words(page, result):
     assert f"Of {result.images} test images it names {right} right" in short
     beside = next(block for block in page.sections[0].blocks if isinstance(block, Table))
     assert beside.rows[0] == ("this run", Number(result.accuracy, digits=1))
-    assert beside.rows[-1] == ("guessing", Number(100 / 6, digits=1))
+    assert ("guessing", Number(100 / 6, digits=1)) in beside.rows
     assert {name for name, _ in beside.rows} > {"linear probe, the same training images"}
     assert "Next: " in short
 
