@@ -58,6 +58,15 @@ def cache_root() -> Path:
     return Path(platformdirs.user_cache_dir("mocoop"))
 
 
+def state_root() -> Path:
+    """The folder for what cannot be recomputed, as steps to undo: $MOCOOP_STATE, or the platform's state folder."""
+    if folder := os.environ.get("MOCOOP_STATE"):
+        return Path(folder)
+    import platformdirs
+
+    return Path(platformdirs.user_state_dir("mocoop"))
+
+
 def sha256_bytes(data: bytes) -> str:
     """Hex SHA-256 of bytes."""
     return hashlib.sha256(data).hexdigest()
@@ -187,6 +196,24 @@ def order_metadata(path: str | os.PathLike[str]) -> None:
         assert len(ordered) <= size, "the same entries without spaces are no longer"
         file.seek(8)
         file.write(ordered.ljust(size))  # padded with spaces, as before
+
+
+@contextmanager
+def folder_locked(folder: str | os.PathLike[str]) -> Iterator[None]:
+    """Hold a folder's lock against other processes that take it; where folders cannot be locked, hold nothing."""
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):  # Windows, or a folder that is writable but not readable
+        yield
+        return
+    try:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def sweep_stale(folder: str | os.PathLike[str]) -> list[Path]:

@@ -25,11 +25,12 @@ from mocoop.grouping.commands.look import bank, domains, paper, schema, show
 from mocoop.grouping.commands.measure import compare, stats
 from mocoop.grouping.commands.plot import plot
 from mocoop.grouping.commands.review import review
+from mocoop.grouping.commands.undo import redo, undo
 
 SECTIONS = {
     "Make": (generate, cluster),
     "Look and check": (show, validate, stats, plot),
-    "Change": (review, edit, add, remove, rename, move, merge, split, set_init, lock),
+    "Change": (review, edit, add, remove, rename, move, merge, split, set_init, lock, undo, redo),
     "Compare and control": (diff, compare, control),
     "In and out": (import_, export),
     "What comes with it": (domains, bank, paper, schema),

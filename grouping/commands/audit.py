@@ -12,7 +12,7 @@ from mocoop import cli
 from mocoop.errors import GroupFileError, UsageError
 from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder_options
 from mocoop.grouping.commands.measure import named
-from mocoop.grouping.commands.shared import FILE, class_names, stdin_or
+from mocoop.grouping.commands.shared import FILE, class_names, say_notice, stdin_or
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -139,8 +139,9 @@ def _fix(path: str) -> list[str]:
     except GroupFileError:
         cli.say(f"{path}: nothing was mended, since errors would be left that only a person can mend")
         return []
-    document = with_step(document, "fix", at=now(), change=f"{len(done)} mended")
-    write_bytes(path, dump_groups(document), before=data)
+    told = f"{len(done)} mended"
+    document = with_step(document, "fix", at=now(), change=told)
+    say_notice(write_bytes(path, dump_groups(document), before=data, command="validate --fix", told=told).notice)
     return done
 
 

@@ -16,6 +16,7 @@ from mocoop.grouping.commands.changing import Writing, changes_file
 from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder_options
 
 TEXTS = click.argument("texts", metavar="TEXT...", nargs=-1, required=True)
+# One syntax in all commands: --to ID is a group that is there, --new ID one that is made.
 TO = click.option("--to", metavar="ID", help="The group they go to.")
 NEW = click.option("--new", metavar="ID", help="Put them in a new group of this id.")
 TITLE = click.option("--title", help="What the new group is called.")
@@ -46,26 +47,29 @@ def add(writing: Writing, texts: tuple[str, ...], to: str | None, new: str | Non
 @click.command()
 @changes_file
 @click.argument("texts", metavar="[TEXT...]", nargs=-1)
-@click.option("--group", "group_id", metavar="ID", help="Remove this group with all its templates.")
+@click.option(
+    "--group", "group_id", metavar="ID", help="Remove this group with all its templates; with TEXT, only those."
+)
 @click.option("--reason", help="Why, for those who read the file later.")
 def remove(writing: Writing, texts: tuple[str, ...], group_id: str | None, reason: str | None) -> None:
     """Take templates out, so that they stay out.
 
     They are listed as excluded, and do not come back when groups are made anew. A template is named by its text, or by
-    a part of it that no other has.
+    a part of it that no other has, or no other of the group that --group names.
 
     \b
     mocoop-groups remove groups.json "at night" --reason "all pictures are taken by day"
+    mocoop-groups remove groups.json "blurry" --group low_detail
     mocoop-groups remove groups.json --group overhead_night
     """
     from mocoop.grouping.editing import edit
 
-    if bool(texts) == bool(group_id):
-        raise UsageError("name templates, or a group with --group", "one of the two")
-    if group_id:
-        writing.apply("remove", lambda document: edit.remove_group(document, group_id, reason))
+    if not texts and not group_id:
+        raise UsageError("name templates, or a group with --group", "TEXT..., --group ID, or both")
+    if texts or group_id is None:
+        writing.apply("remove", lambda document: edit.remove(document, texts, reason, group_id))
     else:
-        writing.apply("remove", lambda document: edit.remove(document, texts, reason))
+        writing.apply("remove", lambda document: edit.remove_group(document, group_id, reason))
 
 
 @click.command()
@@ -118,18 +122,21 @@ def move(writing: Writing, texts: tuple[str, ...], to: str | None, new: str | No
 @click.command()
 @changes_file
 @click.argument("group_ids", metavar="ID...", nargs=-1, required=True)
-@click.option("--into", required=True, metavar="ID", help="One of them, another group, or a new id.")
+@click.option("--to", "--into", "to", metavar="ID", help="The group they go to: one of them, or another.")
+@NEW
 @click.option("--title", help="What the merged group is called.")
-def merge(writing: Writing, group_ids: tuple[str, ...], into: str, title: str | None) -> None:
+def merge(writing: Writing, group_ids: tuple[str, ...], to: str | None, new: str | None, title: str | None) -> None:
     """Put the templates of several groups into one.
 
     \b
-    mocoop-groups merge groups.json dusk night --into night
-    mocoop-groups merge groups.json dusk night --into low_light --title "Little light"
+    mocoop-groups merge groups.json dusk night --to night
+    mocoop-groups merge groups.json dusk night --new low_light --title "Little light"
     """
     from mocoop.grouping.editing import edit
 
-    writing.apply("merge", lambda document: edit.merge(document, group_ids, into, title))
+    _one_target(to, new)
+    made = edit.merge_to_new if new else edit.merge
+    writing.apply("merge", lambda document: made(document, group_ids, str(to or new), title))
 
 
 @click.command()
@@ -220,11 +227,15 @@ def lock(writing: Writing, targets: tuple[str, ...], off: bool) -> None:
 
 def _target(to: str | None, new: str | None, title: str | None) -> tuple[str, str | None]:
     """The group that templates go to, and its title if it is new. Raises UsageError."""
-    if bool(to) == bool(new):
-        raise UsageError("say where they go", "a group there is with --to ID, or a new one with --new ID")
+    _one_target(to, new)
     if title is not None and not new:
         raise UsageError("--title goes with --new", f"for a group there is: mocoop-groups rename FILE {to} --title ...")
     return str(to or new), title
+
+
+def _one_target(to: str | None, new: str | None) -> None:
+    if bool(to) == bool(new):
+        raise UsageError("say where they go", "a group there is with --to ID, or a new one with --new ID")
 
 
 def _init_by_policy(

@@ -17,7 +17,7 @@ import click
 
 from mocoop import cli
 from mocoop.errors import UsageError
-from mocoop.grouping.commands.shared import FILE, OUT, print_json, stdin_or
+from mocoop.grouping.commands.shared import FILE, OUT, print_json, say_notice, stdin_or
 
 if TYPE_CHECKING:
     from mocoop.groupfile.findings import Finding
@@ -57,7 +57,7 @@ class Writing:
         if self.as_json:
             print_json(changed=bool(changes), written=not self.dry_run, changes=[c.as_dict() for c in changes])
         if not self.dry_run and (changes or self.out is not None):
-            self._write(opened, document)
+            self._write(opened, document, step, told)
         return bool(changes)
 
     def opened(self) -> Opened:
@@ -74,20 +74,27 @@ class Writing:
         for finding in _new_findings(before, after):
             cli.say(f"{finding.severity}: {finding.code} {finding.message} ({finding.hint})")
 
-    def _write(self, opened: Opened, document: Document) -> None:
-        from mocoop.groupfile.groups import dump_groups, save_groups
-        from mocoop.grouping.editing.inplace import write_document
+    def put(self, data: bytes, step: str, told: str) -> None:
+        """Write bytes where -o says, valid or not. Raises UsageError, StorageError."""
+        from mocoop.grouping.editing.inplace import write_anew
 
-        if self.out is None and self.path != "-":
-            write_document(opened, document)
-        elif self.out is None or str(self.out) == "-":
+        if self.out is None or str(self.out) == "-":
             if self.as_json:
                 raise UsageError("the file and --json cannot both go to stdout", "give the file a name with -o FILE")
-            click.echo(dump_groups(document), nl=False)
+            click.echo(data, nl=False)
         elif os.path.lexists(self.out) and not self.force:
             raise UsageError(f"{self.out} exists already", "choose another name, or overwrite it with --force")
         else:
-            save_groups(self.out, document, overwrite=self.force)
+            say_notice(write_anew(self.out, data, command=step, told=f"written anew from {self.path}: {told}"))
+
+    def _write(self, opened: Opened, document: Document, step: str, told: str) -> None:
+        from mocoop.groupfile.groups import dump_groups
+        from mocoop.grouping.editing.inplace import write_document
+
+        if self.out is None and self.path != "-":
+            say_notice(write_document(opened, document, command=step, told=told).notice)
+        else:
+            self.put(dump_groups(document), step, told)
 
 
 def changes_file(command: Callable[..., Any]) -> Callable[..., Any]:

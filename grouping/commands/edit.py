@@ -8,50 +8,57 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
 from mocoop import cli, files
 from mocoop.errors import GroupFileError, MoCoOpError, StorageError, UsageError
-from mocoop.grouping.commands.shared import FILE
+from mocoop.grouping.commands.shared import FILE, say_notice
+
+if TYPE_CHECKING:
+    from mocoop.grouping.editing.inplace import Opened
 
 
 @click.command()
 @click.argument("path", metavar="FILE", type=FILE)
 @click.option("--group", "group_id", metavar="ID", help="Edit one group, as plain lines.")
-@click.option("--resume", is_flag=True, help="Take up an edit that was refused and kept.")
+@click.option("--resume", is_flag=True, help="Take up an edit that was refused or cut off, and kept.")
 def edit(path: str, group_id: str | None, resume: bool) -> None:
     """Open a group file in your editor; a mistake is never saved.
 
     The editor is $VISUAL or $EDITOR; the file is written back when it is right. What is wrong is shown, and the editor
-    reopened at the line. An edit that is given up is kept beside FILE, with the ending .rej. With --group, each
-    template is a line, and * marks the one that starts the expert.
+    reopened at the line. An edit that is given up is kept beside FILE, with the ending .rej; one that was cut off, as
+    when the terminal closes, is told at the next start. With --group, each template is a line, and * marks the one that
+    starts the expert.
 
     \b
     mocoop-groups edit groups.json
     mocoop-groups edit groups.json --group low_detail
     """
+    from mocoop.grouping.editing.drafts import left_behind, workplace
     from mocoop.grouping.editing.editor import Abandoned, edit_text, line_of
     from mocoop.grouping.editing.terminal import has_terminal
 
     if path == "-":
         raise UsageError("stdin cannot be edited in place", "give the file a name")
     work = _whole_file(path) if group_id is None else _one_group(path, group_id)
-    text = _kept_edit(work.kept) if resume else work.text
-    if os.path.lexists(work.kept) and not resume:
-        cli.say(f"an edit that was refused is kept in {work.kept}; --resume takes it up")
+    draft = next((one for one in left_behind(path) if one.group == group_id), None) if resume else None
+    text = draft.read() if draft else _kept_edit(work.kept) if resume else work.text
+    if not resume:
+        say_kept_edits(path, group_id)
     trouble = work.trouble(text)
     if trouble:
         _show(trouble)
     line = line_of(trouble) if trouble else 1
     terminal = has_terminal()
     try:
-        told = edit_text(text, work.name, work.save, _ask, before=work.text, line=line, terminal=terminal)
+        with workplace(path, work.name, group_id, text, draft) as place:
+            told = edit_text(place, work.save, _ask, before=work.text, line=line, terminal=terminal)
     except Abandoned as given_up:
-        cli.say(f"your edit is kept in {_keep(work.kept, given_up.text, resume)}; --resume takes it up")
+        cli.say(f"your edit is kept in {_keep(work.kept, given_up.text, resume and not draft)}; --resume takes it up")
         raise _parting(path, given_up.reason, shown=terminal) from None
-    if resume:
+    if resume and draft is None:
         work.kept.unlink(missing_ok=True)
     cli.say(f"{path}: {told or 'nothing changed'}")
     if told is None and trouble and not resume:
@@ -69,13 +76,13 @@ class _Work:
     text: bytes
     kept: Path  # where a rejected edit is saved
     result: Callable[[bytes], tuple[bytes | None, str]]
-    write: Callable[[bytes], Any]
+    write: Callable[[bytes, str], Opened]
 
     def save(self, edited: bytes) -> str:
         """Apply an edited text to the file and return a summary. Raises GroupFileError, UsageError, StorageError."""
         data, told = self.result(edited)
         if data is not None:
-            self.write(data)
+            say_notice(self.write(data, told).notice)
         return told
 
     def trouble(self, text: bytes) -> MoCoOpError | None:
@@ -96,9 +103,9 @@ def _whole_file(path: str) -> _Work:
     return _Work(
         Path(path).name,
         data,
-        Path(f"{path}.rej"),
+        _kept_beside(path, None),
         lambda edited: edited_file(data, edited, path, now()),
-        lambda new: write_bytes(path, new, before=data),
+        lambda new, told: write_bytes(path, new, before=data, command="edit", told=told),
     )
 
 
@@ -113,10 +120,26 @@ def _one_group(path: str, group_id: str) -> _Work:
     return _Work(
         f"{group_id}.txt",
         lines_of(open_group(opened.document, group_id)),
-        Path(f"{path}.{group_id}.rej"),
+        _kept_beside(path, group_id),
         lambda edited: edited_group(opened.document, group_id, edited, now()),
-        lambda new: write_bytes(path, new, before=opened.data),
+        lambda new, told: write_bytes(path, new, before=opened.data, command="edit", told=told),
     )
+
+
+def say_kept_edits(path: str, group_id: str | None = None) -> None:
+    """Say where edits lie that were cut off, and one of this group (None: the file) that was refused."""
+    from mocoop.grouping.editing.drafts import left_behind
+
+    if os.path.lexists(kept := _kept_beside(path, group_id)):
+        cli.say(f"an edit that was refused is kept in {kept}; --resume takes it up")
+    for draft in left_behind(path):
+        group = f" --group {draft.group}" if draft.group else ""
+        command = f"mocoop-groups edit {cli.command_path(path)}{group} --resume"
+        cli.say(f"an edit that was cut off is kept in {draft.path}; {command} takes it up")
+
+
+def _kept_beside(path: str, group_id: str | None) -> Path:
+    return Path(f"{path}.rej" if group_id is None else f"{path}.{group_id}.rej")
 
 
 def _show(error: MoCoOpError) -> None:
@@ -153,7 +176,7 @@ def _kept_edit(kept: Path) -> bytes:
     from mocoop.grouping.editing.inplace import read_raw
 
     if not kept.exists():
-        raise UsageError(f"there is no refused edit at {kept}", "leave --resume out")
+        raise UsageError(f"there is no kept edit of this at {kept}", "leave --resume out")
     return read_raw(kept)
 
 

@@ -9,7 +9,7 @@ import click
 from mocoop import cli
 from mocoop.errors import UsageError
 from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder_options
-from mocoop.grouping.commands.shared import FILE, json_option, load, print_json
+from mocoop.grouping.commands.shared import FILE, json_option, load, print_json, say_notice
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -129,8 +129,9 @@ def _store(path: str, found: FileStats) -> None:
     if all(document[key] == opened.document.get(key) for key in ("groups", "metrics")):
         cli.say(f"{path}: the metrics stand there already")
         return
-    write_document(opened, document)
-    cli.say(f"{path}: metrics of {len(found.groups)} groups stored, by {found.embedder}")
+    told = f"metrics of {len(found.groups)} groups stored, by {found.embedder}"
+    say_notice(write_document(opened, document, command="stats --write", told=told).notice)
+    cli.say(f"{path}: {told}")
 
 
 def _show_stats(file: GroupFile, found: FileStats) -> None:

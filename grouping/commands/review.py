@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -10,12 +11,14 @@ import click
 
 from mocoop import cli
 from mocoop.errors import UsageError
+from mocoop.grouping.commands.edit import say_kept_edits
 from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder_options
-from mocoop.grouping.commands.shared import FILE, print_json
+from mocoop.grouping.commands.shared import FILE, print_json, say_notice
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from mocoop.grouping.editing.drafts import Line
     from mocoop.grouping.editing.inplace import Opened
     from mocoop.grouping.editing.neighbours import Doubt, Neighbours
     from mocoop.grouping.editing.review import Session
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
 
 _WIDE_PROMPT = "keep drop move edit init note skip undo group ?=help quit > "
 _NARROW_PROMPT = "kdmeinsug?q > "
+_NEW_GROUP = re.compile(r"--new(?:\s+|=)|new:\s*")  # the latter is how it was written before
 _HELP = (
     ("k", "keep it: reviewed, as it is"),
     ("d", "drop it: it goes to the list of excluded ones and does not come back (D asks why)"),
@@ -52,12 +56,13 @@ def review(path: str, only: str, again: bool, lexical: bool, as_json: bool, embe
     """Look at templates one at a time, the doubtful first.
 
     Single keys keep, drop, move, edit and undo. The file is saved after every key, and says what was reviewed: leave
-    with q and go on another day.
+    with q and go on another day. `mocoop-groups undo` takes decisions back after that, too.
 
     \b
     mocoop-groups review groups.json
     mocoop-groups review groups.json --only near-duplicates
     """
+    from mocoop.grouping.editing.drafts import take_line
     from mocoop.grouping.editing.inplace import open_groups
     from mocoop.grouping.editing.neighbours import doubts_of, neighbours_of
     from mocoop.grouping.editing.review import queue_of, start
@@ -77,7 +82,11 @@ def review(path: str, only: str, again: bool, lexical: bool, as_json: bool, embe
         print_json(neighbours=neighbours.name, queue=[_entry(opened.document, t, doubts, neighbours) for t in queue])
         return
     session = start(opened.document, opened.data, queue, now())
-    _Screen(opened, session, neighbours, doubts, Terminal()).run()
+    say_kept_edits(path)
+    line = take_line(path)
+    if line:
+        cli.say(f'when the terminal closed, "{line.typed}" stood typed at "{line.prompt}" for "{line.about}"')
+    _Screen(opened, session, neighbours, doubts, Terminal(), line).run()
 
 
 def _entry(
@@ -107,6 +116,8 @@ class _Screen:
     neighbours: Neighbours
     doubts: Mapping[str, Sequence[Doubt]]
     terminal: Terminal
+    cut_off: Line | None = None  # what stood half typed when the terminal closed the last time
+    told_notice: bool = False
 
     def run(self) -> None:
         """Loop until nothing is left or the user quits. Ctrl-C quits at once; everything is saved already."""
@@ -144,29 +155,37 @@ class _Screen:
         if after is None or after is self.session:
             self.terminal.show("there is nothing to undo" if after is None else "nothing changed")
             return False
-        self._tell(after)
-        self._save(after)
+        self._save(after, self._tell(after))
         return True
 
-    def _tell(self, after: Session) -> None:
-        """Report what a decision changed other than review marks, such as a new init."""
+    def _tell(self, after: Session) -> str:
+        """Report what a decision changed other than review marks, such as a new init; returns the decision in words."""
         from mocoop.grouping.editing.diff import differences, one_line
         from mocoop.grouping.keep import SEEN
 
         if after is self.session.before:
             self.terminal.show("undone", indent=2, dim=True)
-            return
+            return "undone"
         changes = differences(self.session.document, after.document)
         told = [change for change in changes if change.key not in ("reviewed", SEEN)]
         if told:
             self.terminal.show(one_line(told), indent=2, dim=True)
+            return one_line(told)
+        kept = len(self.session.queue) - len(after.queue)
+        return f'kept "{self.session.text}"' if kept == 1 else f"kept {kept} of {self.session.group['id']}"
 
-    def _save(self, after: Session) -> None:
-        from mocoop.grouping.editing.inplace import write_bytes
+    def _save(self, after: Session, told: str) -> None:
+        from mocoop.grouping.editing.inplace import put_back, write_bytes
         from mocoop.grouping.keep import texts_of
 
-        if after.data != self.opened.data:
-            self.opened = write_bytes(self.opened.path, after.data, before=self.opened.data)
+        before = self.opened.data
+        if after is self.session.before and after.data != before:
+            self.opened = put_back(self.opened, after.data)
+        elif after.data != before:
+            self.opened = write_bytes(self.opened.path, after.data, before=before, command="review", told=told)
+            if not self.told_notice:
+                say_notice(self.opened.notice)
+            self.told_notice = self.told_notice or bool(self.opened.notice)
         self.session = after
         self.neighbours = self.neighbours.joined(
             [text for group in after.document["groups"] for text in texts_of(group)]
@@ -178,7 +197,7 @@ class _Screen:
         return {
             "k": review.keep,
             "d": review.drop,
-            "D": lambda session: review.drop(session, self.terminal.line("why? ").strip() or None),
+            "D": lambda session: review.drop(session, self._line("why? ").strip() or None),
             "m": self._moved,
             "e": self._reworded,
             "i": review.make_init,
@@ -194,24 +213,38 @@ class _Screen:
 
         ids = group_ids_of(session.document)
         self.terminal.show("  ".join(f"{number}={id_}" for number, id_ in enumerate(ids, start=1)), indent=2)
-        answer = self.terminal.line("to (number, id, or new:ID; nothing stays)? ").strip()
+        answer = self._line("to (number or id; --new ID for a new group; nothing stays)? ").strip()
         if not answer:
             return session
-        if answer.startswith("new:"):
-            return move(session, answer.removeprefix("new:").strip(), new=True)
+        if new := _NEW_GROUP.match(answer):
+            return move(session, answer[new.end() :], new=True)
         to = ids[int(answer) - 1] if answer.isdecimal() and 0 < int(answer) <= len(ids) else answer
         return session if to == session.group["id"] else move(session, to)
 
     def _reworded(self, session: Session) -> Session:
         from mocoop.grouping.editing.review import reword
 
-        answer = self.terminal.line("words: ", session.text).strip()
+        answer = self._line("words: ", session.text).strip()
         return reword(session, answer) if answer else session
 
     def _annotated(self, session: Session) -> Session:
         from mocoop.grouping.editing.review import annotate
 
-        return annotate(session, self.terminal.line("note (nothing takes it away): ", self._note()).strip())
+        return annotate(session, self._line("note (nothing takes it away): ", self._note()).strip())
+
+    def _line(self, prompt: str, given: str = "") -> str:
+        """Read a line about the current template; if the terminal closes meanwhile, it is kept for the next start."""
+        from mocoop.grouping.editing.drafts import Line, keep_line, read_kept
+
+        about, path, old = self.session.text, self.opened.path, self.cut_off
+        if old and (old.prompt, old.about) == (prompt.strip(), about):
+            given, self.cut_off = old.typed, None
+
+        def keep(typed: str) -> None:
+            if typed.strip() and typed != given:
+                keep_line(path, Line(prompt.strip(), about, typed))
+
+        return read_kept(lambda: self.terminal.line(prompt, given), self.terminal.typed, keep)
 
     def _note(self) -> str:
         from mocoop.grouping.keep import text_of

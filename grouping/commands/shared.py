@@ -37,7 +37,8 @@ def group_count(text: str) -> int | None:
 
 def deliver(document: dict[str, Any], out: Path | None, force: bool) -> None:
     """Check a group file and write it to stdout or to a file; for a file, suggest the next commands."""
-    from mocoop.groupfile.groups import dump_groups, parse_groups, save_groups
+    from mocoop.groupfile.groups import dump_groups, parse_groups
+    from mocoop.grouping.editing.inplace import write_anew
 
     if out is None or str(out) == "-":
         data = dump_groups(document)
@@ -46,11 +47,21 @@ def deliver(document: dict[str, Any], out: Path | None, force: bool) -> None:
         return
     if os.path.lexists(out) and not force:
         raise UsageError(f"{out} exists already", "choose another name, or overwrite it with --force")
-    saved = save_groups(out, document, overwrite=force)
-    templates = sum(len(group.templates) for group in saved.groups)
+    data = dump_groups(document)
+    groups = parse_groups(data, source=str(out)).groups
+    counts = f"{len(groups)} groups, {sum(len(group.templates) for group in groups)} templates"
+    command = str(click.get_current_context().info_name)
+    notice = write_anew(out, data, command=command, told=f"written anew: {counts}")
     path = cli.command_path(out)
-    cli.say(f"{path}: {len(saved.groups)} groups, {templates} templates")
+    cli.say(f"{path}: {counts}")
+    say_notice(notice)
     cli.say(f"next: mocoop-groups show {path}   then: mocoop train --groups {path} --data DIR -o run")
+
+
+def say_notice(notice: str | None) -> None:
+    """Say why a change that was written cannot be undone, if so."""
+    if notice:
+        cli.say(notice)
 
 
 def print_json(**content: Any) -> None:

@@ -22,6 +22,7 @@ from mocoop.grouping.editing.lookup import (
     free_id,
     group_ids_of,
     group_of,
+    holding,
     home,
     init_of,
     is_locked,
@@ -40,7 +41,7 @@ def add(document: Document, texts: Sequence[str], to: str) -> Document:
     Raises UsageError for a text that is not a template or is already in the file, and for a locked group.
     """
     _check_new(document, texts)
-    group = open_group(document, to)
+    group = _destination(document, to)
     return _readmitted(replaced(document, {to: _with_members(group, [*group["templates"], *texts])}), texts)
 
 
@@ -50,12 +51,15 @@ def add_group(document: Document, texts: Sequence[str], new: str, title: str | N
     return _readmitted(_with_group(document, _new_group(document, new, title, list(texts))), texts)
 
 
-def remove(document: Document, words: Sequence[str], reason: str | None = None) -> Document:
-    """Remove templates and list them as excluded, so that they do not come back.
+def remove(
+    document: Document, words: Sequence[str], reason: str | None = None, group_id: str | None = None
+) -> Document:
+    """Remove templates (of one group, if named) and list them as excluded, so that they do not come back.
 
-    Raises UsageError for templates that do not exist, are locked, or whose removal would leave a group empty.
+    Raises UsageError for templates that do not exist, are locked, or whose removal would leave a group empty, and for
+    the id of a group, which is likelier meant than a template that holds the same word.
     """
-    taken = find_all(document, words)
+    taken = list(dict.fromkeys(_to_remove(document, word, group_id) for word in words))
     left = {id_: _without(document, id_, texts) for id_, texts in _by_group(document, taken).items()}
     for id_, group in left.items():
         if not group["templates"]:
@@ -98,7 +102,7 @@ def rename(
 
 def move(document: Document, words: Sequence[str], to: str) -> Document:
     """Move templates to the end of another group. Raises UsageError for locks and for a group left empty."""
-    target = open_group(document, to)
+    target = _destination(document, to)
     moved = [text for text in find_all(document, words) if text not in texts_of(target)]
     left = _left_behind(document, moved)
     items = [_item(document, text) for text in moved]
@@ -112,28 +116,41 @@ def move_to_new(document: Document, words: Sequence[str], new: str, title: str |
     return _with_group(replaced(document, _left_behind(document, moved)), group)
 
 
-def merge(document: Document, group_ids: Sequence[str], into: str, title: str | None = None) -> Document:
-    """Merge several groups into one: `into` is one of them, another group, or a new id.
+def merge(document: Document, group_ids: Sequence[str], to: str, title: str | None = None) -> Document:
+    """Merge several groups into one that is there: one of them, or another.
 
-    A group with a new id takes the position of the first. Notes (`x-`) of the merged groups are kept, under another
-    key if they collide. Raises UsageError for fewer than two groups and for locks.
+    Notes (`x-`) of the merged groups are kept, under another key if they collide. Raises UsageError for fewer than two
+    groups and for locks.
     """
-    ids = list(dict.fromkeys(group_ids))
-    known = into in group_ids_of(document)
-    if known:
-        ids = [into, *(id_ for id_ in ids if id_ != into)]
-    groups = [open_group(document, id_) for id_ in ids]
+    _destination(document, to)
+    groups = _to_merge(document, [to, *group_ids])
+    for group in groups[1:]:
+        _check_unlocked(group, texts_of(group))
+    return _merged(document, groups, groups[0], title)
+
+
+def merge_to_new(document: Document, group_ids: Sequence[str], new: str, title: str | None = None) -> Document:
+    """Merge several groups into a new one, where the first was. Raises UsageError as `merge`, and for a bad id."""
+    groups = _to_merge(document, group_ids)
+    for group in groups:
+        _check_unlocked(group, texts_of(group))
+    return _merged(document, groups, _nameless(document, groups[0], new), title)
+
+
+def _to_merge(document: Document, group_ids: Sequence[str]) -> list[Group]:
+    groups = [open_group(document, id_) for id_ in dict.fromkeys(group_ids)]
     if len(groups) < 2:
         raise UsageError("one group alone cannot be merged", "name at least two groups")
-    for group in groups[1:] if known else groups:
-        _check_unlocked(group, texts_of(group))
-    base = groups[0] if known else _nameless(document, groups[0], into)
+    return groups
+
+
+def _merged(document: Document, groups: list[Group], base: Group, title: str | None) -> Document:
     joined = _with_members(base, [item for group in groups for item in group["templates"]])
     for group in groups[1:]:
         joined = _with_notes(joined, group)
     if title is not None:
         joined = with_key(joined, "title", title or None)
-    return replaced(document, {**dict.fromkeys(ids[1:]), ids[0]: joined})
+    return replaced(document, {**dict.fromkeys(group["id"] for group in groups[1:]), groups[0]["id"]: joined})
 
 
 def split_off(document: Document, group_id: str, words: Sequence[str], new: str, title: str | None = None) -> Document:
@@ -263,6 +280,32 @@ def open_group(document: Document, group_id: str) -> Group:
             f"the group {group_id} is locked", f"unlock it first: mocoop-groups lock FILE {group_id} --off"
         )
     return group
+
+
+def _destination(document: Document, to: str) -> Group:
+    """The group that templates go to. Raises UsageError as `open_group`, which says how to make a new one."""
+    try:
+        return open_group(document, to)
+    except UsageError as error:
+        if to in group_ids_of(document):
+            raise
+        raise UsageError(error.message, f"{error.hint}; a new group is made with --new {to}") from None
+
+
+def _to_remove(document: Document, word: str, group_id: str | None) -> str:
+    texts = {text for group in document["groups"] for text in texts_of(group)}
+    if word in group_ids_of(document) and word not in texts:
+        more = "; a template that holds this word, by more of its text" if holding(document, word) else ""
+        raise UsageError(f"{word} is a group", f"the whole group goes with --group {word}{more}")
+    try:
+        return find(document, word, group_id)
+    except UsageError as error:
+        homes = [id_ for id_ in holding(document, word) if id_ != group_id]
+        if group_id is not None and homes:
+            raise UsageError(error.message, f"it stands in {', '.join(homes)}: --group {homes[0]}") from None
+        if len(homes) > 1:
+            raise UsageError(error.message, f"{error.hint}; or its group too, as in --group {homes[0]}") from None
+        raise
 
 
 def _check_unlocked(group: Group, texts: Iterable[str]) -> None:

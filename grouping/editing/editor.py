@@ -1,8 +1,8 @@
 """Editing a text in the user's editor: which editor, at which line, repeated until the text is valid.
 
-`edit_text` opens the text in a private folder and reads it back; errors are shown and the editor is reopened at the
-line, as often as the user wants. The caller interprets the text. An edit is never lost: if the user gives up, it is
-returned in `Abandoned`.
+`edit_text` opens a text and reads it back; errors are shown and the editor is reopened at the line, as often as the
+user wants. The caller interprets the text and says where it lies (`mocoop.grouping.editing.drafts`). An edit is never
+lost: if the user gives up, it is returned in `Abandoned`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,39 +73,34 @@ def at_line(editor: Sequence[str], path: str, line: int) -> list[str]:
 
 
 def edit_text(
-    text: bytes,
-    name: str,
+    path: Path,
     make: Callable[[bytes], Made],
     ask: Callable[[MoCoOpError], bool],
     *,
-    before: bytes | None = None,
+    before: bytes,
     line: int = 1,
     terminal: bool = True,
 ) -> Made | None:
     """Let the user edit a text until `make` accepts it; None if it is unchanged.
 
     Arguments:
-        text: the text to open.
-        name: name of the temporary file, which editors show and use for syntax highlighting.
+        path: the file to open, in a private folder; editors show its name and use it for syntax highlighting.
         make: processes the edited text, or raises a MoCoOpError.
         ask: shows a GroupFileError or UsageError of `make` and returns whether to reopen the editor.
-        before: the text that counts as unchanged, if not `text`.
+        before: the text that counts as unchanged.
         line: the line to open at.
         terminal: whether a terminal is available.
 
     Raises Abandoned if the user gives up a changed text, and UsageError for an editor that cannot be started.
     """
-    editor, before = find_editor(terminal=terminal), text if before is None else before
-    with tempfile.TemporaryDirectory(prefix="mocoop-edit-") as folder:
-        path = Path(folder) / name
-        path.write_bytes(text)
-        try:
-            return _until_right(editor, path, before, make, ask, line)
-        except (MoCoOpError, KeyboardInterrupt) as reason:
-            latest = path.read_bytes() if path.exists() else text
-            if latest == before:
-                raise
-            raise Abandoned(latest, reason) from reason
+    editor, text = find_editor(terminal=terminal), _read(path)
+    try:
+        return _until_right(editor, path, before, make, ask, line)
+    except (MoCoOpError, KeyboardInterrupt) as reason:
+        latest = _read(path) if path.exists() else text
+        if latest == before:
+            raise
+        raise Abandoned(latest, reason) from reason
 
 
 def _until_right(

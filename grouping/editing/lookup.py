@@ -73,6 +73,12 @@ def find(document: Document, words: str, group_id: str | None = None) -> str:
     raise UsageError(f"{len(fitting)} templates {where} hold {quote(words)}", f"name one of them: {listed}{more}")
 
 
+def holding(document: Document, words: str) -> list[str]:
+    """The ids of the groups with a template that is or holds these words, ignoring case, in order."""
+    wanted = words.casefold()
+    return [group["id"] for group in document["groups"] if any(wanted in text.casefold() for text in texts_of(group))]
+
+
 def find_all(document: Document, words: Sequence[str]) -> list[str]:
     """Find several templates, each returned once. Raises UsageError."""
     return list(dict.fromkeys(find(document, word) for word in words))

@@ -61,10 +61,16 @@ class Terminal:
 
     def line(self, prompt: str, given: str = "") -> str:
         """Read a line; `given` is pre-filled for editing if the terminal supports that."""
-        if given and (self.plain or not _readline()):
+        edited = not self.plain and _readline() is not None  # imported, it takes over `input`
+        if given and not edited:
             self.show(f"now: {given}")
         with _prefilled("" if self.plain else given):
             return input(prompt)
+
+    def typed(self) -> str:
+        """What stands typed in the line that is being read; nothing where the terminal itself edits it."""
+        readline = None if self.plain else _readline()
+        return str(readline.get_line_buffer()) if readline else ""
 
 
 def _termios() -> Any:

@@ -216,10 +216,10 @@ def test_merge_into_one_of_them_keeps_its_words_and_init_and_the_notes_of_both()
 
 
 def test_merge_into_a_new_group_takes_the_place_of_the_first_and_no_title():
-    changed = edit.merge(birds(), ["night", "fog"], "dim")
+    changed = edit.merge_to_new(birds(), ["night", "fog"], "dim")
     assert [group["id"] for group in changed["groups"]] == ["plain", "dim"]
     assert "title" not in changed["groups"][1]
-    assert edit.merge(birds(), ["night", "fog"], "dim", "Dim")["groups"][1]["title"] == "Dim"
+    assert edit.merge_to_new(birds(), ["night", "fog"], "dim", "Dim")["groups"][1]["title"] == "Dim"
 
 
 def test_notes_that_meet_in_a_merge_are_both_kept():
@@ -290,7 +290,7 @@ LOCKED_EDITS = {
     "move to new": lambda d: edit.move_to_new(d, ["in fog"], "new"),
     "merge into": lambda d: edit.merge(d, ["plain"], "night"),
     "merge": lambda d: edit.merge(d, ["plain", "fog"], "plain"),
-    "merge to new": lambda d: edit.merge(d, ["fog", "plain"], "new"),
+    "merge to new": lambda d: edit.merge_to_new(d, ["fog", "plain"], "new"),
     "split": lambda d: edit.split_off(d, "fog", ["in fog"], "new"),
     "split in two": lambda d: edit.split_into(d, "night", [["{} at night."], ["{} after dark."]]),
     "set-init": lambda d: edit.set_init(d, "night", "after dark"),
@@ -428,7 +428,8 @@ def regroupings(ids, some, new):
     return st.one_of(
         st.builds(lambda a, b: lambda d: edit.move(d, a, b), some, ids),
         st.builds(lambda a, b: lambda d: edit.move_to_new(d, a, b), some, new),
-        st.builds(lambda a, b: lambda d: edit.merge(d, a, b), st.lists(ids, min_size=1, max_size=4), new),
+        st.builds(lambda a, b: lambda d: edit.merge(d, a, b), st.lists(ids, min_size=1, max_size=4), ids),
+        st.builds(lambda a, b: lambda d: edit.merge_to_new(d, a, b), st.lists(ids, min_size=1, max_size=4), new),
         st.builds(lambda a, b, c: lambda d: edit.split_off(d, a, b, c), ids, some, new),
     )
 

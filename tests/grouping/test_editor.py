@@ -220,7 +220,7 @@ def test_a_file_that_is_wrong_already_can_be_mended(typed, path, editor):
 
 def test_stdin_cannot_be_edited_and_nothing_can_be_resumed(typed, path):
     assert typed("edit", "-").code == 2
-    assert "no refused edit" in typed("edit", path, "--resume").err
+    assert "no kept edit" in typed("edit", path, "--resume").err
 
 
 def test_where_the_folder_cannot_be_written_the_edit_is_kept_elsewhere(path, tmp_path, monkeypatch):
@@ -373,7 +373,7 @@ def test_a_person_mends_a_wrong_edit_in_vi(path, monkeypatch):
     from pseudo_terminal import Terminal
 
     monkeypatch.delenv("VISUAL", raising=False)
-    monkeypatch.setenv("EDITOR", "vi -n -u NONE")
+    monkeypatch.setenv("EDITOR", "vi -n -u NONE -N")
     with Terminal("edit", path, "--group", "night") as terminal:
         terminal.expect("{} after dark.")
         terminal.type(":%s/{} after/before/\r:wq\r")

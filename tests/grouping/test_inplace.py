@@ -10,10 +10,15 @@ import pytest
 
 from mocoop.errors import GroupFileError, StorageError
 from mocoop.groupfile.groups import load_groups
+from mocoop.grouping.editing import inplace
 from mocoop.grouping.editing.edit import add
-from mocoop.grouping.editing.inplace import open_groups, write_bytes, write_document
+from mocoop.grouping.editing.inplace import open_groups
 
 GROUPS = b'{"schema_version": 1, "domain": "birds",\n    "groups": [{"id": "a", "templates": ["a photo of a {}."]}]}'
+
+
+def write_document(opened, document):
+    return inplace.write_document(opened, document, command="add", told="one more")
 
 
 @pytest.fixture
@@ -49,7 +54,7 @@ def test_an_invalid_document_is_not_written(path):
 def test_an_undo_gives_the_very_bytes_back(path):
     opened = open_groups(path)
     written = write_document(opened, add(opened.document, ["{} one."], "a"))
-    write_bytes(str(path), GROUPS, before=written.data)
+    inplace.put_back(written, GROUPS)
     assert path.read_bytes() == GROUPS
 
 

@@ -325,7 +325,7 @@ def test_a_person_reviews_a_file_and_takes_it_up_again(path):
             'removed "{} in thick fog." from fog (excluded); init of fog: "{} in thick fog." -> "{} in  mist."'
         )
         press(person, "k")
-        press(person, "m", ("to (number, id, or new:ID", "new:mist"))
+        press(person, "m", ("to (number or id; --new ID for a new group", "--new mist"))
         press(person, "n", ("note", "plainest"))
         press(person, "k")
         press(person, "q")
