@@ -11,6 +11,7 @@ import errno
 import io
 import os
 import shlex
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
@@ -25,6 +26,19 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141
+NARROWEST = 20  # columns of a table
+
+_PERMISSIONS = "check the permissions of the file and its folder"
+_REFUSALS = {
+    errno.EACCES: _PERMISSIONS,
+    errno.EPERM: _PERMISSIONS,
+    errno.EROFS: "that disk is read-only; write elsewhere",
+    errno.ENAMETOOLONG: "use a shorter name",
+    errno.ELOOP: "the path is a loop of symbolic links",
+    errno.ENOTDIR: "a part of the path is a file, not a folder",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
+    errno.ENFILE: "too many files are open on this machine",
+}
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -43,10 +57,13 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None = Non
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A rich console; it detects terminals and honours NO_COLOR."""
+    """A rich console; it detects terminals and honours NO_COLOR, and prints at any width (COLUMNS=0)."""
     from rich.console import Console
 
-    return Console(stderr=stderr, highlight=False, soft_wrap=False)
+    made = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    if made.width < NARROWEST:
+        made.width = max(shutil.get_terminal_size().columns, NARROWEST)
+    return made
 
 
 def say(text: str) -> None:
@@ -104,9 +121,7 @@ def _exit_code(command: click.Command, name: str, arguments: Sequence[str] | Non
     except BrokenPipeError:
         return _closed_pipe(stdout)
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-            return _report_bug(name, error)
-        return _report(name, StorageError(f"the output cannot be written: {error.strerror}", "make room for it"))
+        return _report_os_error(name, error)
     except SystemExit:
         if sys.stdout is stdout:
             raise
@@ -144,6 +159,16 @@ def _report_usage(name: str, error: click.ClickException) -> int:
     say(f"{where}: {message[:1].lower()}{message[1:]}")
     say(f"  hint: {where} --help shows how")
     return error.exit_code
+
+
+def _report_os_error(name: str, error: OSError) -> int:
+    """Print what the system refused, where no module below said it better; anything else is a bug."""
+    if isinstance(error.filename, (str, bytes)) and error.errno in _REFUSALS:
+        told = f"{os.fsdecode(error.filename)}: {error.strerror}"
+        return _report(name, StorageError(told, _REFUSALS[error.errno]))
+    if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+        return _report(name, StorageError(f"the output cannot be written: {error.strerror}", "make room for it"))
+    return _report_bug(name, error)
 
 
 def _report_bug(name: str, error: Exception) -> int:

@@ -99,9 +99,15 @@ def read_bytes(
     what: str = "file",
     error: type[MoCoOpError] = StorageError,
 ) -> bytes:
-    """A file's bytes; refuses more than `max_bytes` without reading all of it. Raises `error`."""
+    """A file's bytes; refuses more than `max_bytes` without reading all of it, and pipes and devices. Raises `error`.
+
+    Pipes that this process was given, as /dev/fd/63 for a shell's `<(...)`, are read to their end.
+    """
+    given = os.fspath(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/self/fd/"))
     try:
-        with open(path, "rb") as file:
+        with open(path, "rb", opener=None if given else _at_once) as file:
+            if not given and (kind := _irregular(os.fstat(file.fileno()).st_mode)):
+                raise error(f"cannot read the {what} {os.fspath(path)}: it is {kind}", "give the path of a file")
             data = file.read(max_bytes + 1)
     except OSError as caught:
         raise os_error(caught, f"read the {what}", path, error) from caught
@@ -110,6 +116,18 @@ def read_bytes(
     if len(data) > max_bytes:
         raise error(f"{os.fspath(path)}: larger than {max_bytes:,} bytes", f"is this really a {what}?")
     return data
+
+
+def _at_once(path: str, flags: int) -> int:
+    """Open a file; a pipe that nobody writes to does not make us wait for somebody."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
+
+
+def _irregular(mode: int) -> str | None:
+    """What a thing in the file system is, if neither a file nor a folder."""
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    return "a pipe" if stat.S_ISFIFO(mode) else "a socket" if stat.S_ISSOCK(mode) else "a device"
 
 
 def read_json(
@@ -157,8 +175,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
     temporary = target.with_name(_temp_name(target.suffix))
     _in_flight.add(temporary.name)
     try:
-        if target.is_dir():
+        there = target.stat().st_mode if target.exists() else stat.S_IFREG
+        if stat.S_ISDIR(there):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if kind := _irregular(there):
+            raise StorageError(f"cannot write {os.fspath(path)}: it is {kind}", "give the path of a file")
         yield temporary
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
         os.chmod(temporary, mode)  # some writers (safetensors) make files readable only by their owner

@@ -9,7 +9,7 @@ import click
 
 from mocoop import cli
 from mocoop.errors import UsageError
-from mocoop.grouping.commands.shared import FILE, OUT, deliver, force_option, load, out_option
+from mocoop.grouping.commands.shared import FILE, OUT, deliver, force_option, load, out_option, say_notice
 
 FORMATS = ("open_clip", "clip-benchmark", "csv", "txt", "markdown", "yaml")
 KINDS = ("object", "scene", "activity", "texture", "finding", "mixed")
@@ -80,8 +80,8 @@ def export(path: str, file_format: str, out: Path | None, force: bool) -> None:
     mocoop-groups export groups.json --to yaml -o eurosat.yaml
     mocoop-groups export groups.json --to clip-benchmark -o templates.json
     """
-    from mocoop.files import atomic_write
     from mocoop.grouping.convert.writers import export as exported
+    from mocoop.grouping.editing.inplace import write_anew
 
     made = exported(load(path), file_format)
     for notice in made.notices:
@@ -91,5 +91,7 @@ def export(path: str, file_format: str, out: Path | None, force: bool) -> None:
         return
     if os.path.lexists(out) and not force:
         raise UsageError(f"{out} exists already", "choose another name, or overwrite it with --force")
-    atomic_write(out, made.text)
-    cli.say(f"{cli.command_path(out)}: written as {file_format}")
+    told = f"written as {file_format}"
+    unkept = write_anew(out, made.text.encode(), command="export", told=told)
+    cli.say(f"{cli.command_path(out)}: {told}")
+    say_notice(unkept)

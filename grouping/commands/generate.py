@@ -21,6 +21,7 @@ from mocoop.grouping.commands.shared import (
     group_count,
     load,
     out_option,
+    say_notice,
 )
 
 if TYPE_CHECKING:
@@ -119,7 +120,7 @@ def generate(
 
 def _deliver_flat(document: dict[str, Any], out: Path | None) -> None:
     """Write the templates, one per line, to stdout or a file; whether it may be overwritten was checked before."""
-    from mocoop import files
+    from mocoop.grouping.editing.inplace import write_anew
     from mocoop.grouping.keep import texts_of
 
     texts = [text for group in document["groups"] for text in texts_of(group)]
@@ -127,9 +128,10 @@ def _deliver_flat(document: dict[str, Any], out: Path | None) -> None:
     if out is None or str(out) == "-":
         click.echo(data, nl=False)
         return
-    files.atomic_write(out, data)
+    notice = write_anew(out, data, command="generate", told=f"written anew: {len(texts)} templates")
     path = cli.command_path(out)
     cli.say(f"{path}: {len(texts)} templates   next: mocoop-groups cluster {path} -o groups.json")
+    say_notice(notice)
 
 
 def _made(wanted: Wanted, who: str, session: Session, *, dry_run: bool) -> Generated | None:

@@ -63,7 +63,8 @@ def workplace(path: str, name: str, group: str | None, text: bytes, draft: Draft
         if not (draft and place.is_file() and place.read_bytes() == text):
             place.write_bytes(text)
         if draft is None:
-            told = {"of": _key(path), "group": group, "name": name, "before": files.sha256_bytes(text)}
+            named = os.fsencode(name).decode("latin-1")  # a name need not be UTF-8
+            told = {"of": _key(path), "group": group, "name": named, "before": files.sha256_bytes(text)}
             files.write_json(_about(folder), told)
     except OSError as error:
         raise files.os_error(error, "make a place to edit in", files.state_root()) from error
@@ -91,11 +92,12 @@ def _draft(folder: Path, key: str) -> Draft | None:
         about = files.read_json(_about(folder), max_bytes=_SMALL)
         if about["of"] != key:
             return None
-        draft = Draft(folder / Path(about["name"]).name, about["group"])
+        name = os.fsdecode(about["name"].encode("latin-1"))
+        draft = Draft(folder / Path(name).name, about["group"])
         if _only(draft.path) and files.sha256_file(draft.path) == about["before"]:
             _remove(folder)
             return None
-    except (StorageError, KeyError, TypeError, OSError):
+    except (StorageError, KeyError, TypeError, ValueError, AttributeError, OSError):
         return None
     return draft
 
@@ -104,7 +106,8 @@ def keep_line(path: str, line: Line) -> None:
     """Keep a half-typed line for the next start. Raises nothing: there is nobody left to tell."""
     with suppress(OSError, StorageError):
         _root().mkdir(parents=True, mode=0o700, exist_ok=True)
-        files.write_json(_line(path), asdict(line))
+        typed = line.typed.encode("utf-8", "backslashreplace").decode()  # as the terminal sent it
+        files.write_json(_line(path), {**asdict(line), "typed": typed})
 
 
 def take_line(path: str) -> Line | None:

@@ -132,6 +132,7 @@ class Journal:
         for sha256, data in ((old, before), (new, after)):
             if not (self.folder / sha256).exists():
                 files.atomic_write(self.folder / sha256, data)
+        told = told.encode("utf-8", "backslashreplace").decode()  # it may name a path that is no UTF-8
         short = told if len(told) <= MOST_TOLD else told[: MOST_TOLD - 3] + "..."
         self.save(earlier.settled(old).with_step(Step(command, short, now(), old, new)))
         return earlier

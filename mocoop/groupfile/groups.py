@@ -205,6 +205,11 @@ def dump_groups(document: dict[str, Any]) -> bytes:
     """
     try:
         return files.json_bytes(document)
+    except UnicodeEncodeError as error:
+        raise GroupFileError(
+            f"a text is not UTF-8: {error.object[max(error.start - 40, 0) : error.end]!a}",
+            "type it again in a terminal that is set to UTF-8",
+        ) from error
     except (ValueError, RecursionError) as error:
         raise GroupFileError(f"the groups cannot be written as JSON: {error}") from error
 

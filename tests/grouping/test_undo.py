@@ -25,6 +25,9 @@ CHANGES = [
 ]
 
 
+FLAT = ["generate", "--domain", "birds", "--flat"]
+
+
 @pytest.fixture(autouse=True)
 def fixed_time(monkeypatch):
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
@@ -51,13 +54,19 @@ def test_every_command_that_changes_a_file_is_undone_to_the_byte(typed, path, wo
 
 
 @pytest.mark.parametrize(
-    "out", [["generate", "--domain", "birds"], ["paper", "eurosat"], ["add", "{} x.", "--to", "fog"]]
+    "out", [["generate", "--domain", "birds"], ["paper", "eurosat"], ["add", "{} x.", "--to", "fog"], FLAT]
 )
 def test_a_file_that_is_written_anew_is_undone_too(typed, path, written, out):
     words = [out[0], written("other.json", GROUPS), *out[1:]] if out[0] == "add" else out
     assert typed(*words, "-o", path, "--force").code == 0
     assert path.read_bytes() != GROUPS
     assert f"undone: {out[0]}, 2023-11-14 22:13: written anew" in typed("undo", path).err
+    assert path.read_bytes() == GROUPS
+
+
+def test_an_export_over_a_group_file_is_undone(typed, path):
+    assert typed("export", path, "--to", "csv", "-o", path, "--force").code == 0
+    assert "undone: export, 2023-11-14 22:13: written as csv" in typed("undo", path).err
     assert path.read_bytes() == GROUPS
 
 
