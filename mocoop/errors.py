@@ -10,6 +10,7 @@ Exit codes: 0 ok, 1 findings or a bug, 2 usage, 3 an error in a user's file, 4 d
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Sequence
 from typing import Any
 
@@ -26,6 +27,10 @@ class MoCoOpError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message} ({self.hint})" if self.hint else self.message
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """As it is, to and from other processes: exceptions are otherwise made anew from one argument."""
+        return copyreg.__newobj__, (type(self), self.message), self.__dict__  # type: ignore[attr-defined]
 
 
 class UsageError(MoCoOpError):

@@ -31,6 +31,7 @@ ROOMS = {
     "config": "errors",
     "certainty": "errors",
     "answers": "certainty",
+    "cluster": "errors",
     "groupfile": "errors files strictjson",
     "data": "errors files strictjson",
     "miniclip": "errors files openclip groupfile",
@@ -43,8 +44,8 @@ ROOMS = {
     "estimator": "errors config certainty groupfile data backbone mixture training methods runs",
     "export": "errors strictjson files certainty answers data miniclip backbone mixture runs",
     "serving": "errors certainty answers data backbone runs export",
-    "bench": "errors files cli config certainty groupfile data miniclip backbone mixture training methods runs",
-    "bulk": "errors files cli certainty data backbone training runs",
+    "bench": "errors files cli cluster config certainty groupfile data miniclip backbone mixture training methods runs",
+    "bulk": "errors files cli cluster certainty data backbone training runs",
     "reporting": "errors files cli config certainty data backbone training methods runs bench",
     "demo": "errors files cli config groupfile data miniclip backbone training runs reporting",
     "commands": (

@@ -7,8 +7,7 @@ are the failures of this comparison, so that no other process retries what has j
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 from mocoop.bench.rows import read_rows
@@ -37,18 +36,20 @@ class Claims:
         self._mine[key] = lock
         return True
 
-    @contextmanager
-    def held(self, key: str) -> Iterator[None]:
-        """Hold a claim that was taken until the end of the block, then release it.
+    def release(self, key: str) -> None:
+        """Give up a claim, after the row or the failure is written: a process that waits for it finds that.
 
-        Its file is removed first: a process waiting for it finds the row, or the failure, that the block has written.
+        Its file is removed first.
         """
-        try:
-            yield
-        finally:
-            with suppress(OSError):
-                (self._folder / f"{key}.lock").unlink()
-            self._mine.pop(key).release()
+        with suppress(OSError):
+            (self._folder / f"{key}.lock").unlink()
+        self._mine.pop(key).release()
+
+    def close(self) -> None:
+        """Give up all claims, and remove the folder if it is empty."""
+        for key in list(self._mine):
+            self.release(key)
+        self.tidy()
 
     def fail(self, key: str, why: str) -> None:
         """Remember that a cell failed."""

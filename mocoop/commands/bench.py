@@ -11,6 +11,8 @@ import click
 from mocoop import cli
 from mocoop.commands.shared import (
     FILE,
+    cluster_of,
+    cluster_options,
     device_options,
     names_by_position,
     numbers_of,
@@ -55,6 +57,7 @@ _FOLDER = click.Path(exists=True, file_okay=False, path_type=Path)
 @click.option("--pretrained", help="Its weights: a tag, a file, or TAG=FILE.")
 @click.option("--quick-gelu/--no-quick-gelu", default=None, help="Activation of a weights file that does not tell.")
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that share the work.")
+@cluster_options
 @device_options
 @click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none.")
 @click.option("--dry-run", is_flag=True, help="List the cells, and which are there already.")
@@ -75,9 +78,14 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
     mocoop bench few-shot --data photos/ --groups groups.json --shots 1,4,16 --dry-run -o results.jsonl
     mocoop bench base-to-new --groups groups.json --tuned tune.jsonl -o results.jsonl
     mocoop bench ablations --ablation top-k --ablation grouping --groups groups.json -o results.jsonl
+    mocoop bench few-shot --data photos/ --groups groups.json --engine ray --address auto -o results.jsonl
     """
+    from mocoop.bench.cluster import run_on_ray
     from mocoop.bench.runner import list_cells, run_plan
 
+    cluster = cluster_of(options)
+    if cluster is not None and jobs > 1:
+        raise UsageError("--jobs are processes of this machine", "give --workers with --engine ray")
     plan = _plan(protocol, out, options)
     if dry_run:
         found = list(list_cells(plan))
@@ -86,7 +94,7 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
         cli.say(f"{len(found)} cells: {there} there, {len(found) - there} to do")
         return
     try:
-        done = run_plan(plan, jobs)
+        done = run_plan(plan, jobs) if cluster is None else run_on_ray(plan, _say, **cluster)
     except KeyboardInterrupt:
         cli.say("the same command again goes on where this one stopped")
         raise
@@ -96,6 +104,10 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
         click.echo(out)
     if done.failures:
         raise MoCoOpError(f"{len(done.failures)} cells failed", "the lines above name them")
+
+
+def _say(note: str) -> None:
+    cli.say(f"note: {note}")
 
 
 def _tuned(searches: tuple[Path, ...], preset: str) -> dict[str, dict[str, Any]]:

@@ -11,6 +11,8 @@ from mocoop import cli
 from mocoop.commands.shared import (
     FILE,
     FOLDER,
+    cluster_of,
+    cluster_options,
     device_options,
     doubt_options,
     moved_options,
@@ -21,7 +23,6 @@ from mocoop.commands.shared import (
     table_options,
     use_threads,
 )
-from mocoop.errors import UsageError
 
 _PASSED = ("top", "coverage", "unsure_below", "experts", "on_bad_image", "device", "backbone", "pretrained")
 
@@ -42,11 +43,7 @@ _PASSED = ("top", "coverage", "unsure_below", "experts", "on_bad_image", "device
 @table_options
 @click.option("--on-bad-image", type=click.Choice(["skip", "fail"]), default="skip", show_default=True,
               help="What to do with an image that cannot be read: a row with the reason, or end.")  # fmt: skip
-@click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
-              help="This process, or actors of a Ray cluster.")  # fmt: skip
-@click.option("--workers", type=click.IntRange(min=1),
-              help="Actors of --engine ray; as many as it has GPUs, or else cores, if left out.")  # fmt: skip
-@click.option("--address", help="Ray cluster: HOST:PORT, or auto for one that runs here; a new one if left out.")
+@cluster_options
 @moved_options
 @device_options
 @reading_options
@@ -62,9 +59,8 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
     mocoop predict-many run/ "shards/*.tar" -o predictions/ --format jsonl
     mocoop predict-many run/ photos.csv -o predictions/ --engine ray --workers 8 --address auto
     """
-    if options["engine"] == "local":
-        if options["workers"] is not None or options["address"] is not None:
-            raise UsageError("--workers and --address belong to a cluster", "add --engine ray")
+    cluster = cluster_of(options)
+    if cluster is None:
         use_threads(options["threads"])
     classnames = read_class_names(classes_file) if classes_file else None
     asked = parse_reading(options)
@@ -98,11 +94,10 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
     for note in job.notes:
         _say(note)
     progress = Progress(job)
-    if options["engine"] == "ray":
-        cluster = {name: options[name] for name in ("workers", "threads", "address")}
-        predict_on_ray(job, progress, _say, **cluster)
-    else:
+    if cluster is None:
         predict_here(job, progress, _say)
+    else:
+        predict_on_ray(job, progress, _say, threads=options["threads"], **cluster)
     print_summary(summarise(job.parts, job.classnames), out, job.parts.count)
 
 

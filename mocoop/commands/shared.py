@@ -89,6 +89,14 @@ measure_options = together(  # of a run on test images
     click.option("--max-skipped", type=click.FloatRange(0, 1), default=0.1, show_default=True,
                  help="Fail above this share of unreadable test images."),
 )  # fmt: skip
+cluster_options = together(
+    click.option("--engine", type=click.Choice(["local", "ray"]), default="local", show_default=True,
+                 help="This machine, or actors of a Ray cluster."),
+    click.option("--workers", type=click.IntRange(min=1),
+                 help="Actors of --engine ray; as many as it has GPUs, or else cores, if left out."),
+    click.option("--address",
+                 help="Ray cluster: HOST:PORT, or auto for one that runs here; a new one if left out."),
+)  # fmt: skip
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -173,6 +181,16 @@ def parse_reading(options: dict[str, Any]) -> dict[str, Any]:
     from mocoop.data.reading import parse_bands, parse_range
 
     return {"bands": parse_bands(options.pop("bands")), "value_range": parse_range(options.pop("value_range"))}
+
+
+def cluster_of(options: dict[str, Any]) -> dict[str, Any] | None:
+    """Workers and address of a cluster, taken out of the options; None for this machine. Raises UsageError."""
+    engine, cluster = options.pop("engine"), {name: options.pop(name) for name in ("workers", "address")}
+    if engine == "ray":
+        return cluster
+    if any(value is not None for value in cluster.values()):
+        raise UsageError("--workers and --address belong to a cluster", "add --engine ray")
+    return None
 
 
 def print_json(value: Any) -> None:

@@ -14,8 +14,6 @@ import time
 import pytest
 from datafiles import put_image
 
-from mocoop.bulk.cluster import _needs
-
 IMAGES, PART = 240, 4
 needs_ray = pytest.mark.skipif(importlib.util.find_spec("ray") is None, reason="Ray is not installed: pip install ray")
 
@@ -82,11 +80,3 @@ def test_what_kills_every_worker_is_told_and_what_a_worker_raises_comes_as_it_wa
         _, said = command.communicate()
     assert command.returncode == 4, said
     assert re.search(r"mocoop: .*239\.png: .*text, not a picture", said), said
-
-
-def test_what_an_actor_needs():
-    one = {"CPU": 8.0, "GPU": 2.0}
-    assert _needs(one, "auto", 1) == ({"num_cpus": 1, "num_gpus": 1}, 2)
-    assert _needs(one, "cpu", 3) == ({"num_cpus": 3}, 2)
-    assert _needs({"CPU": 8.0}, "auto", 1) == ({"num_cpus": 1}, 8)
-    assert _needs({"CPU": 1.0}, "cpu", 4) == ({"num_cpus": 4}, 1)

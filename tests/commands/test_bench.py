@@ -50,6 +50,14 @@ def test_a_dry_run_lists_and_trains_nothing(world, tmp_path):
     assert out.read_bytes() == before
 
 
+def test_a_cluster_and_processes_of_this_machine_are_not_mixed(world, tmp_path):
+    there = bench(world, tmp_path / "r.jsonl", "base-to-new", "--engine", "ray", "--jobs", 2)
+    assert there.code == 2
+    assert "--jobs are processes of this machine" in there.err
+    here = bench(world, tmp_path / "r.jsonl", "base-to-new", "--workers", 2)
+    assert "--workers and --address belong to a cluster" in here.err
+
+
 def test_several_data_sets_of_any_kind(world, tmp_path):
     out = tmp_path / "r.jsonl"
     more = ("--data", world["data"], "--methods", "zero-shot,mocoop", "--shots", 2)

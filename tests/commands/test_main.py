@@ -20,7 +20,8 @@ COMMANDS = {
         "--data-root", "--data", "--datasets", "--class-names", "--names-by-position", "--groups", "--methods",
         "--ablation", "--seeds", "--shots", "--preset", "--budget", "--set", "--tuned", "--source",
         "--backbone", "--pretrained", "--quick-gelu",
-        "--device", "--precision", "--jobs", "--threads", "--no-cache", "--dry-run", "--out",
+        "--device", "--precision", "--jobs", "--engine", "--workers", "--address", "--threads", "--no-cache",
+        "--dry-run", "--out",
     },
     "demo": {"--out", "--force", "--json"},
     "eval": {
