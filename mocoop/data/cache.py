@@ -14,7 +14,7 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +57,37 @@ class Stored:
 
 
 @dataclass(frozen=True)
+class Blocks:
+    """An array in parts along its second axis, (V, N1, D), (V, N2, D), ..., and the description of the whole.
+
+    `keys` are the parts' own entries, which go once the whole is one.
+    """
+
+    arrays: Sequence[np.ndarray]
+    about: dict[str, Any]
+    keys: Sequence[str] = ()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The shape of the whole array."""
+        first = self.arrays[0].shape
+        return (first[0], sum(array.shape[1] for array in self.arrays), *first[2:])
+
+    @classmethod
+    def of(cls, stored: Stored) -> Blocks:
+        """One block, which is the whole."""
+        return cls((stored.array,), stored.about)
+
+    def joined(self) -> Stored:
+        """The whole array, in memory."""
+        if len(self.arrays) == 1:
+            return Stored(self.arrays[0], self.about)
+        array = np.concatenate(self.arrays, axis=1)
+        array.flags.writeable = False
+        return Stored(array, self.about)
+
+
+@dataclass(frozen=True)
 class CacheEntry:
     """One entry in a listing of the cache; `about` is None if its description is missing or damaged."""
 
@@ -85,12 +116,15 @@ class FeatureCache:
         key: str,
         build: Callable[[], Stored],
         *,
+        in_blocks: Callable[[], Blocks] | None = None,
         usable: Callable[[Stored], bool] | None = None,
         notice: Notice = _log.warning,
     ) -> Stored:
         """The entry of a key, built if it is missing, damaged or not `usable`.
 
-        `notice` is called on damage, on waiting, and if the cache cannot be written. Errors of `build` propagate.
+        Where the cache can be written, `in_blocks` builds it instead, out of entries of their own: those that are there
+        stay if the process ends, and none but one is in memory. `notice` is called on damage, on waiting, and if the
+        cache cannot be written. Errors of both propagate.
         """
 
         def found(notice: Notice | None = None) -> Stored | None:
@@ -104,13 +138,16 @@ class FeatureCache:
                 return build()
             if (stored := found(notice)) is not None:  # another process may have built it while we waited
                 return stored
-            stored = build()
+            blocks = Blocks.of(build()) if in_blocks is None else in_blocks()
             try:
-                self._write(key, stored)
+                self._write(key, blocks)
             except StorageError as error:
                 notice(f"the {self.kind} features cannot be kept: {error}; {_ELSEWHERE}")
-                return stored
-            return self.read(key, notice) or stored
+                return blocks.joined()
+            stored = self.read(key, notice) or blocks.joined()
+            for part in blocks.keys:
+                self._remove(part)
+            return stored
 
     def read(self, key: str, notice: Notice | None = None) -> Stored | None:
         """An entry, or None if it is missing or damaged; `notice` is called on damage."""
@@ -137,16 +174,20 @@ class FeatureCache:
         removed = []
         sweep_stale(self.folder)
         for key, files in sorted(self._files().items()):
-            with self._held(key) as held:
-                if not held:
-                    continue
-                if not _only_lock(files):
-                    removed.append(self._entry(key, files))
-                for file in sorted(files):  # .json before .npy: never a description without its array
-                    if file.suffix != ".lock":
-                        _unlink(file)
-            _unlink(self.folder / f"{key}.lock")
+            entry = self._entry(key, files)
+            if self._remove(key) and not _only_lock(files):
+                removed.append(entry)
         return tuple(removed)
+
+    def _remove(self, key: str) -> bool:
+        """Remove an entry unless it is being built now."""
+        with self._held(key) as held:
+            if not held:
+                return False
+            _unlink(self.path(key).with_suffix(".json"))  # first: never a description without its array
+            _unlink(self.path(key))
+        _unlink(self.folder / f"{key}.lock")
+        return True
 
     def _files(self) -> dict[str, list[Path]]:
         try:
@@ -167,13 +208,13 @@ class FeatureCache:
             about = None
         return CacheEntry(key, sum(_size(file) for file in files), about)
 
-    def _write(self, key: str, stored: Stored) -> None:
+    def _write(self, key: str, blocks: Blocks) -> None:
         path = self.path(key)
         _unlink(path.with_suffix(".json"))  # a description must never be paired with another array
         with atomic_path(path) as temporary:
-            digest = _write_array(temporary, stored.array)
+            digest = _write_array(temporary, blocks)
             size = temporary.stat().st_size
-        about = {**stored.about, "shape": list(stored.array.shape), "bytes": size, "sha256": digest}
+        about = {**blocks.about, "shape": list(blocks.shape), "bytes": size, "sha256": digest}
         write_json(path.with_suffix(".json"), {"entry": about, "sha256": sha256_bytes(json_bytes(about))})
 
     @contextmanager
@@ -250,20 +291,26 @@ def _description(path: Path) -> dict[str, Any]:
     return about
 
 
-def _write_array(path: Path, array: np.ndarray) -> str:
-    """Write an array in numpy's format; returns the hash of the intended content."""
-    array = np.ascontiguousarray(array)
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-    data: memoryview[int] = array.data.cast("B")
-    pieces: list[bytes | memoryview[int]] = [header.getvalue()]
-    pieces += [data[start : start + _PIECE] for start in range(0, len(data), _PIECE)]
+def _write_array(path: Path, blocks: Blocks) -> str:
+    """Write the whole array in numpy's format; returns the hash of the intended content."""
     digest = hashlib.sha256()
     with path.open("wb") as file:  # in pieces: numpy's own writer hides the reason of a write error
-        for piece in pieces:
+        for piece in _pieces(blocks):
             digest.update(piece)
             file.write(piece)
     return digest.hexdigest()
+
+
+def _pieces(blocks: Blocks) -> Iterator[bytes | memoryview[int]]:
+    """The bytes of a .npy file of the whole array, of which only some are in memory."""
+    header, first = io.BytesIO(), blocks.arrays[0]
+    described = {"descr": np.lib.format.dtype_to_descr(first.dtype), "fortran_order": False, "shape": blocks.shape}
+    np.lib.format.write_array_header_1_0(header, described)
+    yield header.getvalue()
+    for view in range(len(first)):
+        for array in blocks.arrays:
+            data = np.ascontiguousarray(array[view]).reshape(-1).view(np.uint8).data  # also of no rows
+            yield from (data[start : start + _PIECE] for start in range(0, len(data), _PIECE))
 
 
 def _only_lock(files: list[Path]) -> bool:

@@ -3,21 +3,25 @@
 The key of an entry hashes everything its values depend on: the encoder's fingerprint, the preprocessing, the views,
 the rule for bands and depths, and the *contents* of the images in order. A file replaced under the same name misses; a
 renamed one hits. Images are decoded and augmented in a few threads ahead of the encoder; at most two batches of pixels
-are in memory besides the features. Entries are stored by `mocoop.data.cache`; images are chosen in
-`mocoop.data.splits`.
+are in memory besides the features. Those of many images are computed in blocks, each kept in the cache as it is done
+and all put together there: an interruption costs one block, and no more than one is in memory. Entries are stored by
+`mocoop.data.cache`; images are chosen in `mocoop.data.splits`.
 
 N images, V views, D joint width, B views in a batch.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
@@ -25,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from mocoop import __version__
-from mocoop.data.cache import FeatureCache, Notice, Stored
+from mocoop.data.cache import Blocks, FeatureCache, Notice, Stored
 from mocoop.data.contents import check_is_file, picture_bytes, picture_sha256
 from mocoop.data.dataset import Example
 from mocoop.data.images import open_image, to_rgb
@@ -53,6 +57,8 @@ __all__ = [
 _log = logging.getLogger(__name__)
 
 FORMAT = 2  # increased whenever the same key would give different numbers
+BLOCK = 4096  # views of images that are kept as they are done: what an interruption costs
+MAX_BLOCKS = 256  # each is an open file; of more images they are longer
 MAX_NAMED = 20  # bad images listed in one error
 
 Progress = Callable[[int, int], None]  # images done, images in total
@@ -130,12 +136,7 @@ def image_features(
         raise DataError("there are no images to compute features of", "check the split that was asked for")
     reading = reading or Reading()
     job = _Job(encoder, paths, plan or ViewPlan(), reading, batch_size, on_bad_image, _workers(workers), progress)
-    if cache is None:
-        result = job.result(job.compute())
-    else:
-        contents = job.contents()
-        key = _key(encoder, job.plan, reading, contents)
-        result = job.result(cache.fetch(key, lambda: job.compute(contents), usable=job.still_true, notice=notice))
+    result = job.result(job.compute() if cache is None else job.fetch(cache, job.contents(), notice))
     for note in result.notes:
         notice(note)
     return result
@@ -277,6 +278,7 @@ class _Job:
         self._fail = on_bad_image == "fail"
         self._workers = workers
         self._progress = progress
+        self._is_block = False
 
     def contents(self) -> list[str]:
         """The hash of each file, or "unreadable"."""
@@ -291,6 +293,20 @@ class _Job:
         with ThreadPoolExecutor(self._workers) as pool:
             return list(_ahead(pool, content, iter(self._paths), 4 * self._workers))
 
+    def fetch(self, cache: FeatureCache, contents: Sequence[str], notice: Notice) -> Stored:
+        """All features, from the cache if it has them; many are computed in blocks, which an interruption leaves."""
+        images, views = len(self._paths), max(1, self.plan.count)
+        batch = max(1, self._batch_size // views)  # images; blocks are whole batches, which are as without blocks
+        size = max(BLOCK // views, images // MAX_BLOCKS) // batch * batch or batch
+        blocks = [range(start, min(start + size, images)) for start in range(0, images, size)]
+        return cache.fetch(
+            _key(self._encoder, self.plan, self._reading, contents),
+            partial(self.compute, contents),
+            in_blocks=partial(self._in_blocks, cache, contents, blocks, notice) if len(blocks) > 1 else None,
+            usable=self.still_true,
+            notice=notice,
+        )
+
     def compute(self, contents: Sequence[str] | None = None) -> Stored:
         """Decode and encode all images. `contents` are the hashes the files must still have.
 
@@ -299,28 +315,77 @@ class _Job:
         import torch
 
         views = max(1, self.plan.count)
-        views_a_task = min(views, self._batch_size)
-        tasks_a_batch = self._batch_size // views_a_task
         features = np.zeros((views, len(self._paths), self._encoder.embed_dim), dtype=np.float32)
         bad: dict[int, str] = {}
         remarks: dict[int, tuple[str, ...]] = {}
 
-        def draw(task: _Task) -> _Pixels:
-            expected = None if contents is None else contents[task.place]
-            return self._draw(task, expected, only_decode=bool(bad) and self._fail)
+        def failed() -> bool:
+            return bool(bad) and self._fail
 
-        with ThreadPoolExecutor(self._workers) as pool, torch.no_grad():
-            drawn = _ahead(pool, draw, self._tasks(views, views_a_task), tasks_a_batch)
-            while batch := list(islice(drawn, tasks_a_batch)):
-                bad |= {item.task.place: item.why for item in batch if item.why is not None}
+        with torch.no_grad(), closing(self._drawn(contents, failed)) as batches:
+            for batch in batches:
+                bad.update({item.task.place: item.why for item in batch if item.why is not None})
                 remarks |= {item.task.place: item.remarks for item in batch if item.remarks}
-                if not (bad and self._fail):
+                if not failed():
                     self._encode(batch, features)
-                if self._progress is not None:
-                    last = batch[-1].task
-                    self._progress(last.place + (last.views.stop == views), len(self._paths))
         kept = self._kept(bad)
         return Stored(_read_only(features[:, kept] if bad else features), self._describe(bad, remarks, contents))
+
+    def _in_blocks(
+        self, cache: FeatureCache, contents: Sequence[str], blocks: Sequence[range], notice: Notice
+    ) -> Blocks:
+        """As `compute`, each block an entry of the cache until all are there.
+
+        A block is computed to its end, whatever is bad in it; after a bad one under "fail" the others are only decoded.
+        """
+        arrays: list[np.ndarray] = []
+        keys: list[str] = []
+        bad: dict[int, str] = {}
+        remarks: dict[int, tuple[str, ...]] = {}
+        for some in blocks:
+            part, hashes = self._part(some), contents[some.start : some.stop]
+            if bad and self._fail:
+                items = (item for batch in part._drawn(hashes, lambda: True) for item in batch)
+                bad |= {some.start + item.task.place: item.why for item in items if item.why is not None}
+                continue
+            keys.append(_key(self._encoder, self.plan, self._reading, hashes, "block"))
+            stored = cache.fetch(keys[-1], partial(part.compute, hashes), usable=part.still_true, notice=notice)
+            arrays.append(stored.array)
+            bad |= {some.start + place: why for place, why in _skipped(stored).items()}
+            remarks |= {some.start + place: kinds for place, kinds in _remarked(stored).items()}
+            self._report(some.stop)
+        self._kept(bad)
+        return Blocks(arrays, self._describe(bad, remarks, contents), keys)
+
+    def _part(self, some: range) -> _Job:
+        """A block as a job of its own, of which all images may be bad."""
+        part, report = copy.copy(self), self._progress
+        part._paths, part._fail, part._is_block = self._paths[some.start : some.stop], False, True
+        if report is not None:
+            part._progress = lambda done, _of: report(some.start + done, len(self._paths))
+        return part
+
+    def _drawn(
+        self, contents: Sequence[str] | None, only_decode: Callable[[], bool]
+    ) -> Generator[list[_Pixels], None, None]:
+        """The pixels of all tasks, in batches; those of the next one are drawn while a batch is used."""
+        views = max(1, self.plan.count)
+        views_a_task = min(views, self._batch_size)
+        tasks_a_batch = self._batch_size // views_a_task
+
+        def draw(task: _Task) -> _Pixels:
+            return self._draw(task, None if contents is None else contents[task.place], only_decode=only_decode())
+
+        with ThreadPoolExecutor(self._workers) as pool:
+            drawn = _ahead(pool, draw, self._tasks(views, views_a_task), tasks_a_batch)
+            while batch := list(islice(drawn, tasks_a_batch)):
+                yield batch
+                last = batch[-1].task
+                self._report(last.place + (last.views.stop == views))
+
+    def _report(self, images: int) -> None:
+        if self._progress is not None:
+            self._progress(images, len(self._paths))
 
     def still_true(self, stored: Stored) -> bool:
         """Whether the unreadable images still fail for the same reason: a disk or a decoder may have recovered."""
@@ -330,13 +395,13 @@ class _Job:
         """The result for the caller. Raises DataError for bad images under "fail", or if all are bad."""
         bad = _skipped(stored)
         skipped = tuple((self._paths[place], why) for place, why in sorted(bad.items()))
-        remarks = {self._paths[item["place"]]: tuple(item["kinds"]) for item in stored.about["remarks"]}
+        remarks = {self._paths[place]: kinds for place, kinds in _remarked(stored).items()}
         notes = remark_notes(remarks, len(self._paths))
         return ImageFeatures(stored.array, tuple(self._kept(bad)), skipped, remarks, tuple(notes))
 
     def _kept(self, bad: dict[int, str]) -> list[int]:
         """The indices of the good images. Raises DataError for bad ones under "fail", or if all are bad."""
-        if bad and (self._fail or len(bad) == len(self._paths)):
+        if bad and (self._fail or (len(bad) == len(self._paths) and not self._is_block)):
             raise _cannot_be_read({self._paths[place]: why for place, why in bad.items()}, len(self._paths))
         return [place for place in range(len(self._paths)) if place not in bad]
 
@@ -444,10 +509,14 @@ def _skipped(stored: Stored) -> dict[int, str]:
     return {item["place"]: item["why"] for item in stored.about["skipped"]}
 
 
-def _key(encoder: ImageEncoder, plan: ViewPlan, reading: Reading, contents: Sequence[str]) -> str:
+def _remarked(stored: Stored) -> dict[int, tuple[str, ...]]:
+    return {item["place"]: tuple(item["kinds"]) for item in stored.about["remarks"]}
+
+
+def _key(encoder: ImageEncoder, plan: ViewPlan, reading: Reading, contents: Sequence[str], *more: str) -> str:
     views = asdict(plan) if plan.count else "centre"
     tower = [encoder.fingerprint, asdict(encoder.preprocess), encoder.embed_dim]
-    identity = [FORMAT, *tower, views, reading.to_dict(), list(contents)]
+    identity = [FORMAT, *tower, views, reading.to_dict(), list(contents), *more]
     return sha256_bytes(json.dumps(identity).encode())
 
 

@@ -282,6 +282,33 @@ def test_a_killed_builder_leaves_nothing_that_is_read(paths, cache, moment):
     assert {file.name for file in cache.folder.iterdir()} <= {f"{path.stem}{end}" for end in (".npy", ".json", ".lock")}
 
 
+def test_of_many_images_a_killed_builder_leaves_the_blocks_that_are_done(paths, cache):
+    process = start(
+        """
+        import mocoop.data.features as features
+        features.BLOCK = 6
+        encoder = TinyEncoder()
+        def kill():  # in the third block of two images, three views each
+            if len(encoder.batches) == 9:
+                os.kill(os.getpid(), signal.SIGKILL)
+        encoder._before_batch = kill
+        compute(encoder, batch_size=2)
+        """,
+        cache,
+        paths,
+    )
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == -signal.SIGKILL, err
+    assert [entry.about["shape"] for entry in cache.entries()] == [[3, 2, 5]] * 2
+    encoder = TinyEncoder()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("mocoop.data.features.BLOCK", 6)
+        found = features_of(encoder, paths, cache, batch_size=2)
+    assert sum(encoder.batches) == 3 * 3, "the blocks that were done were computed again"
+    np.testing.assert_array_equal(found.features, features_of(TinyEncoder(), paths, None, batch_size=2).features)
+    assert len(cache.entries()) == 1
+
+
 def test_a_full_disk_costs_only_the_keeping(paths, cache):
     """No file of more than 256 bytes can be written; the features are whole and nothing is left behind."""
     out = finish(

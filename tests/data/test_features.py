@@ -219,6 +219,59 @@ def test_fail_names_every_bad_image(paths, cache):
     assert cache.entries() == ()
 
 
+# Many images, in blocks
+
+
+@pytest.fixture
+def blocks(monkeypatch):
+    """Two images a block of three views, or six of one."""
+    monkeypatch.setattr("mocoop.data.features.BLOCK", 6)
+
+
+@pytest.mark.parametrize(("plan", "batch_size"), [(ViewPlan(), 2), (PLAN, 2), (PLAN, 7)], ids=str)
+def test_blocks_are_put_together_to_the_same_bits_and_leave_nothing(paths, cache, blocks, plan, batch_size):
+    heard: list[tuple[int, int]] = []
+    encoder, options = (
+        TinyEncoder(),
+        {"plan": plan, "batch_size": batch_size, "progress": lambda *done: heard.append(done)},
+    )
+    found = features_of(encoder, paths, cache, **options).features
+    assert isinstance(found, np.memmap)
+    np.testing.assert_array_equal(
+        found, features_of(TinyEncoder(), paths, None, plan=plan, batch_size=batch_size).features
+    )
+    assert heard == sorted(heard)
+    assert heard[-1] == (7, 7)
+    assert len(cache.entries()) == 1
+    before = list(encoder.batches)
+    features_of(encoder, paths, cache, **options)
+    assert encoder.batches == before
+
+
+def test_blocks_leave_bad_images_out(paths, cache, blocks):
+    for place in (0, 1, 4):  # a whole block, and one of another
+        spoil(paths[place])
+    found = features_of(TinyEncoder(), paths, cache, on_bad_image="skip", batch_size=2)
+    assert found.kept == (2, 3, 5, 6)
+    assert [path for path, _ in found.skipped] == [paths[0], paths[1], paths[4]]
+    good = [paths[place] for place in found.kept]
+    np.testing.assert_allclose(found.features, features_of(TinyEncoder(), good, None).features, atol=1e-5)
+    with pytest.raises(DataError, match="3 of 7 images"):
+        features_of(TinyEncoder(), paths, cache, batch_size=2)
+
+
+def test_after_a_bad_image_the_blocks_that_follow_are_only_decoded(paths, cache, blocks):
+    encoder = TinyEncoder()
+    for place in (1, 6):
+        spoil(paths[place])
+    with pytest.raises(DataError, match=r"2 of 7 images cannot be read: .*1\.jpeg.*6\.png"):
+        features_of(encoder, paths, cache, batch_size=2)
+    assert sum(encoder.batches) == 3  # the views of the other image of the first block
+    for place in (1, 6):
+        paths[place].write_bytes(paths[0].read_bytes())
+    features_of(encoder, paths, cache, batch_size=2)
+
+
 def test_fail_names_twenty_of_many(tmp_path):
     missing = [tmp_path / f"{number:02d}.png" for number in range(25)]
     with pytest.raises(DataError) as caught:
