@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import click
 
 from mocoop import cli
 from mocoop.commands.shared import (
+    ANY,
     FILE,
     FOLDER,
     cluster_of,
@@ -20,15 +22,17 @@ from mocoop.commands.shared import (
     parse_reading,
     read_class_names,
     reading_options,
+    refuse_address,
     table_options,
     use_threads,
 )
+from mocoop.errors import UsageError
 
 _PASSED = ("top", "coverage", "unsure_below", "experts", "on_bad_image", "device", "backbone", "pretrained")
 
 
 @click.command("predict-many", short_help="Classify very many images into a folder of Parquet; resumable.")
-@click.argument("run", type=FOLDER)
+@click.argument("run", type=ANY)
 @click.argument("source")
 @click.option("--out", "-o", type=FOLDER, required=True, help="Folder for the parts; the same command goes on in it.")
 @click.option("--format", "form", type=click.Choice(["parquet", "jsonl"]), default="parquet", show_default=True,
@@ -59,6 +63,11 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
     mocoop predict-many run/ "shards/*.tar" -o predictions/ --format jsonl
     mocoop predict-many run/ photos.csv -o predictions/ --engine ray --workers 8 --address auto
     """
+    if run.is_file():
+        hint = "give the folder of the run; an exported model answers by mocoop predict MODEL.onnx FOLDER --json"
+        raise UsageError(f"{run} is a file, and bulk prediction takes a run", hint)
+    if not os.path.exists(source):
+        refuse_address(source)
     cluster = cluster_of(options)
     if cluster is None:
         use_threads(options["threads"])

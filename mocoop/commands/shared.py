@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -191,6 +192,13 @@ def cluster_of(options: dict[str, Any]) -> dict[str, Any] | None:
     if any(value is not None for value in cluster.values()):
         raise UsageError("--workers and --address belong to a cluster", "add --engine ray")
     return None
+
+
+def refuse_address(given: object) -> None:
+    """Raises DataError for an address on the web where a file is wanted; a path has lost one of its slashes."""
+    if found := re.match(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", str(given), re.IGNORECASE):
+        address = f"{found[1]}://{str(given)[found.end() :]}"
+        raise DataError(f"images must be files here, and {address} is an address", "download it first")
 
 
 def print_json(value: Any) -> None:

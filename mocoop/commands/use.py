@@ -31,6 +31,7 @@ from mocoop.commands.shared import (
     print_json,
     read_class_names,
     reading_options,
+    refuse_address,
     use_threads,
 )
 from mocoop.errors import DataError, UsageError
@@ -246,6 +247,7 @@ def _image_files(given: tuple[Path, ...], *, may_be_missing: bool) -> Iterator[P
     for path in given:
         if not os.path.isdir(path):
             if not may_be_missing and not os.path.exists(path):
+                refuse_address(path)
                 raise DataError(f"there is no image {path}", "check the path")
             yield path
             continue

@@ -11,7 +11,7 @@ import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -448,7 +448,10 @@ def _clear(out: Path) -> None:
 
 @contextmanager
 def _locked(out: Path) -> Iterator[None]:
-    """Lock the folder for one training process; released when the process ends. Also the first write there."""
+    """Lock the folder for one training process; released when the process ends. Also the first write there.
+
+    The lock's file goes with it: filelock does not take a file that was removed after it had been opened for a lock.
+    """
     from filelock import FileLock, Timeout
 
     try:
@@ -464,7 +467,11 @@ def _locked(out: Path) -> Iterator[None]:
         raise StorageError(f"{out} cannot be written: {error.strerror}", "choose another folder for -o") from error
     with lock:
         (out / _LOCK).write_text(f"{os.getpid()}\n")
-        yield
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # still held: no other process has it open as its own
+                (out / _LOCK).unlink()
 
 
 def _checkpoints(out: Path) -> FolderCheckpoints:

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
-_PATHS = ("/predict", "/healthz", "/metrics")  # others are counted together: a stranger may invent any number of them
+# Others are counted together: a stranger may invent any number of them.
+_PATHS = ("/", "/predict", "/model", "/healthz", "/metrics")
 
 
 class Metrics:

@@ -95,6 +95,18 @@ def test_a_rule_for_depths_goes_for_pictures_in_tars_too(runs, tmp_path):
     assert "needs pictures that are files" in refused.err
 
 
+def test_an_exported_model_and_an_address_are_refused_with_a_way_out(runs, photos, tmp_path):
+    (model := tmp_path / "model.onnx").write_bytes(b"model")
+    code, _, said = many(model, photos, tmp_path / "out")
+    assert code == 2
+    assert f"{model} is a file, and bulk prediction takes a run" in said
+    assert "mocoop predict MODEL.onnx FOLDER --json" in said
+    code, _, said = many(runs["all"], "https://example.org/photos.tar", tmp_path / "out")
+    assert code == 4
+    assert "images must be files here, and https://example.org/photos.tar is an address" in said
+    assert "download it first" in said
+
+
 def test_a_cluster_is_asked_for_by_its_engine(runs, photos, tmp_path, monkeypatch):
     for option in (("--workers", 2), ("--address", "auto")):
         code, _, said = many(runs["all"], photos, tmp_path / "out", *option)

@@ -250,6 +250,9 @@ class TestPredict:
             "",
             f"mocoop: there is no image {missing}\n  hint: check the path\n",
         )
+        code, _, said = predict(runs["all"], "https://example.org/a.png")
+        assert code == 4
+        assert "images must be files here, and https://example.org/a.png is an address" in said
         found = predict(runs["all"], bad, missing, good, "--on-bad-image", "skip", "--json")
         lines = [json.loads(line) for line in found.out.splitlines()]
         assert found.code == 0

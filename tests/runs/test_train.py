@@ -28,7 +28,7 @@ from mocoop.errors import (
 )
 from mocoop.runs.evaluate import evaluate, harmonic_mean
 from mocoop.runs.run import Run
-from mocoop.runs.train import train
+from mocoop.runs.train import _locked, train
 from mocoop.training.trainer import Listener
 
 
@@ -63,7 +63,7 @@ class Recorder(Listener):
 
 
 def test_training_learns_and_the_folder_is_complete(finished, world):
-    assert {p.name for p in finished.path.iterdir()} - {".lock"} == {
+    assert {p.name for p in finished.path.iterdir()} == {
         "run.json", "groups.json", "model.safetensors", "features.safetensors", "log.jsonl"
     }  # fmt: skip
     history = finished.history()
@@ -188,7 +188,7 @@ def test_others_may_read_a_run_as_the_umask_says(world, tmp_path):
         run = train(plan_for(world, tmp_path / "run"))
     finally:
         os.umask(before)
-    modes = {path.name: path.stat().st_mode & 0o777 for path in run.path.iterdir() if path.name != ".lock"}
+    modes = {path.name: path.stat().st_mode & 0o777 for path in run.path.iterdir()}
     assert len(modes) == 5
     assert set(modes.values()) == {0o644}
 
@@ -364,3 +364,15 @@ def test_two_trainings_into_one_folder(world, tmp_path):
     finally:
         child.kill()
         child.wait()
+
+
+def test_a_training_that_fails_leaves_no_lock_and_another_may_go_on(world, tmp_path):
+    out = tmp_path / "run"
+    with pytest.raises(DataError):
+        train(plan_for(world, out, data=tmp_path / "nowhere"))
+    assert list(out.iterdir()) == []
+    with _locked(out):
+        with pytest.raises(StorageError, match=f"pid {os.getpid()}"), _locked(out):
+            pass
+        assert (out / ".lock").is_file()
+    assert list(out.iterdir()) == []

@@ -104,12 +104,14 @@ class TestGood:
     def test_it_counts(self, server):
         lines = ("mocoop_images_total{outcome=\"answered\"}", "mocoop_images_total{outcome=\"unreadable\"}",
                  'mocoop_requests_total{path="/predict",status="200"}', 'mocoop_requests_total{path="other"',
+                 'mocoop_requests_total{path="/"', 'mocoop_requests_total{path="/model"',
                  "mocoop_batch_images_sum")  # fmt: skip
         before = [server.metric(line) for line in lines]
         server.ask("/predict", *form(("a.png", PICTURE), ("b.png", b"no picture")))
-        server.ask("/such/a/path")
+        for path in ("/such/a/path", "/", "/model"):
+            server.ask(path)
         after = [server.metric(line) for line in lines]
-        assert [b - a for a, b in zip(before, after, strict=True)] == [1, 1, 1, 1, 1]
+        assert [b - a for a, b in zip(before, after, strict=True)] == [1] * len(lines)
         assert server.metric("mocoop_waiting_images") == 0
 
 
