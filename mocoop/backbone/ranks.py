@@ -47,11 +47,7 @@ def joined() -> Iterator[bool]:
     if os.environ.get("WORLD_SIZE", "1") == "1" or dist.is_initialized():
         yield number() == 0
         return
-    if missing := [name for name in _TORCHRUN if not os.environ.get(name)]:
-        raise UsageError(
-            f"WORLD_SIZE is {os.environ['WORLD_SIZE']}, but {missing[0]} is not set",
-            "start several processes by torchrun, or unset WORLD_SIZE",
-        )
+    _check_environment()
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
@@ -68,6 +64,19 @@ def joined() -> Iterator[bool]:
         ) from error
     finally:
         dist.destroy_process_group()
+
+
+def _check_environment() -> None:
+    """Whether what torchrun tells each process is there and can be. Raises UsageError."""
+    given = {name: os.environ.get(name, "") for name in ("WORLD_SIZE", *_TORCHRUN)}
+    hint = "start several processes by torchrun, or unset WORLD_SIZE"
+    if missing := [name for name in _TORCHRUN if not given[name]]:
+        raise UsageError(f"WORLD_SIZE is {given['WORLD_SIZE']}, but {missing[0]} is not set", hint)
+    for name in ("WORLD_SIZE", "RANK", "MASTER_PORT"):
+        if not (given[name].isascii() and given[name].isdigit()):
+            raise UsageError(f"{name} is {given[name]!r}, and no number", hint)
+    if int(given["RANK"]) >= int(given["WORLD_SIZE"]):
+        raise UsageError(f"RANK is {given['RANK']} of {given['WORLD_SIZE']} processes, counted from 0", hint)
 
 
 def _is_lost(error: RuntimeError) -> bool:

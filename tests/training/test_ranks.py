@@ -146,6 +146,23 @@ def test_a_world_without_a_rank_is_named(monkeypatch, size):
         pass
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"WORLD_SIZE": "x"}, "WORLD_SIZE is 'x', and no number"),
+        ({"RANK": "-1"}, "RANK is '-1', and no number"),
+        ({"MASTER_PORT": "http"}, "MASTER_PORT is 'http', and no number"),
+        ({"RANK": "2"}, "RANK is 2 of 2 processes, counted from 0"),
+    ],
+)
+def test_what_torchrun_would_never_say_is_named(monkeypatch, changed, said):
+    whole = {"WORLD_SIZE": "2", "RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "1"}
+    for name, value in {**whole, **changed}.items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError, match=said), ranks.joined():
+        pass
+
+
 def test_parts_are_even_and_cover_everything(monkeypatch):
     monkeypatch.setattr(ranks, "count", lambda: 3)
     assert ranks.bounds(8) == [(0, 2), (2, 5), (5, 8)]
