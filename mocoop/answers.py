@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from mocoop.errors import DataError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -31,8 +33,14 @@ def describe(
     `doubt` adds what it tells: `set` and `unsure`.
 
     `top_k` has at most `top` classes, the likeliest first. `experts` are those with a weight, the largest first, with
-    their templates; empty if there are no `templates`, that is, one prompt for all images or none.
+    their templates; empty if there are no `templates`, that is, one prompt for all images or none. Raises DataError
+    for probabilities that are no numbers.
     """
+    if not (probabilities >= 0).all():  # false for NaN
+        raise DataError(
+            f"{name}: the backbone gave values that are no numbers, so there is no answer",
+            "use --precision float32; if that does not help, its weights are damaged",
+        )
     ranked = [
         {"class": classnames[c], "probability": round(float(probabilities[c]), 6)}
         for c in (-probabilities).argsort(kind="stable")[:top].tolist()

@@ -30,7 +30,7 @@ ROOMS = {
     "cli": "errors",
     "config": "errors",
     "certainty": "errors",
-    "answers": "certainty",
+    "answers": "errors certainty",
     "cluster": "errors",
     "groupfile": "errors files strictjson",
     "data": "errors files strictjson",

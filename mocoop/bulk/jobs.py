@@ -14,7 +14,8 @@ from mocoop.data.reading import PERCENTILE, Reading, ValueRange
 from mocoop.data.survey import find_reading
 from mocoop.errors import UsageError
 from mocoop.files import sha256_file
-from mocoop.runs.run import RUN, Run
+from mocoop.runs.record import RUN
+from mocoop.runs.run import Run
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from mocoop.commands.shared import (
     device_options,
     doubt_options,
     moved_options,
+    open_run,
     parse_doubt,
     parse_reading,
     read_class_names,
@@ -81,9 +82,8 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
     from mocoop.bulk.predictor import Options
     from mocoop.bulk.progress import Progress
     from mocoop.reporting.printing import print_summary
-    from mocoop.runs.run import Run
 
-    parse_doubt(Run.open(run).calibration, run, dict(options), classnames)
+    parse_doubt(open_run(run).calibration, run, dict(options), classnames)
     settings = Options(
         run=run.absolute(),
         classnames=classnames,

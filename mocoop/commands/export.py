@@ -16,6 +16,7 @@ from mocoop.commands.shared import (
     json_option,
     moved_options,
     names_by_position,
+    open_run,
     parse_reading,
     print_json,
     reading_options,
@@ -91,10 +92,9 @@ def export(
     use_threads(options["threads"])
 
     from mocoop.export.writing import SUFFIXES, export_run
-    from mocoop.runs.run import Run
     from mocoop.training.progress import training_progress
 
-    opened = Run.open(run)
+    opened = open_run(run)
     with training_progress() as listener:
         listener.stage("reading the images")
         sample = _sample(opened, options)

@@ -9,7 +9,15 @@ import click
 
 from mocoop import cli
 from mocoop.commands.measure import measure
-from mocoop.commands.shared import ANY, backbone_of, measure_options, parse_reading, source_options, use_threads
+from mocoop.commands.shared import (
+    ANY,
+    backbone_of,
+    measure_options,
+    open_run,
+    parse_reading,
+    source_options,
+    use_threads,
+)
 from mocoop.errors import UsageError
 
 if TYPE_CHECKING:
@@ -81,14 +89,13 @@ def report(
     from mocoop.reporting.comparison import TITLE, comparison
     from mocoop.reporting.results import read_results
     from mocoop.reporting.routing import images_below, predictions, routing_section
-    from mocoop.runs.run import Run
 
     rows = read_results(results)
     _check_reference(reference, {row["method"] for row in rows})
     document = comparison(rows, reference or "mocoop", title or TITLE)
     with TemporaryDirectory() as folder:
         if run_path is not None and images is not None:
-            run = Run.open(run_path)
+            run = open_run(run_path)
             tower = backbone_of(run, options)
             for note in tower.notes:
                 cli.say(f"note: {note}")
@@ -112,9 +119,8 @@ def _report_run(path: Path, title: str | None, forms: list[Path], most_images: i
     from mocoop.data.splits import choose_classes
     from mocoop.reporting.runpage import run_page
     from mocoop.runs.measured import training_images
-    from mocoop.runs.run import Run
 
-    run = Run.open(path)
+    run = open_run(path)
     found = measure(run, (), options, baselines=True) if options["data"] is not None else None
     more = 0
     if found is not None:

@@ -16,6 +16,7 @@ from mocoop.commands.shared import (
     device_options,
     doubt_options,
     moved_options,
+    open_run,
     parse_doubt,
     use_threads,
 )
@@ -125,10 +126,9 @@ def _model(run: Path, engine: str | None, options: dict[str, Any]) -> Model:
         return open_engine(run, options["threads"])
     use_threads(options["threads"])
 
-    from mocoop.runs.run import Run
     from mocoop.serving.models import RunModel
 
-    opened = Run.open(run)
+    opened = open_run(run)
     return RunModel(opened, backbone_of(opened, options))
 
 

@@ -152,6 +152,16 @@ def use_threads(threads: int | None) -> None:
         torch.set_num_threads(threads)
 
 
+def open_run(path: Path) -> Run:
+    """A run folder, opened; what must be known of the folder is said. Raises CheckpointError."""
+    from mocoop.runs.run import Run
+
+    run = Run.open(path)
+    for note in run.notes:
+        cli.say(f"note: {note}")
+    return run
+
+
 def backbone_of(run: Run, options: dict[str, Any]) -> Backbone:
     """The backbone of a run, loaded from where the options say."""
     return run.load_backbone(

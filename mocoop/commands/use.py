@@ -26,6 +26,7 @@ from mocoop.commands.shared import (
     json_option,
     measure_options,
     moved_options,
+    open_run,
     parse_doubt,
     parse_reading,
     print_json,
@@ -74,9 +75,8 @@ def evaluate(
     from mocoop.reporting.printing import evaluation_record, print_evaluation
     from mocoop.reporting.rows import write_rows
     from mocoop.reporting.runplots import draw_run
-    from mocoop.runs.run import Run
 
-    opened = Run.open(run)
+    opened = open_run(run)
     found = measure(opened, parts, options, baselines=baselines)
     notes = (found.measured.dataset.notes, found.backbone.notes)
     record = evaluation_record(opened, found.dataset.name, found.evaluations, found.impossible, *notes)
@@ -143,7 +143,6 @@ def predict(
     from mocoop.data.arrays import SUFFIXES
     from mocoop.data.survey import find_reading
     from mocoop.runs.predict import predict_features, predict_images
-    from mocoop.runs.run import Run
     from mocoop.runs.scores import warnings_of
 
     skip = options["on_bad_image"] == "skip"
@@ -151,7 +150,7 @@ def predict(
         (arrays, list(some) if arrays else list(_image_files(tuple(some), may_be_missing=skip)))
         for arrays, some in groupby(images, key=lambda path: path.suffix.lower() in SUFFIXES and not path.is_dir())
     ]
-    opened = Run.open(run)
+    opened = open_run(run)
     if opened.stand_in:
         cli.say(f"note: {STAND_IN_NOTE}")
     # rows of features need no backbone for the classes trained on
@@ -226,10 +225,9 @@ def show(run: Path, as_json: bool) -> None:
     mocoop show run/ --json
     """
     from mocoop.reporting.printing import print_run
-    from mocoop.runs.run import Run
     from mocoop.runs.summary import summarise
 
-    summary = summarise(Run.open(run))
+    summary = summarise(open_run(run))
     if as_json:
         print_json(summary)
     else:

@@ -18,7 +18,7 @@ from mocoop.export.check import ALLOWED, Allowed, Candidate, Checked, Progress, 
 from mocoop.export.graph import graph_of
 from mocoop.export.record import Record
 from mocoop.files import atomic_path, sha256_file
-from mocoop.runs.run import RUN
+from mocoop.runs.record import RUN
 from mocoop.runs.scores import warnings_of
 
 if TYPE_CHECKING:

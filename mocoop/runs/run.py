@@ -13,7 +13,6 @@ import json
 import platform
 from collections.abc import Mapping, Sequence
 from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,23 +24,34 @@ from mocoop.certainty.calibration import Calibration
 from mocoop.config import Config
 from mocoop.data.reading import Reading
 from mocoop.errors import CheckpointError, ConfigError, DataError, GroupFileError, UsageError
-from mocoop.files import atomic_write, read_json, sha256_file, write_json
+from mocoop.files import atomic_write, read_json, write_json
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups
 from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned, Predictor, Tempered
-from mocoop.training.checkpoint import load_tensors, save_tensors
+from mocoop.runs.record import (
+    CALIBRATION,
+    FEATURES,
+    FORMAT,
+    GROUPS,
+    LOG,
+    MODEL,
+    RESTORE,
+    RUN,
+    SEAL,
+    check_files,
+    hashes,
+    read_log,
+    read_record,
+    write_log,
+    write_record,
+)
+from mocoop.training.checkpoint import load_tensors, read_metadata, save_tensors
 from mocoop.training.method import Method
 from mocoop.training.trainer import StepLog
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
     from mocoop.runs.fitting import Fitted
-
-FORMAT = 1
-RUN, GROUPS, MODEL, FEATURES, LOG = "run.json", "groups.json", "model.safetensors", "features.safetensors", "log.jsonl"
-CALIBRATION = "calibration.json"
-
-_RESTORE = "restore it, or train again"
 
 
 class Run:
@@ -55,7 +65,7 @@ class Run:
     def open(cls, path: str | Path) -> Run:
         """Read a run folder. Raises CheckpointError if it is missing, unfinished, of a newer version or damaged."""
         path = Path(path)
-        info = read_info(path)
+        info = read_record(path)
         if info is None and not path.is_dir():
             raise CheckpointError(f"there is no folder {path}", "give the folder of `mocoop train -o`")
         if info is None:
@@ -64,12 +74,20 @@ class Run:
             )
         if info["status"] != "finished":
             raise CheckpointError(f"the run in {path} is not finished", "give the same `mocoop train` command again")
-        if not (path / GROUPS).is_file() or sha256_file(path / GROUPS) != info["files"][GROUPS]:
-            raise CheckpointError(f"{path / GROUPS} is missing or has changed since it was written", _RESTORE)
+        check_files(path, info)
         try:
-            return cls(path, info, load_groups(path / GROUPS))
+            run = cls(path, info, load_groups(path / GROUPS))
         except (ConfigError, GroupFileError) as error:
-            raise CheckpointError(f"{path} cannot be used: {error.message}", _RESTORE) from error
+            raise CheckpointError(f"{path} cannot be used: {error.message}", RESTORE) from error
+        run._check_stored_features()
+        return run
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What whoever uses it should know of the folder itself."""
+        return (
+            () if SEAL in self.info else (f"{self.path / RUN} is of an earlier version and carries no hash of its own",)
+        )
 
     @property
     def classnames(self) -> tuple[str, ...]:
@@ -125,7 +143,21 @@ class Run:
         """Class text features (E, C, D) of the classes trained on, checked against their hash; None without any."""
         if FEATURES not in self.info["files"]:
             return None
-        return load_tensors(self.path / FEATURES, self.info["files"][FEATURES])["features"]
+        return load_tensors(self.path / FEATURES, None)["features"]
+
+    def _check_stored_features(self) -> None:
+        """Class text features are finite float32 (E, C, D), of the classes, experts and backbone of the record."""
+        if FEATURES not in self.info["files"]:
+            return
+        path, shape = (
+            self.path / FEATURES,
+            (len(self.groups.ids), len(self.classnames), self.info["backbone"]["embed_dim"]),
+        )
+        load_tensors(path, None, {"features": torch.Size(shape)})
+        found = read_metadata(path)
+        about = features_metadata(self.classnames, self.info["backbone"], self.groups.ids)
+        if wrong := [name for name in about if name in found and found[name] != about[name]]:
+            raise CheckpointError(f"{path} is of another training: its {wrong[0]} differs from {RUN}", RESTORE)
 
     @functools.cached_property
     def calibration(self) -> Calibration | None:
@@ -133,12 +165,10 @@ class Run:
         if CALIBRATION not in self.info["files"]:
             return None
         path = self.path / CALIBRATION
-        if not path.is_file() or sha256_file(path) != self.info["files"][CALIBRATION]:
-            raise CheckpointError(f"{path} is missing or has changed since it was written", _RESTORE)
         try:
             return Calibration.of_dict(read_json(path, what="calibration", error=CheckpointError), self.classnames)
         except ValueError as error:
-            raise CheckpointError(f"{path} cannot be used: {error}", _RESTORE) from error
+            raise CheckpointError(f"{path} cannot be used: {error}", RESTORE) from error
 
     def check_features(self, of: str) -> None:
         """Refuse image features that were computed elsewhere if this run tuned its image tower. Raises DataError."""
@@ -214,18 +244,18 @@ def save_run(
     path.mkdir(parents=True, exist_ok=True)
     tensors = fitted.learned.tensors
     atomic_write(path / GROUPS, dump_groups(groups.document))
+    written = {GROUPS, LOG}
     if tensors:
         save_tensors(path / MODEL, tensors)
-    about = {
-        "classnames": json.dumps(fitted.learned.classnames),
-        "backbone_weights_sha256": info["backbone"]["weights_sha256"],
-    }
+        written.add(MODEL)
+    about = features_metadata(fitted.learned.classnames, info["backbone"], groups.ids)
     if fitted.class_features is not None:
         save_tensors(path / FEATURES, {"features": fitted.class_features}, about)
+        written.add(FEATURES)
     if calibration is not None:
         write_json(path / CALIBRATION, calibration.to_dict())
+        written.add(CALIBRATION)
     write_log(path / LOG, fitted.history)
-    written = [GROUPS, MODEL, FEATURES, *([CALIBRATION] if calibration is not None else [])]
     complete = {
         **info,
         "status": "finished",
@@ -241,10 +271,20 @@ def save_run(
         },
         "notes": [*info.get("notes", ()), *fitted.notes],
         "collapse": fitted.collapse,
-        "files": {name: sha256_file(path / name) for name in written if (path / name).is_file()},
+        "files": hashes(path, written),
     }
-    write_json(path / RUN, complete)
+    write_record(path, complete)
     return Run.open(path)
+
+
+def features_metadata(classnames: Sequence[str], backbone: Mapping[str, Any], ids: Sequence[str]) -> dict[str, str]:
+    """What features.safetensors says of its features; `backbone` is as in run.json."""
+    return {
+        "classnames": json.dumps(list(classnames)),
+        "backbone_weights_sha256": backbone["weights_sha256"],
+        "logit_scale": repr(backbone["logit_scale"]),
+        "groups": json.dumps(list(ids)),
+    }
 
 
 def new_record(
@@ -301,45 +341,3 @@ def new_record(
         },
         "notes": [*([STAND_IN_NOTE] if backbone.stand_in else []), *backbone.notes],
     }
-
-
-def read_info(path: Path) -> dict[str, Any] | None:
-    """The content of run.json, or None if there is none. Raises CheckpointError if it is damaged or newer."""
-    if not (path / RUN).is_file():
-        return None
-    info = read_json(path / RUN, what="run file", error=CheckpointError)
-    if not isinstance(info, dict) or not isinstance(info.get("format"), int):
-        raise CheckpointError(f"{path / RUN} is not the record of a run")
-    if info["format"] > FORMAT:
-        raise CheckpointError(f"{path} was written by a newer mocoop (format {info['format']})", "upgrade mocoop")
-    if misfit := next(_record_schema().iter_errors(info), None):
-        where = ".".join(str(step) for step in misfit.absolute_path) or "it"
-        raise CheckpointError(f"{path / RUN} is not the record of a run: {where}: {misfit.message[:200]}", _RESTORE)
-    return info
-
-
-@functools.cache
-def _record_schema() -> Any:
-    """The validator of run.json."""
-    import jsonschema
-
-    text = files("mocoop.schemas").joinpath("run.v1.json").read_text(encoding="utf-8")
-    return jsonschema.Draft202012Validator(json.loads(text))
-
-
-def write_log(path: Path, history: Sequence[StepLog]) -> None:
-    """Write the log atomically, one JSON line per step."""
-    atomic_write(path, "".join(json.dumps(log.to_dict()) + "\n" for log in history))
-
-
-def read_log(path: Path, upto: int | None = None) -> list[StepLog]:
-    """Read the log, up to a step. Raises CheckpointError if a line is damaged."""
-    if not path.is_file():
-        return []
-    try:
-        lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-        shares = ("expert_use", "reference_use")
-        logs = [StepLog(**{**line, **{name: tuple(line[name]) for name in shares if name in line}}) for line in lines]
-    except (ValueError, TypeError, KeyError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}", "start again with --force") from error
-    return [log for log in logs if upto is None or log.step <= upto]

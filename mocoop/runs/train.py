@@ -33,27 +33,26 @@ from mocoop.data.sources import open_dataset
 from mocoop.data.splits import VAL_SHOTS, choose_classes, chosen_on, few_shot
 from mocoop.data.survey import settled
 from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
-from mocoop.files import sweep_stale, write_json
+from mocoop.files import sweep_stale
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import method_named
 from mocoop.mixture.model import chosen_experts
 from mocoop.runs.calibrating import NotEnough, calibrate, held_out
 from mocoop.runs.fitting import Fitted, fit
 from mocoop.runs.measured import trained_sha256
-from mocoop.runs.run import (
+from mocoop.runs.record import (
     CALIBRATION,
     FEATURES,
     GROUPS,
     LOG,
     MODEL,
     RUN,
-    Run,
-    new_record,
-    read_info,
     read_log,
-    save_run,
+    read_record,
     write_log,
+    write_record,
 )
+from mocoop.runs.run import Run, new_record, save_run
 from mocoop.training.checkpoint import crash_point
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
 from mocoop.training.method import Method, Samples
@@ -168,7 +167,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         if plan.force:
             _clear(plan.out)
         _check_resume(plan.out, info, listener)
-        write_json(plan.out / RUN, info)
+        write_record(plan.out, info)
         fitted = fit(
             backbone,
             groups,
@@ -395,7 +394,7 @@ def _left_out(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, st
 
 def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
     """Refuse to resume a run unless settings, data, groups and backbone are the same."""
-    before = read_info(out)
+    before = read_record(out)
     if before is None or not (out / _CHECKPOINTS / "latest").is_file():
         return  # nothing has been learned yet
     pairs = {name: (before.get(name), info[name]) for name in _IDENTITY}
@@ -435,7 +434,7 @@ def _check_folder(plan: TrainingPlan) -> None:
         if foreign:
             raise UsageError(f"{plan.out} holds other files ({foreign[0]})", "choose an empty or a new folder for -o")
         return
-    if not plan.force and (before := read_info(plan.out)) is not None and before["status"] == "finished":
+    if not plan.force and (before := read_record(plan.out)) is not None and before["status"] == "finished":
         raise UsageError(f"{plan.out} holds a finished run", "add --force to train it again, or choose another -o")
 
 

@@ -118,6 +118,19 @@ def load_tensors(path: Path, sha256: str | None, shapes: Mapping[str, torch.Size
     return tensors
 
 
+def read_metadata(path: Path) -> dict[str, str]:
+    """What a safetensors file says of itself. Raises CheckpointError."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(
+            f"{path} is not a whole safetensors file: {error}", "restore it, or train again"
+        ) from error
+
+
 def _faults(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> list[str]:
     faults = [f"{name} is missing" for name in shapes if name not in tensors]
     faults += [f"{name} is not expected" for name in tensors if name not in shapes]

@@ -18,6 +18,7 @@ from worlds import plan_for, write_world
 
 from mocoop.errors import CheckpointError
 from mocoop.files import sha256_file, write_json
+from mocoop.runs.record import write_record
 from mocoop.runs.run import Run
 from mocoop.runs.train import train
 from mocoop.training.checkpoint import load_checkpoint, save_checkpoint
@@ -191,7 +192,7 @@ def test_a_run_whose_model_holds_other_tensors_names_all_of_them(whole, tmp_path
     save_file(wrong, path / "model.safetensors")
     info = json.loads((path / "run.json").read_text())
     info["files"]["model.safetensors"] = sha256_file(path / "model.safetensors")
-    write_json(path / "run.json", info)
+    write_record(path, info)
     with pytest.raises(CheckpointError) as caught:
         Run.open(path).tensors  # noqa: B018
     for words in (

@@ -10,6 +10,7 @@ import pytest
 from worlds import plan_for, write_world
 
 from mocoop.errors import CheckpointError
+from mocoop.runs.record import SEAL
 from mocoop.runs.run import Run
 from mocoop.runs.summary import summarise
 from mocoop.runs.train import train
@@ -33,6 +34,7 @@ def places(value, path=()):
 
 def test_no_damage_to_the_record_gives_anything_but_our_own_error(run, tmp_path):
     record = json.loads((run.path / "run.json").read_text())
+    del record[SEAL]  # so that what is damaged is read, as in a record of an earlier version
     folder = tmp_path / "run"
     shutil.copytree(run.path, folder)
     refused = 0

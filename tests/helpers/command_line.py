@@ -17,6 +17,7 @@ from worlds import CLASSNAMES, write_world
 
 from mocoop import cli
 from mocoop.commands import mocoop
+from mocoop.runs.record import LOG, RUN, write_record
 
 
 class Result(NamedTuple):
@@ -87,8 +88,17 @@ def predict(run, *more):
 
 
 def rewrite(path, change):
-    record = json.loads(path.read_text())
-    path.write_text(json.dumps(change(record)))
+    """Change a JSON file; the record of a run then has a hash that fits, as if it had been written so."""
+    changed = change(json.loads(path.read_text()))
+    if path.name == RUN and isinstance(changed, dict):
+        write_record(path.parent, changed)
+    else:
+        path.write_text(json.dumps(changed))
+
+
+def without_hash_of_log(record):
+    """The record of a run as an earlier version wrote it, before the log was hashed."""
+    return {**record, "files": {name: sha256 for name, sha256 in record["files"].items() if name != LOG}}
 
 
 def cut(path):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import torch
 import worlds
+from command_line import rewrite
 from datafiles import put_classes, put_image
 from worlds import CLASSNAMES, STEPPING, config_of, plan_for, write_world
 
@@ -402,9 +403,7 @@ def test_a_loaded_estimator_learns_the_same_again(world, features, tmp_path, met
 def test_a_probe_that_was_loaded_predicts_features_without_its_backbone(world, features, tmp_path):
     x, y = features
     path = classifier(world, "linear-probe").fit(x, y).save(tmp_path / "run")
-    record = json.loads((path / "run.json").read_text())
-    record["backbone"]["name"] = "local-dir:nowhere"
-    (path / "run.json").write_text(json.dumps(record))
+    rewrite(path / "run.json", lambda r: {**r, "backbone": {**r["backbone"], "name": "local-dir:nowhere"}})
     assert MoCoOpClassifier.load(path, device="cpu").predict(x[:3]).shape == (3,)
 
 

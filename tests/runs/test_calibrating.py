@@ -22,7 +22,8 @@ from mocoop.files import sha256_file
 from mocoop.runs.calibrating import held_out
 from mocoop.runs.evaluate import evaluate
 from mocoop.runs.predict import predict_features
-from mocoop.runs.run import CALIBRATION, RUN, Run
+from mocoop.runs.record import CALIBRATION, RUN
+from mocoop.runs.run import Run
 from mocoop.runs.train import train
 from mocoop.training.trainer import Listener
 

@@ -17,7 +17,8 @@ from safetensors.torch import load_file
 
 from mocoop.backbone import ranks
 from mocoop.errors import UsageError
-from mocoop.runs.run import LOG, MODEL, Run, read_log
+from mocoop.runs.record import LOG, MODEL, read_log
+from mocoop.runs.run import Run
 
 pytestmark = pytest.mark.slow  # every rank is a process that imports torch
 
