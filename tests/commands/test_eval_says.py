@@ -210,7 +210,7 @@ def test_a_probe_that_cannot_be_says_why(unsplit, world, runs, tmp_path):
     for number in range(8):
         put_image(held_out / ("airport", "dog")[number % 2] / f"{number}.png", seed=70_000 + number)
     out = evaluate({**world, "photos": held_out}, unsplit["run"], "--baselines").out
-    assert out.splitlines()[-1].endswith(f"{LINEAR_PROBE}: 0 of its 16 training images are in this data set")
+    assert out.split("\n\n")[0].endswith(f"{LINEAR_PROBE}: 0 of its 16 training images are in this data set")
     out = evaluate(world, runs["base"], "--baselines", "--classes", "new").out
     assert f"{LINEAR_PROBE}: it knows only classes it was trained on, not 'dog'" in out
 

@@ -40,11 +40,14 @@ class TestEval:
     @pytest.mark.parametrize("part", ["all", "base"])
     def test_the_classes_trained_on_are_the_default(self, world, runs, part):
         code, out, err = evaluate(world, runs[part])
-        rows = [line.split("\t") for line in out.splitlines()]
+        rows, certainty = ([line.split("\t") for line in table.splitlines()] for table in out.split("\n\n"))
         assert code == 0
         beside = ["balanced %", "worst class %", "largest class %"]
         assert rows[0] == ["classes", "images", "accuracy %", *beside, "preset", "remark"]
         assert [row[:2] for row in rows[1:]] == [[part, "30 of 54" if part == "all" else "15 of 27"]]
+        assert certainty[0][:5] == ["classes", "ECE %", "before", "in 90 % sets", "classes a set"]
+        assert certainty[0][5:] == ["wrong %: surest half", "80 %", "90 %", "all"]
+        assert (certainty[1][0], certainty[1][-1]) == (part, f"{100 - float(rows[1][2]):.1f}")
         assert err.startswith("note: no val was given")
 
     def test_base_and_new_give_h(self, world, runs):
@@ -56,12 +59,12 @@ class TestEval:
         assert record["results"][1]["seen_in_training"] is False
         assert not any("seen in training" in note for note in record["notes"])
         table = evaluate(world, runs["base"], "--classes", "base", "--classes", "new").out
-        assert table.splitlines()[-1].split("\t")[:3] == ["H", "", f"{record['harmonic_mean']:.2f}"]
+        assert table.split("\n\n")[0].splitlines()[-1].split("\t")[:3] == ["H", "", f"{record['harmonic_mean']:.2f}"]
 
     def test_new_classes_that_were_seen_are_called_so(self, world, runs):
         code, out, err = evaluate(world, runs["all"], "--classes", "new")
         assert code == 0
-        assert "seen in training" in out.splitlines()[-1].split("\t")[-1]
+        assert "seen in training" in out.split("\n\n")[0].splitlines()[-1].split("\t")[-1]
         assert "no measure of new classes" in err
         record = json.loads(evaluate(world, runs["all"], "--classes", "new", "--json").out)
         assert record["results"][0]["seen_in_training"] is True
@@ -117,10 +120,11 @@ class TestEval:
 
     def test_all_classes_on_a_run_of_the_base_classes_are_called_so(self, world, runs):
         out = evaluate(world, runs["base"], "--classes", "all").out
-        assert out.splitlines()[-1].endswith("\thalf of these classes were not trained on")
+        assert out.split("\n\n")[0].endswith("\thalf of these classes were not trained on")
 
     def test_a_set_of_classes_asked_for_twice_is_measured_once(self, world, runs):
-        assert len(evaluate(world, runs["all"], "--classes", "all", "--classes", "all").out.splitlines()) == 2
+        out = evaluate(world, runs["all"], "--classes", "all", "--classes", "all").out
+        assert len(out.split("\n\n")[0].splitlines()) == 2
 
     def test_per_class_adds_a_line_a_class(self, world, runs):
         lines = evaluate(world, runs["base"], "--per-class").out.split("\n\n")[1].splitlines()
