@@ -26,7 +26,9 @@ function described(prediction, file) {
     return element("tr", null, element("td", guess.class), element("td", percent(guess.probability)),
       element("td", null, meter));
   });
+  if (prediction.unsure) said.append(element("p", "not sure"));
   said.append(element("table", null, ...rows));
+  if (prediction.set) said.append(element("p", `cannot be ruled out: ${prediction.set.join(", ")}`));
   if (prediction.experts.length) {
     const experts = prediction.experts.map((one) => `${one.id} ${percent(one.weight)}`).join(", ");
     said.append(element("p", `experts: ${experts}`));
