@@ -91,6 +91,7 @@ def test_the_record_is_json_without_the_image_by_image_lists(runs, data):
         "training_free",
         "images_in_data",
         "scores",
+        "certainty",
         "baselines",
         "missing_baselines",
     }
