@@ -7,9 +7,10 @@
 The images of DATA that a run was not trained on are divided at random into those that it is calibrated on (as many as
 `mocoop train` takes, 20 a class or 400) and those that are tested, 20 times. For each coverage are printed the mean
 coverage and mean set size of
-    one:     one threshold for all classes, and no class put in for being the answer: what theory speaks of
-    T = 1:   the same without a temperature, which theory speaks of to the letter
-    mocoop:  thresholds by class, and the answer always in the set: what the commands give
+    one:      one threshold for all classes, and no class put in for being the answer: what theory speaks of
+    T = 1:    the same without a temperature, which theory speaks of to the letter
+    by class: each class by its own scores, however few, if they give a threshold at all
+    mocoop:   by class for classes with many scores, and the answer always in the set: what the commands give
 and, beside them, in how many of the divisions the images covered lie within the interval of 95 % that theory gives
 (beta-binomial: images covered of m, after n scores), and the mean coverage of the class that has least.
 
@@ -118,6 +119,10 @@ def cover(run: Run, name: str, left: Images, splits: int) -> None:
                 scores = 1 - np.asarray(p, np.float64)[np.arange(len(p)), left.y]
                 sets = 1 - np.asarray(p[test], np.float64) <= quantile(scores[val].tolist(), a)
                 rows.setdefault((a, line), []).append(told(sets, left.y[test], classes, low, high))
+            shared = quantile([score for own in fitted.scores for score in own], a)
+            own = [quantile(s, a) if rank(len(s), a) <= len(s) else shared for s in fitted.scores]
+            sets = 1 - after[test] <= np.asarray(own)
+            rows.setdefault((a, "by class"), []).append(told(sets, left.y[test], classes, low, high))
             sets = prediction_sets(after[test], fitted.limits(a))
             rows.setdefault((a, "mocoop"), []).append(told(sets, left.y[test], classes, low, high))
     ece, t = np.mean(errors, axis=0), statistics.fmean(temperatures)
@@ -129,7 +134,7 @@ def cover(run: Run, name: str, left: Images, splits: int) -> None:
     shown = []
     for (a, line), found in rows.items():
         covered, size, inside, worst = (statistics.fmean(values) for values in zip(*found, strict=True))
-        within = f"{round(inside * splits)} of {splits}" if line != "mocoop" else ""
+        within = f"{round(inside * splits)} of {splits}" if line in ("one", "T = 1") else ""
         shown.append((f"{100 * a:g} %", line, f"{covered:.1f}", f"{size:.2f}", within, f"{worst:.1f}"))
     show_table(("asked", "thresholds", "covered %", "classes a set", "within", "least of a class %"), shown)
 

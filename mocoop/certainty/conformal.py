@@ -3,7 +3,7 @@
 The score of an image is 1 - p_true (LAC; Sadinle, Lei, Wasserman 2019, arXiv:1609.00451). A class is in an image's set
 if its own score 1 - p is at most the k-th smallest of n scores of images that were not trained on, k = ceil((n + 1)
 coverage). Of images like those, the set then holds the true class with at least that probability, whatever the
-classifier. Classes with enough images have a threshold of their own, so that this holds for each of them (Mondrian;
+classifier. Classes with many images have a threshold of their own, so that this holds for each of them (Mondrian;
 Vovk, Gammerman, Shafer 2005); the others share one. N images, C classes.
 """
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ALL = 1.0  # the threshold of too few scores: no class can be ruled out
+BEYOND = 5  # scores that a class has at its own threshold and beyond; one drawn from fewer is a matter of chance
 
 
 def rank(images: int, coverage: float) -> int:
@@ -35,10 +36,10 @@ def quantile(scores: Sequence[float], coverage: float) -> float:
 def thresholds(scores: Sequence[Sequence[float]], coverage: float) -> tuple[float, ...]:
     """A threshold for each of C classes, from the scores of the images of each.
 
-    A class has its own if its images are enough for a finite one, k <= n: 4 at 0.8, 9 at 0.9, 19 at 0.95. All others
-    are put together. While those together are too few, the class with the fewest images of all that have a threshold of
-    their own joins them. Who stands alone is chosen by counts alone, so the promise holds for each class and for the
-    rest.
+    A class has its own if at least `BEYOND` of its n scores are not below it, n - k + 1 >= 5: from 24 images on at 0.8,
+    49 at 0.9, 99 at 0.95. All others are put together. While those together are too few, the class with the fewest
+    images of all that have a threshold of their own joins them. Who stands alone is chosen by counts alone, so the
+    promise holds for each such class and for the rest.
     """
     alone = sorted((c for c, own in enumerate(scores) if _enough(len(own), coverage)), key=lambda c: len(scores[c]))
     rest = [score for c, own in enumerate(scores) if c not in set(alone) for score in own]
@@ -60,4 +61,4 @@ def prediction_sets(probabilities: NDArray[Any], limits: Sequence[float]) -> NDA
 
 
 def _enough(images: int, coverage: float) -> bool:
-    return rank(images, coverage) <= images
+    return images - rank(images, coverage) + 1 >= BEYOND

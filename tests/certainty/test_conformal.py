@@ -42,17 +42,25 @@ def test_more_coverage_never_makes_a_smaller_set(scores, one, other):
     assert quantile(scores, min(one, other)) <= quantile(scores, max(one, other))
 
 
-def test_a_class_with_enough_images_stands_alone_and_the_others_together():
-    many, few, fewer = [i / 100 for i in range(1, 31)], [0.5] * 7, [0.9] * 5
+@pytest.mark.parametrize(("coverage", "fewest"), [(0.8, 24), (0.9, 49), (0.95, 99)])
+def test_a_class_stands_alone_from_so_many_images_on(coverage, fewest):
+    others = [0.9] * 500
+    assert thresholds([[0.1] * fewest, others], coverage) == (0.1, 0.9)
+    short = [0.1] * (fewest - 1)
+    assert thresholds([short, others], coverage) == (quantile(short + others, coverage),) * 2
+
+
+def test_a_class_with_many_images_stands_alone_and_the_others_together():
+    many, few, fewer = [i / 100 for i in range(1, 61)], [0.5] * 30, [0.9] * 25
     found = thresholds([many, few, fewer], 0.9)
-    assert found == (quantile(many, 0.9), quantile(few + fewer, 0.9), quantile(few + fewer, 0.9))
-    assert found[0] == 0.28
+    assert found == (0.55, quantile(few + fewer, 0.9), quantile(few + fewer, 0.9))
 
 
 def test_the_smallest_of_those_that_stand_alone_joins_the_rest_while_that_is_too_few():
-    large, small, rest = [0.1] * 30, [0.2] * 9, [0.9] * 2
+    large, small, rest = [0.1] * 60, [0.2] * 50, [0.9] * 2
     assert thresholds([large, small, rest], 0.9) == (0.1, quantile(small + rest, 0.9), quantile(small + rest, 0.9))
     assert thresholds([large, rest], 0.9) == (quantile(large + rest, 0.9),) * 2
+    assert thresholds([[0.1] * 20, []], 0.9) == (0.1, 0.1)
     assert thresholds([[0.1] * 3, []], 0.9) == (ALL, ALL)
 
 
