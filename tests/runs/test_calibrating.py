@@ -22,7 +22,7 @@ from mocoop.files import sha256_file
 from mocoop.runs.calibrating import held_out
 from mocoop.runs.evaluate import evaluate
 from mocoop.runs.predict import predict_features
-from mocoop.runs.record import CALIBRATION, RUN
+from mocoop.runs.record import CALIBRATION, RUN, write_record
 from mocoop.runs.run import Run
 from mocoop.runs.train import train
 from mocoop.training.trainer import Listener
@@ -104,7 +104,7 @@ def test_a_run_without_one_opens_and_its_probabilities_are_as_they_were(run, wor
     (folder / CALIBRATION).unlink()
     info = json.loads((folder / RUN).read_text())
     del info["files"][CALIBRATION]
-    (folder / RUN).write_text(json.dumps(info))
+    write_record(folder, info)
     old, x = Run.open(folder), features_of(world, "test")[0]
     assert old.calibration is None
     assert torch.equal(
@@ -121,7 +121,7 @@ def test_a_changed_file_is_refused(run, tmp_path, known):
     if known:  # its hash fits, its content does not
         info = json.loads((folder / RUN).read_text())
         info["files"][CALIBRATION] = sha256_file(folder / CALIBRATION)
-        (folder / RUN).write_text(json.dumps(info))
+        write_record(folder, info)
     with pytest.raises(CheckpointError, match="temperature cannot be" if known else "has changed"):
         Run.open(folder).classifier()
 
