@@ -2,7 +2,8 @@
 
 Every error has the process's exit code and, if there is one, a hint: what to do next. The command line prints
 `message` and `hint` on one line each and shows a traceback only with `--debug`. Programming errors (`TypeError`,
-`KeyError`, ...) are not wrapped: they are bugs and exit with 1.
+`KeyError`, ...) are not wrapped: they are bugs and exit with 1. Data and settings that cannot be used
+are a `ValueError` too, as Python's and scikit-learn's users expect; the exit code goes by our class alone.
 
 Exit codes: 0 ok, 1 findings or a bug, 2 usage, 3 an error in a user's file, 4 data, 5 remote model, 6 storage,
 7 training stopped, 130 interrupted.
@@ -45,7 +46,7 @@ class BackboneError(MoCoOpError):
     exit_code = 2
 
 
-class ConfigError(MoCoOpError):
+class ConfigError(MoCoOpError, ValueError):
     """A setting with an unknown name or an invalid value."""
 
     exit_code = 3
@@ -61,7 +62,7 @@ class GroupFileError(MoCoOpError):
         self.findings = tuple(findings)
 
 
-class DataError(MoCoOpError):
+class DataError(MoCoOpError, ValueError):
     """Images, labels, splits or features that cannot be used."""
 
     exit_code = 4

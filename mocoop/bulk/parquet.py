@@ -119,6 +119,8 @@ def _opened(path: Path) -> Iterator[Any]:
     try:
         with parquet.ParquetFile(path, buffer_size=_BUFFER, pre_buffer=False) as file:
             yield file
+    except DataError:  # of who reads the file: a ValueError too
+        raise
     except (arrow.ArrowException, OSError, ValueError, LookupError, OverflowError, MemoryError) as error:
         reason = str(error).split("\n")[0][:200]
         raise DataError(f"{path}: this is no Parquet file that can be read: {reason}", _HINT) from error

@@ -112,6 +112,8 @@ def _guarded(work: Callable[[Kind], Result], data: bytes, name: object, max_pixe
         raise ImageError(name, f"this is {kind.name}", kind.hint)
     try:
         return work(kind)
+    except ImageError:  # a ValueError too, but it says what it is about
+        raise
     except MemoryError as error:
         raise ImageError(name, "not enough memory to decode it", "make the picture smaller") from error
     except Image.DecompressionBombError as error:  # Pillow checks this for WebP and TIFF tiles before we can
@@ -136,6 +138,8 @@ def to_rgb(
     try:
         image.load()
         return _convert(_upright(image), name, reading, remark)
+    except ImageError:
+        raise
     except _DAMAGE as error:
         raise ImageError(name, f"cannot be decoded: {error}", "replace the file") from error
 
@@ -220,6 +224,8 @@ def _read(source: ImageSource, name: object, max_bytes: int) -> bytes:
         data = _bytes_of(source, max_bytes)
     except OSError as error:
         raise ImageError(name, f"cannot be read: {error.strerror or error}", "check the path") from error
+    except DataError:
+        raise
     except ValueError as error:  # a NUL in the path
         raise ImageError(ascii(name), f"cannot be read: {error}", "check the path") from error
     if len(data) > max_bytes:
@@ -299,6 +305,8 @@ def _decode_tiff(data: bytes, name: object, max_pixels: int, reading: Reading, r
     try:
         plain = _opened(data, TIFF, name, max_pixels)
         plain.seek(page.index)
+    except ImageError:
+        raise
     except (SyntaxError, ValueError) as error:  # Pillow knows no such combination of tags
         raise ImageError(name, f"{page.describe()} is not read: {error}", imageformats.RESCALE_HINT) from error
     plain.load()
