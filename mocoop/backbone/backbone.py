@@ -2,7 +2,7 @@
 
 `load_backbone` is the only entry point. Two small models ship with the package: `miniclip`, the default, for drawn
 tiles, and `photoclip` for photographs; any open_clip model can be named instead. `pretrained.py` decides which files
-are read.
+are read. `features:WIDTH` names no model, but image features that were made elsewhere.
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import functools
 import json
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from torch import Tensor, nn
@@ -44,6 +44,8 @@ SMALL_MODEL_NOTE = (
     "photoclip is a small model of ours for photographs: it knows fewer things and words than CLIP "
     "(docs/photoclip.md). For real work use e.g. --backbone ViT-B-16 --pretrained openai"
 )
+MAX_WIDTH = 1 << 20  # of features without a model
+FEATURES = "features:"  # before the width of features that were made elsewhere
 _PLACES = ("hf_model_name", "hf_tokenizer_name")  # of a local folder: its location, not its content
 
 
@@ -68,6 +70,10 @@ class Backbone:
     stand_in: bool = False
     notes: tuple[str, ...] = ()  # what was assumed while it was loaded, a line each
     adopted: dict[str, Tensor] = field(default_factory=dict)  # LayerNorms tuned in a run, replacing the backbone's own
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Without what is made on first use: it is made again, and holds functions that cannot be pickled."""
+        return {one.name: getattr(self, one.name) for one in fields(self)}
 
     @property
     def fingerprint(self) -> str:
@@ -177,6 +183,32 @@ class Backbone:
         }
 
 
+class FeaturesOnly(Backbone):
+    """No model: image features of one width that were made elsewhere, for methods that read no text.
+
+    Whatever would need pixels or text raises BackboneError.
+    """
+
+    @property
+    def logit_scale(self) -> float:
+        """1: nothing is compared with text."""
+        return 1.0
+
+    def image_features(self, pixels: Tensor) -> NoReturn:  # noqa: ARG002  # of a backbone
+        """Refused."""
+        raise BackboneError(f"{self.name} makes no features of images", "give features of this width, or a backbone")
+
+    @functools.cached_property
+    def text(self) -> NoReturn:
+        """Refused."""
+        raise BackboneError(f"{self.name} has no text tower", "use the linear probe, or a backbone")
+
+    @functools.cached_property
+    def prompts(self) -> NoReturn:
+        """Refused."""
+        raise BackboneError(f"{self.name} has no tokenizer", "use the linear probe, or a backbone")
+
+
 def _hash(values: Any) -> str:
     return sha256_bytes(json.dumps(values, sort_keys=True, default=str).encode())
 
@@ -192,7 +224,8 @@ def load_backbone(
     """Load a backbone, frozen and in evaluation mode.
 
     Args:
-        name: "miniclip", "photoclip", an open_clip architecture ("ViT-B-16"), "local-dir:PATH" or "hf-hub:ORG/REPO".
+        name: "miniclip", "photoclip", an open_clip architecture ("ViT-B-16"), "local-dir:PATH", "hf-hub:ORG/REPO", or
+            "features:WIDTH" for features of this width without a model.
         pretrained: an architecture's weights: a tag ("openai"), a file, or both ("openai=FILE": whose they are).
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         precision: "auto", "float32", "bfloat16" or "float16" (devices.resolve_precision).
@@ -207,6 +240,8 @@ def load_backbone(
         return _load_miniclip(pretrained, where, "float32" if precision == "auto" else numbers)
     if name == PHOTOCLIP:
         return _load_photoclip(pretrained, where, numbers)
+    if name.startswith(FEATURES):
+        return _features_only(name, pretrained, where)
     found = find_pretrained(name, pretrained, quick_gelu)
     model, notes = found.load()
     return Backbone(
@@ -221,6 +256,27 @@ def load_backbone(
         precision=numbers,
         notes=notes,
     )
+
+
+def _features_only(name: str, pretrained: str | None, device: torch.device) -> FeaturesOnly:
+    width = name.removeprefix(FEATURES)
+    if pretrained is not None or not (width.isdecimal() and 0 < int(width) <= MAX_WIDTH):
+        raise BackboneError(f"{name!r} names no width of features", f"write {FEATURES}512, without --pretrained")
+    return FeaturesOnly(
+        name=f"{FEATURES}{int(width)}",
+        pretrained=None,
+        model=nn.Module(),
+        config={"embed_dim": int(width), "text_cfg": {}},
+        preprocess=Preprocess(size=(1, 1), mean=(0.0, 0.0, 0.0), std=(1.0, 1.0, 1.0)),
+        tokenize=_no_tokens,
+        weights_sha256=sha256_bytes(b""),
+        device=device,
+        precision="float32",
+    )
+
+
+def _no_tokens(texts: list[str], length: int) -> Tensor:
+    return torch.zeros(len(texts), length, dtype=torch.int64)
 
 
 def _load_miniclip(pretrained: str | None, device: torch.device, precision: str) -> Backbone:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import difflib
+import functools
 import os
 import re
 import socket
@@ -184,7 +185,11 @@ def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
             f"the tokenizer of {source!r} cannot be loaded: {_first_line(error)}",
             "a local folder needs its tokenizer files (tokenizer.json, tokenizer_config.json, vocab.txt)",
         ) from error
-    return lambda texts, length: tokenizer(texts, context_length=length)
+    return functools.partial(_token_ids, tokenizer)
+
+
+def _token_ids(tokenizer: Callable[..., Tensor], texts: list[str], length: int) -> Tensor:
+    return tokenizer(texts, context_length=length)
 
 
 def _local_folder(name: str) -> Pretrained:
