@@ -13,7 +13,7 @@ import difflib
 import json
 import math
 import pkgutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -235,7 +235,7 @@ class Config:
 
     def replace(self, **changes: Any) -> Config:
         """A copy with some fields changed; unknown names raise ConfigError with the nearest one."""
-        _check_names(changes)
+        check_names(changes)
         return dataclasses.replace(self, **{name: _frozen(name, value) for name, value in changes.items()})
 
     def to_dict(self) -> dict[str, Any]:
@@ -245,7 +245,7 @@ class Config:
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Config:
         """The inverse of `to_dict`. Raises ConfigError on unknown names and impossible values."""
-        _check_names(values)
+        check_names(values)
         given: dict[str, Any] = {name: _frozen(name, value) for name, value in values.items()}
         return cls(**given)
 
@@ -384,7 +384,8 @@ def setting_text(value: Any) -> str:
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 
-def _check_names(values: dict[str, Any]) -> None:
+def check_names(values: Iterable[str]) -> None:
+    """Raises ConfigError for the first name that is no setting's."""
     known = [f.name for f in fields(Config)]
     for key in values:
         if key not in known:

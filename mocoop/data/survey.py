@@ -7,7 +7,7 @@ the run, or taken here from at most 256 of the training images, spread evenly ov
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -85,9 +85,9 @@ def find_reading(
     return reading, [*notes, *more]
 
 
-def reading_of_pictures(pictures: Iterable[Image.Image]) -> tuple[Reading, list[str]]:
+def reading_of_pictures(pictures: Sequence[Image.Image]) -> tuple[Reading, list[str]]:
     """The same for Pillow images, of which those of 16-bit grey are deep."""
-    deep = [(n, np.asarray(one)) for n, one in enumerate(_spread(list(pictures))) if one.mode.startswith("I;16")]
+    deep = [(n, np.asarray(one)) for n, one in enumerate(_spread(pictures)) if one.mode.startswith("I;16")]
     seen = [_seen(f"picture {n}", Raster(values.astype(np.uint16)[..., None])) for n, values in deep]
     return _rule(Reading(), [one for one in seen if one is not None], None)
 

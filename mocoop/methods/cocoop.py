@@ -116,6 +116,7 @@ class CoCoOp(Method):
     fixed = {**ONE_EXPERT, "class_ctx": False}
 
     conditional = True
+    weighs = True
 
     def template(self, config: Config) -> str:
         """What ctx starts from."""
@@ -135,10 +136,10 @@ class CoCoOp(Method):
         prompts = ConditionalPrompts(backbone, model.contexts[0], task.classnames)
         tau = task.config.class_temperature(backbone.logit_scale)
 
-        def terms(x: Tensor, labels: Tensor) -> Terms:
+        def terms(x: Tensor, labels: Tensor, weights: Tensor | None = None) -> Terms:
             cosines = torch.einsum("bd,bcd->bc", x, prompts(model.ctx, meta(x)))
             one = cosines.new_ones(len(x), 1)
-            return Terms.of(class_loss(cosines, labels, tau), mixed=Mixed(cosines, 0 * one, one))
+            return Terms.of(class_loss(cosines, labels, tau, weights), mixed=Mixed(cosines, 0 * one, one))
 
         parameters = {"ctx": model.ctx, **{f"meta.{name}": value for name, value in meta.named_parameters()}}
         loop(parameters, terms)

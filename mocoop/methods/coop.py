@@ -36,6 +36,7 @@ class CoOp(PromptMethod):
     title = "CoOp"
     settings = OPTIMISER | VIEWS | CONTEXT | {"tau_class"}
     fixed = ONE_EXPERT
+    weighs = True
 
     def template(self, config: Config) -> str:
         """What ctx starts from."""
@@ -66,9 +67,11 @@ class CoOp(PromptMethod):
         """Train the one context."""
         tau = task.config.class_temperature(task.backbone.logit_scale)
 
-        def terms(model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor) -> Terms:
+        def terms(
+            model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor, weights: Tensor | None = None
+        ) -> Terms:
             mixed = model(x, model.class_features(encoder))
-            loss = class_loss(mixed.similarities, labels, tau)
+            loss = class_loss(mixed.similarities, labels, tau, weights)
             return Terms.of(loss, mixed=mixed)
 
         return learn_prompts(task, loop, prompt_model(task), terms)

@@ -31,11 +31,13 @@ class KgCoOp(CoOp):
         tau = config.class_temperature(task.backbone.logit_scale)
         known = template_features(task)
 
-        def terms(model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor) -> Terms:
+        def terms(
+            model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor, weights: Tensor | None = None
+        ) -> Terms:
             h = model.class_features(encoder)
             mixed = model(x, h)
             distance = knowledge_loss(h[0], known)
-            class_term = class_loss(mixed.similarities, labels, tau)
+            class_term = class_loss(mixed.similarities, labels, tau, weights)
             return Terms.of(class_term, text=(config.lambda_knowledge, distance), mixed=mixed)
 
         return learn_prompts(task, loop, prompt_model(task), terms)

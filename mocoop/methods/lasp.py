@@ -32,6 +32,7 @@ class LASP(PromptMethod):
     terms = {"class_loss": "class", "text_loss": "text"}
     fixed = {"routing": "uniform", "top_k": 1, "lambda_router": 0.0, "class_ctx": False}
     reads_groups = True
+    weighs = True
 
     def groups(self, given: GroupFile | None, config: Config) -> GroupFile:
         """All templates in one group."""

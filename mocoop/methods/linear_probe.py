@@ -55,6 +55,7 @@ class LinearProbe(Method):
     title = "linear probe"
     chooses_on_val = True
     settings = frozenset({"probe_c"})
+    weighs = True
     fixed = {"views": 0, "routing": "uniform", "top_k": 1, "tune_layer_norm": False}
 
     def texts(self, config: Config, groups: GroupFile, classnames: Sequence[str]) -> list[str]:
@@ -70,9 +71,9 @@ class LinearProbe(Method):
         """Fit on the training images; C by accuracy on val."""
         samples = task.samples()
         task.stage("fitting the linear probe")
-        c, why = (task.config.probe_c, "as set") if task.config.probe_c else best_c(samples)
+        c, why = (task.config.probe_c, "as set") if task.config.probe_c else best_c(samples, task.weights)
         task.notice(f"linear probe: C = {c:.4g}, {why}")
-        model = fitted(samples, c)
+        model = fitted(samples, c, task.weights)
         weight, bias = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
         if len(weight) == 1:  # of two classes scikit-learn keeps one row, for the second
             weight, bias = torch.cat([torch.zeros_like(weight), weight]), torch.cat([torch.zeros_like(bias), bias])
@@ -94,7 +95,7 @@ class LinearProbe(Method):
         return LinearClassifier(tuple(classnames), learned.groups.ids, weight, bias)
 
 
-def best_c(samples: Samples) -> tuple[float, str]:
+def best_c(samples: Samples, weights: Tensor | None = None) -> tuple[float, str]:
     """The C of all tried that has the best accuracy on val, the smallest among equals, and how it was found."""
     if len(samples.val_labels) == 0:
         return DEFAULT_C, "the default, as there is no val to choose on"
@@ -102,7 +103,7 @@ def best_c(samples: Samples) -> tuple[float, str]:
 
     def accuracy(power: float) -> float:
         if power not in known:
-            guesses = fitted(samples, 10.0**power).predict(samples.val.double().numpy())
+            guesses = fitted(samples, 10.0**power, weights).predict(samples.val.double().numpy())
             known[power] = float((torch.from_numpy(guesses) == samples.val_labels).float().mean())
         return known[power]
 
@@ -120,8 +121,8 @@ def _search(accuracy: Callable[[float], float]) -> None:
         low, high = (middle, high) if accuracy(low) < accuracy(high) else (low, middle)
 
 
-def fitted(samples: Samples, c: float) -> LogisticRegression:
-    """scikit-learn's logistic regression of the training images."""
+def fitted(samples: Samples, c: float, weights: Tensor | None = None) -> LogisticRegression:
+    """scikit-learn's logistic regression of the training images, which `weights` (N,) count as so many times each."""
     from sklearn.exceptions import ConvergenceWarning
     from sklearn.linear_model import LogisticRegression
     from threadpoolctl import threadpool_limits
@@ -131,7 +132,8 @@ def fitted(samples: Samples, c: float) -> LogisticRegression:
     with threadpool_limits(torch.get_num_threads(), "blas"), warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)  # the published recipe stops there too
         warnings.filterwarnings("ignore", "The number of unique classes", UserWarning)  # one shot is meant
-        return model.fit(samples.train.double().numpy(), samples.train_labels.numpy())
+        counts = None if weights is None else weights.double().numpy()
+        return model.fit(samples.train.double().numpy(), samples.train_labels.numpy(), sample_weight=counts)
 
 
 METHOD = LinearProbe()

@@ -43,6 +43,7 @@ class MoCoOp(PromptMethod):
     )  # fmt: skip
     fixed = {"class_ctx": False}
     reads_groups = True
+    weighs = True
     terms = {"class_loss": "class", "router_loss": "router", "text_loss": "text"}
 
     def settle(self, config: Config) -> Config:
@@ -82,7 +83,9 @@ class MoCoOp(PromptMethod):
         texts = [group.texts for group in task.groups.groups]
         hard = hard_features(task.backbone, texts, names, cache=task.text_cache)
         trained = [features[:, : len(task.classnames)] for features in hard]
-        model = new_model(task.backbone, contexts, task.config, trained, task.seed, lambda: _unit_features(task))
+        model = new_model(
+            task.backbone, contexts, task.config, trained, task.seed, lambda: _unit_features(task), task.weights
+        )
         objective = Objective(task.config, hard, len(task.classnames), task.backbone.logit_scale)
         return learn_prompts(task, loop, model, objective, text_names=names)
 

@@ -17,7 +17,7 @@ from mocoop.config import OPTIMISER, VIEWS, Config
 from mocoop.data.templates import PLAIN, name_last
 from mocoop.errors import ConfigError
 from mocoop.mixture.classifier import Learned
-from mocoop.mixture.losses import class_loss
+from mocoop.mixture.losses import class_loss, image_mean
 from mocoop.mixture.model import MixtureOfPrompts
 from mocoop.mixture.objective import Terms
 from mocoop.training.method import Loop, Task
@@ -44,6 +44,7 @@ class ProGrad(PromptMethod):
     settings = OPTIMISER | VIEWS | {"template", "ctx_tokens", "lambda_projection", "tau_class"}
     fixed = {**ONE_EXPERT, "ctx_position": "before", "class_ctx": False, "ctx_init": None}
     terms = {"text_loss": "distance from zero-shot, which only turns the gradient"}
+    weighs = True
 
     def adapt(self, config: Config, dataset: str, shots: int) -> Config:
         """The data set's template, and how much is projected out."""
@@ -67,10 +68,12 @@ class ProGrad(PromptMethod):
         strength = 1.0 if config.lambda_projection is None else config.lambda_projection
         known = template_features(task)
 
-        def terms(model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor) -> Terms:
+        def terms(
+            model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor, weights: Tensor | None = None
+        ) -> Terms:
             mixed = model(x, model.class_features(encoder))
-            ce = class_loss(mixed.similarities, labels, tau)
-            kl = zero_shot_distance(mixed.similarities / tau, x @ known.T / tau)
+            ce = class_loss(mixed.similarities, labels, tau, weights)
+            kl = zero_shot_distance(mixed.similarities / tau, x @ known.T / tau, weights)
             (g_ce,) = torch.autograd.grad(ce, model.ctx, retain_graph=True)
             (g_kl,) = torch.autograd.grad(kl, model.ctx)
             # A stand-in with the value of the cross-entropy and the projected gradient: the loop needs no other way.
@@ -80,9 +83,12 @@ class ProGrad(PromptMethod):
         return learn_prompts(task, loop, _model(task), terms)
 
 
-def zero_shot_distance(logits: Tensor, known: Tensor) -> Tensor:
+def zero_shot_distance(logits: Tensor, known: Tensor, weights: Tensor | None = None) -> Tensor:
     """Mean KL(zero-shot || learned) over images, from logits (B, C) of both; the temperature is 1."""
-    return F.kl_div(logits.log_softmax(-1), known.log_softmax(-1), reduction="batchmean", log_target=True)
+    learned, frozen = logits.log_softmax(-1), known.log_softmax(-1)
+    if weights is None:
+        return F.kl_div(learned, frozen, reduction="batchmean", log_target=True)
+    return image_mean(F.kl_div(learned, frozen, reduction="none", log_target=True).sum(-1), weights)
 
 
 def projected(g_ce: Tensor, g_kl: Tensor, strength: float) -> Tensor:

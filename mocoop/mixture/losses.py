@@ -1,7 +1,8 @@
 """The mix and the three losses (Eq. 2-3, 7-9) as pure functions of tensors.
 
 B batch, E experts, C classes, T templates of one group, D joint width. `x` (B, D) and `h` (E, C, D) are normalised.
-`gate` (B, E) holds the weights of the chosen experts and zeros elsewhere.
+`gate` (B, E) holds the weights of the chosen experts and zeros elsewhere. `weights` (B,) are the images' own, with mean
+1 over all training images, so that the mean of a batch estimates that of the whole; None: all weigh the same.
 """
 
 from __future__ import annotations
@@ -44,24 +45,35 @@ def gram_matrices(h: Tensor) -> Tensor:
     return torch.einsum("ecd,fcd->cef", h, h)
 
 
-def class_loss(similarities: Tensor, labels: Tensor, tau: float) -> Tensor:
+def image_mean(values: Tensor, weights: Tensor | None = None) -> Tensor:
+    """The mean over images of a value each (B,), times the image's weight."""
+    return values.mean() if weights is None else (weights * values).mean()
+
+
+def class_loss(similarities: Tensor, labels: Tensor, tau: float, weights: Tensor | None = None) -> Tensor:
     """L_cls of Eq. 3: mean cross-entropy of similarities / tau (B, C) with labels (B,)."""
-    return F.cross_entropy(similarities / tau, labels)
+    if weights is None:
+        return F.cross_entropy(similarities / tau, labels)
+    return image_mean(F.cross_entropy(similarities / tau, labels, reduction="none"), weights)
 
 
-def router_loss(router_logits: Tensor, reference: Tensor, kind: RouterLoss = "kl") -> Tensor:
+def router_loss(
+    router_logits: Tensor, reference: Tensor, kind: RouterLoss = "kl", weights: Tensor | None = None
+) -> Tensor:
     """L_router: mean over the batch of the distance between softmax(router_logits) and the reference gate (B, E).
 
     "kl" is KL(router || reference), Eq. 7; "kl-reversed" is KL(reference || router); "mse" the mean squared
     difference of Table 5.
     """
     if kind == "mse":
-        return F.mse_loss(router_logits.softmax(-1), reference)
+        if weights is None:
+            return F.mse_loss(router_logits.softmax(-1), reference)
+        return image_mean((router_logits.softmax(-1) - reference).square().mean(-1), weights)
     log_router = router_logits.log_softmax(-1)
     log_reference = reference.clamp_min(torch.finfo(reference.dtype).tiny).log()
     if kind == "kl":
-        return (log_router.exp() * (log_router - log_reference)).sum(-1).mean()
-    return (reference * (log_reference - log_router)).sum(-1).mean()
+        return image_mean((log_router.exp() * (log_router - log_reference)).sum(-1), weights)
+    return image_mean((reference * (log_reference - log_router)).sum(-1), weights)
 
 
 def text_loss(

@@ -90,6 +90,7 @@ def new_model(
     hard: Sequence[Tensor],
     seed: int,
     images: Callable[[], Tensor] | None = None,
+    weights: Tensor | None = None,
 ) -> MixtureOfPrompts:
     """A newly initialised model: contexts from their templates' embeddings, the router by the settings.
 
@@ -97,13 +98,14 @@ def new_model(
         hard: the groups' hard features (T_g, C, D) over the classes trained on.
         seed: for a randomly initialised router.
         images: returns the training images' normalised features (N, D); a `CorrectedGate` needs them.
+        weights: those of the training images (N,); None: all the same.
     """
     model = empty_model(backbone, contexts, config)
     with torch.no_grad():
         model.ctx.copy_(backbone.text.embed(model.context_ids))
     if isinstance(model.router, CorrectedGate):
         assert images is not None
-        model.router.init_gate(group_prototypes(hard), images().to(backbone.device))
+        model.router.init_gate(group_prototypes(hard), images().to(backbone.device), weights)
     elif config.routing == "random" or (config.routing == "learned" and config.router_init == "random"):
         model.router.init_random(seed)
     elif config.routing in ("learned", "reference"):

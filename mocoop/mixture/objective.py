@@ -54,16 +54,18 @@ class Objective:
         by_class = config.gate_prototypes == "true-class"
         self._prototypes = class_prototypes(trained) if by_class else group_prototypes(trained)
 
-    def __call__(self, model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor) -> Terms:
-        """The terms for normalised image features x (B, D) and labels (B,)."""
+    def __call__(
+        self, model: MixtureOfPrompts, encoder: Encoder, x: Tensor, labels: Tensor, weights: Tensor | None = None
+    ) -> Terms:
+        """The terms for normalised image features x (B, D) and labels (B,); `weights` (B,) as in `losses.py`."""
         config = self._config
         h = model.class_features(encoder)  # (E, C', D)
         mixed = model(x, h[:, : self._classes])
-        class_term = class_loss(mixed.similarities, labels, self._tau_class)
+        class_term = class_loss(mixed.similarities, labels, self._tau_class, weights)
         router_term = text_term = class_term.new_zeros(())
         reference = self.reference(model.router.centred(x), labels) if config.routing == "learned" else None
         if reference is not None and config.lambda_router > 0:
-            router_term = router_loss(mixed.router_logits, reference, config.router_loss)
+            router_term = router_loss(mixed.router_logits, reference, config.router_loss, weights)
         if config.lambda_text > 0:
             targets = torch.arange(h.shape[1], device=h.device)
             text_term = text_loss(self._hard, h, targets, self._tau_text, config.text_target)

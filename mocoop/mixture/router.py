@@ -81,12 +81,17 @@ class CorrectedGate(Router):
         self.register_buffer("centre", torch.zeros(dim))
         self.register_buffer("spread", torch.ones(()))
 
-    def init_gate(self, prototypes: Tensor, x: Tensor) -> None:
-        """Initialise as the reference gate of prototypes (E, D), centred by the training images' features x (N, D)."""
-        centre = x.mean(dim=0)
+    def init_gate(self, prototypes: Tensor, x: Tensor, weights: Tensor | None = None) -> None:
+        """Initialise as the reference gate of prototypes (E, D), centred by the training images' features x (N, D).
+
+        `weights` (N,), of any mean, make m and s weighted means.
+        """
+        share = None if weights is None else (weights / weights.sum()).to(x)
+        centre = x.mean(dim=0) if share is None else share @ x
         self.prototypes.copy_(F.normalize(prototypes, dim=-1))
         self.centre.copy_(centre)
-        spread = (x - centre).norm(dim=-1).mean()
+        norms = (x - centre).norm(dim=-1)
+        spread = norms.mean() if share is None else share @ norms
         self.spread.copy_(spread.where(spread > _ALIKE, 1.0))
 
     def folded(self) -> tuple[Tensor, Tensor]:

@@ -8,19 +8,31 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
 from torch import Tensor, nn
 
 from mocoop.config import FULL_SHOTS, Config
 from mocoop.data.cache import FeatureCache
+from mocoop.errors import UsageError
 from mocoop.methods import method_named
-from mocoop.mixture.classifier import Learned
+from mocoop.mixture.classifier import Learned, Predictor
 from mocoop.runs.scores import training_notes
 from mocoop.training.collapse import collapse, first_collapse
 from mocoop.training.method import Samples, Task
-from mocoop.training.trainer import NO_RATES, Batch, Checkpoints, Listener, Step, StepLog, Trainer
+from mocoop.training.trainer import (
+    NO_RATES,
+    Batch,
+    Checkpoints,
+    Held,
+    Listener,
+    Step,
+    StepLog,
+    Trainer,
+    ValidationLog,
+)
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
@@ -42,6 +54,7 @@ class Fitted:
     seconds: float
     notes: tuple[str, ...]
     collapse: str | None = None  # how the router collapsed, if it did
+    validation: tuple[ValidationLog, ...] = ()
 
 
 def fit(
@@ -59,6 +72,8 @@ def fit(
     checkpoints: Checkpoints | None = None,
     listener: Listener | None = None,
     text_cache: FeatureCache | None = None,
+    weights: Tensor | None = None,
+    held: Held | None = None,
 ) -> Fitted:
     """Train the method `config.method`.
 
@@ -72,14 +87,20 @@ def fit(
         samples: plain features of the same images and of val, for methods that take no steps.
         plain: the features of the training images only, without val; None: those of `samples`.
         text_cache: cache of the templates' frozen features, or None.
+        weights: of the images (N,), above 0, for a method that knows them (`Method.weighs`).
+        held: validation images, measured after each epoch, or once for a method that takes no steps.
 
     Raises:
+        UsageError: the method knows no weights.
         ConfigError, GroupFileError, DataError: settings, templates or class names are incompatible.
         TrainingStopped: the loss is not finite.
     """
     listener = listener or Listener()
     began = time.monotonic()
     method = method_named(config.method)
+    if weights is not None and not method.weighs:
+        why = "has no loss that images of different weights could enter" if method.learns else "learns nothing"
+        raise UsageError(f"the method {method.name} {why}", "leave sample_weight out, or choose another method")
     said: list[str] = []
 
     def notice(text: str) -> None:
@@ -97,8 +118,10 @@ def fit(
         stage=listener.stage,
         notice=notice,
         text_cache=text_cache,
+        weights=weights,
     )
     history: list[StepLog] = []
+    validation: list[ValidationLog] = []
     ids = groups.ids
     fallen: list[str] = []  # the first collapse of the router, as soon as it is detected
 
@@ -116,6 +139,8 @@ def fit(
             config.replace(precision=backbone.precision),
             epochs=epochs,
             seed=seed,
+            weights=None if weights is None else weights.to(backbone.device, torch.float32),
+            held=replace(held, at_once=config.batch_size) if held and method.conditional else held,
             rates=rates,
             epoch_ended=watch,
         )
@@ -125,6 +150,7 @@ def fit(
             notice(f"few images: {epochs} epochs, {trainer.steps} steps ({asked})")
         trainer.run(listener, checkpoints)
         history.extend(trainer.history)
+        validation.extend(trainer.validation)
         watch(history)  # steps before an interruption count too
         last = history[-trainer.steps_per_epoch :]
         for note in (
@@ -133,15 +159,34 @@ def fit(
         ):
             notice(note)
 
-    learned = method.learn(task, loop)
+    whole = False
+    try:
+        learned = method.learn(task, loop)
+        class_features = method.class_features(learned, classnames, backbone, cache=text_cache)
+        if held is not None and not validation:
+            classifier = method.predictor(learned, classnames, class_features, backbone)
+            validation.append(_measured(classifier, held))
+            listener.validated(validation[-1])
+        whole = True
+    finally:
+        listener.ended(whole)
     return Fitted(
         learned=learned,
-        class_features=method.class_features(learned, classnames, backbone, cache=text_cache),
+        class_features=class_features,
         history=history,
         seconds=time.monotonic() - began,
         notes=tuple(said),
+        validation=tuple(validation),
         collapse=collapse([log for log in history if log.epoch == history[-1].epoch], ids, config),
     )
+
+
+def _measured(classifier: Predictor, held: Held) -> ValidationLog:
+    """Of a method that took no steps."""
+    probabilities, labels = classifier.predict(held.features()).probabilities.cpu(), held.labels
+    chosen = probabilities.gather(1, labels[:, None]).clamp_min(torch.finfo(torch.float32).tiny)
+    right = (probabilities.argmax(-1) == labels).float().mean()
+    return ValidationLog(0, 0, float(-chosen.log().mean()), float(right))
 
 
 def _warnings(history: Sequence[StepLog], steps_per_epoch: int, experts: int, config: Config) -> tuple[str, ...]:

@@ -195,26 +195,14 @@ class Run:
 
         `name` and `pretrained` give its location now, if it has moved.
         """
-        from mocoop.backbone.backbone import load_backbone
-
-        stored = self.info["backbone"]
-        moved = name is not None or pretrained is not None
-        weights = pretrained if moved else stored["pretrained"]
-        backbone = load_backbone(
-            name or stored["name"],
-            weights,
-            device=device,
+        return open_backbone(
+            self.info,
+            self.learned if tuned else None,
+            device,
             precision=precision,
-            quick_gelu=stored["quick_gelu"] if weights else None,
+            name=name,
+            pretrained=pretrained,
         )
-        if backbone.identity != stored["identity"]:
-            raise CheckpointError(
-                f"{backbone.name} is not the model of the training: weights, activation or preprocessing differ",
-                "restore it, name it with --backbone and --pretrained, or train again",
-            )
-        if tuned and self.learned.layer_norms:
-            backbone.adopt_layer_norms(self.learned.layer_norms)
-        return backbone
 
     def classifier(
         self, classnames: Sequence[str] | None = None, backbone: Backbone | None = None, *, calibrated: bool = True
@@ -235,6 +223,41 @@ class Run:
         if not calibrated or self.calibration is None:
             return predictor
         return Tempered(predictor, self.calibration.temperature)
+
+
+def open_backbone(
+    info: Mapping[str, Any],
+    learned: Learned | None,
+    device: str = "auto",
+    *,
+    precision: str = "auto",
+    name: str | None = None,
+    pretrained: str | None = None,
+) -> Backbone:
+    """The backbone that a run's record names, with the LayerNorms that were `learned`; as `Run.load_backbone`.
+
+    Raises CheckpointError if it is not the model of the training, BackboneError.
+    """
+    from mocoop.backbone.backbone import load_backbone
+
+    stored = info["backbone"]
+    moved = name is not None or pretrained is not None
+    weights = pretrained if moved else stored["pretrained"]
+    backbone = load_backbone(
+        name or stored["name"],
+        weights,
+        device=device,
+        precision=precision,
+        quick_gelu=stored["quick_gelu"] if weights else None,
+    )
+    if backbone.identity != stored["identity"]:
+        raise CheckpointError(
+            f"{backbone.name} is not the model of the training: weights, activation or preprocessing differ",
+            "restore it, name it with --backbone and --pretrained, or train again",
+        )
+    if learned is not None and learned.layer_norms:
+        backbone.adopt_layer_norms(learned.layer_norms)
+    return backbone
 
 
 def save_run(

@@ -168,6 +168,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             _clear(plan.out)
         _check_resume(plan.out, info, listener)
         write_record(plan.out, info)
+        listener.planned(info)
         fitted = fit(
             backbone,
             groups,
@@ -270,6 +271,8 @@ def _draw(plan: TrainingPlan, everything: Dataset, unreadable: Container[Path] =
 
 def _check_templates(plan: TrainingPlan, groups: GroupFile, dataset: Dataset, backbone: Backbone | None = None) -> None:
     """Check the groups again, with the class names; with the backbone, by its own tokens and context length."""
+    if not method_named(plan.config.method).texts(plan.config, groups, dataset.classnames):
+        return
     checked = parse_groups(
         dump_groups(groups.document),
         source=str(plan.groups or "the templates"),

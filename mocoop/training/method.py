@@ -55,6 +55,7 @@ class Task:
     stage: Callable[[str], None]
     notice: Callable[[str], None]
     text_cache: FeatureCache | None = None
+    weights: Tensor | None = None  # of the training images (N,), above 0; None: all the same
 
 
 class Loop(Protocol):
@@ -77,6 +78,7 @@ class Method(ABC):
     learns: ClassVar[bool] = True
     terms: ClassVar[Mapping[str, str]] = {}  # fields of `StepLog` other than the loss, with their display names
     chooses_on_val: ClassVar[bool] = False  # whether settings are chosen on val, which then cannot calibrate
+    weighs: ClassVar[bool] = False  # whether it knows images of different weights (`Task.weights`)
     conditional: ClassVar[bool] = False  # whether prompts depend on the image, so that prediction needs the text tower
 
     def settle(self, config: Config) -> Config:

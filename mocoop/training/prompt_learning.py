@@ -16,7 +16,6 @@ from torch import Tensor, nn
 
 from mocoop.backbone.hard_features import hard_features
 from mocoop.backbone.prompts import Context, with_slot, without_full_stop
-from mocoop.backbone.text_engine import Encoder
 from mocoop.config import Config
 from mocoop.data.templates import PLAIN
 from mocoop.errors import BackboneError, UsageError
@@ -29,7 +28,7 @@ if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
     from mocoop.data.cache import FeatureCache
 
-StepTerms = Callable[[MixtureOfPrompts, Encoder, Tensor, Tensor], Terms]
+StepTerms = Callable[..., Terms]  # (model, encoder, *what a `Step` gets) -> loss terms
 RANDOM_WORD = "X"  # placeholder for a randomly initialised token
 _DEVIATION = 0.02
 ONE_EXPERT = {
@@ -74,7 +73,7 @@ def learn_prompts(
     with _unspoiled(image):
         loop(
             learned | {IMAGE + name: parameter for name, parameter in image.items()},
-            lambda x, y: terms(model, encoder, x, y),
+            lambda *batch: terms(model, encoder, *batch),
             rates={IMAGE + name: config.layer_norm_lr for name in image}
             | {name: config.router_lr / config.lr for name in learned if name.startswith(ROUTER) and config.router_lr},
         )

@@ -15,9 +15,10 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mocoop.backbone import ranks
@@ -27,7 +28,8 @@ from mocoop.mixture.objective import Terms
 from mocoop.training.checkpoint import Checkpoint, crash_point, load_checkpoint, save_checkpoint
 
 Batch = Callable[[int, Tensor], Tensor]  # (epoch, image numbers (B,)) -> normalised image features (B, D)
-Step = Callable[[Tensor, Tensor], Terms]  # image features (B, D), labels (B,) -> loss terms
+Step = Callable[..., Terms]  # image features (B, D), labels (B,), and weights (B,) if images have any -> loss terms
+HELD_AT_ONCE = 1024  # validation images of one forward pass
 NO_RATES: Mapping[str, float] = MappingProxyType({})
 
 
@@ -57,8 +59,33 @@ class StepLog:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class ValidationLog:
+    """What is known of the validation images after an epoch: mean cross-entropy, and the share that is right."""
+
+    epoch: int
+    step: int
+    loss: float
+    accuracy: float
+
+
+@dataclass(frozen=True)
+class Held:
+    """Validation images, measured after each epoch; nothing is chosen by them here.
+
+    `features` gives them (M, D), not normalised, on the CPU, as the image tower makes them now; labels (M,).
+    """
+
+    features: Callable[[], Tensor]
+    labels: Tensor
+    at_once: int = HELD_AT_ONCE
+
+
 class Listener:
-    """Hears what happens during training; every method does nothing here. Subclass to show progress."""
+    """Hears what happens during training; every method does nothing here. Subclass to show or log progress."""
+
+    def planned(self, record: Mapping[str, Any]) -> None:
+        """What will be trained, as run.json records it: method, config, seed, backbone, groups, data."""
 
     def stage(self, text: str) -> None:
         """A new stage of the work begins."""
@@ -74,6 +101,59 @@ class Listener:
 
     def step(self, log: StepLog) -> None:
         """One step was taken."""
+
+    def validated(self, log: ValidationLog) -> None:
+        """The validation images, if there are any, were measured: after each epoch, or once if no steps are taken."""
+
+    def ended(self, whole: bool) -> None:
+        """The training is over; `whole` unless it was stopped or failed."""
+
+
+class Listeners(Listener):
+    """Several listeners as one: each hears everything, in their order."""
+
+    def __init__(self, listeners: Sequence[Listener]) -> None:
+        self._all = tuple(listeners)
+
+    def planned(self, record: Mapping[str, Any]) -> None:
+        """Passed on."""
+        for one in self._all:
+            one.planned(record)
+
+    def stage(self, text: str) -> None:
+        """Passed on."""
+        for one in self._all:
+            one.stage(text)
+
+    def notice(self, text: str) -> None:
+        """Passed on."""
+        for one in self._all:
+            one.notice(text)
+
+    def features(self, done: int, total: int) -> None:
+        """Passed on."""
+        for one in self._all:
+            one.features(done, total)
+
+    def started(self, epochs: int, steps: int, resumed_step: int) -> None:
+        """Passed on."""
+        for one in self._all:
+            one.started(epochs, steps, resumed_step)
+
+    def step(self, log: StepLog) -> None:
+        """Passed on."""
+        for one in self._all:
+            one.step(log)
+
+    def validated(self, log: ValidationLog) -> None:
+        """Passed on."""
+        for one in self._all:
+            one.validated(log)
+
+    def ended(self, whole: bool) -> None:
+        """Passed on."""
+        for one in self._all:
+            one.ended(whole)
 
 
 class Checkpoints(Protocol):
@@ -94,6 +174,8 @@ class Trainer:
         step_terms: computes the loss terms of a batch.
         batch: gives the image features of an epoch's images.
         labels: (N,), on the device.
+        weights: of the images (N,), above 0, on the device; only their ratios count. None: all the same.
+        held: validation images, measured after each epoch.
         rates: parameters that learn at a rate of their own, as a factor of the schedule's.
         epoch_ended: gets the log up to the end of each epoch.
     """
@@ -108,13 +190,16 @@ class Trainer:
         *,
         epochs: int,
         seed: int,
+        weights: Tensor | None = None,
+        held: Held | None = None,
         rates: Mapping[str, float] = NO_RATES,
         epoch_ended: Callable[[Sequence[StepLog]], None] = lambda _history: None,
     ) -> None:
         self._epoch_ended = epoch_ended
         self._parameters = dict(parameters)
         self._step_terms, self._batch, self._labels, self._config = step_terms, batch, labels, config
-        self.epochs, self._seed = epochs, seed
+        self._weights = None if weights is None else weights / weights.mean()
+        self.epochs, self._seed, self._held = epochs, seed, held
         self.steps_per_epoch = config.steps_an_epoch(len(labels))
         factors = sorted({rates.get(name, 1.0) for name in parameters})
         groups = [
@@ -129,6 +214,7 @@ class Trainer:
         )
         self._scaler = torch.amp.GradScaler(labels.device.type, enabled=config.precision == "float16")
         self.history: list[StepLog] = []
+        self.validation: list[ValidationLog] = []
 
     @property
     def steps(self) -> int:
@@ -170,7 +256,20 @@ class Trainer:
             if ending:
                 raise KeyboardInterrupt
         self._epoch_ended(self.history)
+        if self._held is not None:
+            self.validation.append(self._validated(epoch, done, self._held))
+            listener.validated(self.validation[-1])
         return done
+
+    def _validated(self, epoch: int, step: int, held: Held) -> ValidationLog:
+        """Cross-entropy and share of right answers of the validation images under the parameters as they are."""
+        x, labels = F.normalize(held.features().float(), dim=-1), held.labels
+        loss, right = 0.0, 0
+        for part in torch.arange(len(labels)).split(held.at_once):
+            terms = self._step_terms(x[part].to(self._labels.device), labels[part].to(self._labels.device))
+            loss += terms.class_term.item() * len(part)
+            right += int((terms.mixed.similarities.argmax(-1).cpu() == labels[part]).sum())
+        return ValidationLog(epoch, step, loss / len(labels), right / len(labels))
 
     def _use_so_far(self, epoch: int, done: int) -> tuple[Tensor | None, Tensor | None]:
         """Images by first expert and by the reference gate (E,), in the steps an interrupted epoch took before."""
@@ -184,7 +283,8 @@ class Trainer:
 
     def _take_step(self, epoch: int, index: Tensor, step: int) -> Terms:
         with _enough_memory(step):
-            terms = self._step_terms(self._batch(epoch, index), self._labels[index])
+            weights = () if self._weights is None else (self._weights[index],)
+            terms = self._step_terms(self._batch(epoch, index), self._labels[index], *weights)
         if not bool(terms.total.isfinite()):
             raise TrainingStopped(
                 f"the loss is {terms.total.item()} at step {step}; stopped before the parameters changed",
