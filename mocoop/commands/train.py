@@ -50,7 +50,8 @@ _SETTINGS = (
               help="Settings: ours, the paper's, or the authors' released code's.")  # fmt: skip
 @click.option("--backbone", default="photoclip", show_default=True,
               help="An open_clip model (ViT-B-16), local-dir:PATH, hf-hub:ORG/REPO, or one that comes along: "
-                   "photoclip, small, for photographs; miniclip, for the drawn tiles.")  # fmt: skip
+                   "photoclip, small, for photographs; miniclip, for the drawn tiles. features:WIDTH is none, for "
+                   "a linear probe of features made elsewhere.")  # fmt: skip
 @click.option("--pretrained", help="Its weights: a tag (openai), a file, or TAG=FILE.")
 @click.option("--quick-gelu/--no-quick-gelu", default=None, help="Activation of a weights file that does not tell.")
 @click.option("--epochs", type=int, help="Passes over the training images.")
@@ -65,6 +66,8 @@ _SETTINGS = (
 @device_options
 @bad_image_option
 @reading_options
+@click.option("--log-to", "log_to", metavar="tensorboard:FOLDER | wandb", multiple=True,
+              help="Log the steps there too; repeatable. Needs the extra logging or wandb.")  # fmt: skip
 @click.option("--strict-vocabulary", is_flag=True, help="Refuse words the backbone was never trained on.")
 @click.option("--force", is_flag=True, help="Train a finished run again.")
 @json_option
@@ -82,16 +85,20 @@ def train(as_json: bool, **options: Any) -> None:
     if options["groups"] is not None:
         options["groups"] = group_file(options["groups"], options["data"])
     options["names_by_position"] = names_by_position(options, options["data"])
+    log_to = options.pop("log_to")
     plan = _training_plan(options)
 
     from mocoop.reporting.printing import print_training
     from mocoop.runs.summary import summarise
     from mocoop.runs.train import train_on_ranks
+    from mocoop.training import loggers
     from mocoop.training.progress import training_progress
+    from mocoop.training.trainer import Listeners
 
+    logs = [loggers.log_to(where) for where in log_to]
     try:
-        with training_progress(_group_ids(plan)) as listener:
-            run = train_on_ranks(plan, listener)
+        with training_progress(_group_ids(plan)) as progress:
+            run = train_on_ranks(plan, Listeners([progress, *logs]))
     except KeyboardInterrupt:
         cli.say("the same command again goes on where this one stopped")
         raise

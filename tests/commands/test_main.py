@@ -68,7 +68,7 @@ COMMANDS = {
         "--no-cache", "--out", "--shots", "--seed",
         "--split-seed", "--classes", "--preset", "--backbone", "--pretrained", "--quick-gelu", "--epochs", "--lr",
         "--batch-size", "--views", "--top-k", "--lambda-router", "--lambda-text", "--set", "--device", "--precision",
-        "--threads", "--on-bad-image", "--bands", "--range", "--strict-vocabulary", "--force", "--json",
+        "--threads", "--on-bad-image", "--bands", "--range", "--strict-vocabulary", "--force", "--json", "--log-to",
     },
 }  # fmt: skip
 
