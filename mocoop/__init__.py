@@ -18,12 +18,14 @@ if TYPE_CHECKING:
     from mocoop.errors import MoCoOpError
     from mocoop.estimator import MoCoOpClassifier
     from mocoop.groupfile.groups import GroupFile, load_groups
+    from mocoop.training.trainer import Listener
 
 _HOME = {
     "Backbone": "mocoop.backbone.backbone",
     "Config": "mocoop.config",
     "Dataset": "mocoop.data.sources",
     "GroupFile": "mocoop.groupfile.groups",
+    "Listener": "mocoop.training.trainer",
     "MoCoOpClassifier": "mocoop.estimator",
     "MoCoOpError": "mocoop.errors",
     "load_backbone": "mocoop.backbone.backbone",
@@ -37,6 +39,7 @@ __all__ = [
     "Config",
     "Dataset",
     "GroupFile",
+    "Listener",
     "MoCoOpClassifier",
     "MoCoOpError",
     "load_backbone",

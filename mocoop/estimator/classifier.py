@@ -1,26 +1,29 @@
-"""The scikit-learn style Python interface: `MoCoOpClassifier(groups).fit(X, y).predict_proba(X)`.
+"""The classifier: fit, predict, transform, save and load, with scikit-learn's conventions.
 
-X is a list of image paths, a list of Pillow images, or an array of image features (N, D). A saved classifier is a
-run folder: `mocoop show` and `mocoop predict` read it too, and a run folder of `mocoop train` can be loaded here.
+What X may be is in `inputs.py`, labels and weights in `targets.py`. A saved classifier is a run folder: `mocoop show`
+and `mocoop predict` read it too, and a run folder of `mocoop train` can be loaded here. N images, C classes, D width of
+image features.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import NotFittedError
+from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from mocoop.backbone.hard_features import text_cache
-from mocoop.config import Config, preset
+from mocoop.config import Config, check_names, preset
 from mocoop.data.classnames import final_names
 from mocoop.data.dataset import Example
 from mocoop.data.features import FeatureCache, image_features, picture_features, unreadable_images
@@ -28,15 +31,18 @@ from mocoop.data.reading import Reading
 from mocoop.data.survey import find_reading, reading_of_pictures
 from mocoop.data.views import ViewPlan
 from mocoop.errors import ConfigError, DataError, UsageError
+from mocoop.estimator.inputs import Images, read_images
+from mocoop.estimator.targets import check_all_weigh, read_known_labels, read_labels, read_weights
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import method_named
 from mocoop.mixture.classifier import Tempered
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, online_batches
 from mocoop.training.method import Method, Samples
+from mocoop.training.progress import training_progress
+from mocoop.training.trainer import Held, Listener, Listeners
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from PIL import Image
 
     from mocoop.backbone.backbone import Backbone
     from mocoop.certainty.calibration import Calibration
@@ -45,30 +51,40 @@ if TYPE_CHECKING:
     from mocoop.training.trainer import Batch
 
 Groups = GroupFile | Mapping[str, Any] | str | os.PathLike[str]
+_NESTED = "settings__"  # before a setting's name, for searches that set one at a time
 
 
-class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
-    """A mixture of prompts as a classifier.
+class MoCoOpClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+    """A mixture of prompts as a classifier, and its backbone as a transformer of images to features.
+
+    X is paths, pictures or features, as `mocoop.estimator.inputs` reads them.
 
     Args:
         groups: a group file's path, its document as a dictionary, or a `GroupFile`; not needed by methods with one
             prompt.
         method: a method's name, as in `mocoop train --method`.
-        backbone: a name as in `mocoop train --backbone`, or a loaded `Backbone`.
+        backbone: a name as in `mocoop train --backbone`, or a loaded `Backbone`; None: X is always features, of any
+            width, for a method that reads no text (linear-probe).
         pretrained: weights of the backbone, if its name needs them.
         quick_gelu: the activation, for a weights file that does not state it.
         preset: "recommended", "paper" or "official".
-        settings: changes to the preset, by field of `mocoop.config.Config`, such as {"epochs": 50}.
+        settings: changes to the preset, by field of `mocoop.config.Config`, such as {"epochs": 50}. `set_params` takes
+            one of them as `settings__epochs`.
         class_names: readable names by label; a label without one is its own name.
         seed: for the training order, the views and a random router.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         cache: cache the features of image files.
+        callbacks: listeners (`mocoop.Listener`) that hear the training's steps, such as those of
+            `mocoop.training.loggers`.
+        verbose: show progress on stderr.
 
     Attributes after `fit` or `load`:
         classes_: the labels, sorted; the columns of `predict_proba`.
         class_names_: their names, as given to the text tower.
         n_features_in_: D, the width of image features.
+        feature_names_in_: names of the columns, if `fit` got features in a DataFrame.
         history_: the log of each step (`mocoop.training.trainer.StepLog`).
+        validation_history_: the validation data after each epoch (`mocoop.training.trainer.ValidationLog`).
     """
 
     def __init__(
@@ -76,7 +92,7 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         groups: Groups | None = None,
         *,
         method: str = "mocoop",
-        backbone: str | Backbone = "photoclip",
+        backbone: str | Backbone | None = "photoclip",
         pretrained: str | None = None,
         quick_gelu: bool | None = None,
         preset: str = "recommended",
@@ -85,6 +101,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         seed: int = 1,
         device: str = "auto",
         cache: bool = True,
+        callbacks: Sequence[Listener] | None = None,
+        verbose: bool | int = False,
     ) -> None:
         self.groups = groups
         self.method = method
@@ -97,12 +115,39 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         self.seed = seed
         self.device = device
         self.cache = cache
+        self.callbacks = callbacks
+        self.verbose = verbose
 
-    def fit(self, X: Any, y: Iterable[Any]) -> MoCoOpClassifier:
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The parameters by name; `deep` adds each of `settings` as `settings__NAME`."""
+        params: dict[str, Any] = super().get_params(deep=deep)
+        if deep and isinstance(self.settings, Mapping):
+            params |= {f"{_NESTED}{name}": value for name, value in self.settings.items()}
+        return params
+
+    def set_params(self, **params: Any) -> MoCoOpClassifier:
+        """Set parameters; `settings__NAME` sets one of `settings`. Raises ConfigError for one that does not exist."""
+        nested = {name.removeprefix(_NESTED): params.pop(name) for name in list(params) if name.startswith(_NESTED)}
+        super().set_params(**params)
+        if nested:
+            check_names(nested)
+            self.settings = {**(self.settings or {}), **nested}
+        return self
+
+    def fit(self, X: Any, y: Any = None, sample_weight: Any = None, validation_data: Any = None) -> MoCoOpClassifier:
         """Train on all images or features X with labels y (N): no shots are drawn.
+
+        Args:
+            X: paths, pictures or features.
+            y: labels; None: those that a data set X brings along.
+            sample_weight: how much each image counts (N,), 0 or more: in the class loss, in the router's and in the
+                linear probe's. One of weight 2 counts as two, one of weight 0 is left out.
+            validation_data: (X, y) of other images. They are measured after each epoch (`validation_history_`), and the
+                linear probe chooses its penalty on them.
 
         Raises:
             DataError: X and y do not match, there are fewer than two classes, or images cannot be read.
+            UsageError: the method lacks groups, or knows no weights.
             GroupFileError, ConfigError, BackboneError: invalid parameters.
             TrainingStopped: the loss is not finite.
         """
@@ -111,17 +156,26 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
         config = self._config()
         method = method_named(config.method)
-        images = _at_hand(X)
-        classes, encoded = _labels(y)
-        names, notes = self._names(classes)
+        images = read_images(X)
+        classes, encoded = read_labels(_given_labels(images, y))
+        _check_count(len(images), len(encoded))
+        names, notes = self._names(classes, images)
+        weights = read_weights(sample_weight, len(encoded))
+        if weights is not None:
+            check_all_weigh(weights, encoded, classes)
+            kept = np.flatnonzero(weights)
+            images, encoded, weights = images.only(kept), encoded[kept], weights[kept]
         given = _groups(self.groups, names) if self.groups is not None and method.reads_groups else None
         groups = method.groups(given, config)
-        backbone = self._open_backbone(config)
+        backbone = self._open_backbone(config, images)
+        unknown = method.texts(config, groups, names)
+        notes = notes if unknown else []  # names that no text tower reads may be anything
         shots = int(np.bincount(encoded).max())
-        self._reading, read_notes = _reading(images)
+        reading, read_notes = _reading(images)
         notes = [*notes, *read_notes]
         config, epochs = config.scheduled(shots, len(encoded))
-        batch, data, samples = self._batches(images, encoded, config, backbone, epochs)
+        held = self._held(validation_data, classes, config, backbone, reading)
+        batch, data, plain = self._batches(images, encoded, config, backbone, epochs, reading)
         record = new_record(
             config=config,
             shots=shots,
@@ -138,29 +192,39 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 "images": len(encoded),
                 "skipped": [],
                 "notes": notes,
-                "reading": self._reading.to_dict(),
+                "reading": reading.to_dict(),
                 **data,
                 **_hashes(images),
             },
-            unknown_words=backbone.unknown_words(method.texts(config, groups, names)),
-        ) | {"labels": [label.item() if isinstance(label, np.generic) else label for label in classes]}
-        fitted = fit(
-            backbone,
-            groups,
-            batch,
-            torch.from_numpy(encoded),
-            names,
-            config,
-            seed=self.seed,
-            epochs=epochs,
-            samples=samples,
-            text_cache=text_cache() if self.cache else None,
-        )
-        for note in (*self._unused(method, config), *backbone.notes, *notes, *fitted.notes):
+            unknown_words=backbone.unknown_words(unknown),
+        ) | {"labels": classes.tolist()}
+        with self._listening(groups.ids) as listener:
+            listener.planned(record)
+            fitted = fit(
+                backbone,
+                groups,
+                batch,
+                torch.from_numpy(encoded),
+                names,
+                config,
+                seed=self.seed,
+                epochs=epochs,
+                samples=lambda: _samples(plain(), encoded, held),
+                listener=listener,
+                text_cache=text_cache() if self.cache else None,
+                weights=None if weights is None else torch.from_numpy(weights),
+                held=held,
+            )
+        told = () if self.verbose else fitted.notes  # progress has printed them
+        for note in (*self._unused(method, config), *backbone.notes, *notes, *told):
             warnings.warn(note, UserWarning, stacklevel=2)
-        self._fitted, self._record, self._groups, self._backbone = fitted, record, groups, backbone
-        self._calibration = None
+        self._fitted, self._record, self._groups, self._reading = fitted, record, groups, reading
+        self._ready, self._calibration = _Ready(backbone), None
         self._use(classes, names)
+        if images.features is not None:
+            validate_data(self, X, skip_check_array=True)  # takes the names of the columns
+        elif hasattr(self, "feature_names_in_"):
+            del self.feature_names_in_
         return self
 
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
@@ -176,6 +240,12 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         probabilities = self.predict_proba(X)
         chosen: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return chosen
+
+    def transform(self, X: Any) -> NDArray[np.float32]:
+        """Image features (N, D), not normalised, as `fit` and `predict` take them. Raises DataError."""
+        self._check_fitted()
+        features: NDArray[np.float32] = self._features(self._read(X), ViewPlan(), self._backbone, self._reading)[0]
+        return features
 
     def expert_weights(self, X: Any) -> NDArray[np.float32]:
         """The gate's weights (N, E) of the experts, 0 for those not chosen, in the groups' order. Raises DataError."""
@@ -235,10 +305,8 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             device=device,
             cache=cache,
         )
-        loaded._record, loaded._groups, loaded._backbone = run.info, run.groups, None
-        loaded._reading = run.reading
-        loaded._calibration = run.calibration
-        loaded._open_stored = lambda: run.load_backbone(device)
+        loaded._record, loaded._groups, loaded._reading = run.info, run.groups, run.reading
+        loaded._ready, loaded._calibration = _Ready(), run.calibration
         loaded._fitted = Fitted(
             learned=run.learned,
             class_features=run.stored_features,
@@ -250,66 +318,111 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         loaded._use(np.array(labels), run.classnames)
         return loaded
 
-    # Fitted state: what was learned, and the classes predicted now.
+    # Fitted state: what was learned, and the text features of the classes predicted now. `_ready` is never pickled.
     _fitted: Fitted
     _record: dict[str, Any]
     _reading: Reading
     _groups: GroupFile
     _calibration: Calibration | None
-    _backbone: Backbone | None
-    _open_stored: Callable[[], Backbone]
-    _classifier: Predictor
+    _class_features: Tensor | None
+    _ready: _Ready
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.transformer_tags.preserves_dtype = ["float32"]  # what image towers give
+        return tags
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_fitted")
+
+    @property
+    def _n_features_out(self) -> int:
+        return int(self._record["backbone"]["embed_dim"])
 
     def _use(self, labels: NDArray[Any], names: Sequence[str]) -> None:
         fitted: Fitted = self._fitted
-        method = method_named(fitted.learned.config.method)
-        known = tuple(names) == fitted.learned.classnames
-        if not known:
+        method, features = method_named(fitted.learned.config.method), fitted.class_features
+        if tuple(names) != fitted.learned.classnames:
             method.check_classes(fitted.learned, names)
-        backbone = self._ready_backbone() if not known or method.conditional else None
-        features = fitted.class_features
-        if not known and backbone is not None:
-            features = method.class_features(fitted.learned, names, backbone)
-        predictor = method.predictor(fitted.learned, names, features, backbone)
-        found = self._calibration
-        self._classifier = Tempered(predictor, found.temperature) if found else predictor
+            features = method.class_features(fitted.learned, names, self._backbone())
+        self._class_features, self._ready.classifier = features, None
         self.classes_, self.class_names_ = labels, tuple(names)
-        self.n_features_in_ = int(self._record["backbone"]["embed_dim"])
-        self.history_ = fitted.history
+        self.n_features_in_ = self._n_features_out
+        self.history_, self.validation_history_ = fitted.history, list(fitted.validation)
 
     def _check_fitted(self) -> None:
-        if not hasattr(self, "_fitted"):
+        if not self.__sklearn_is_fitted__():
             raise NotFittedError("this MoCoOpClassifier is not fitted yet: call fit(X, y), or MoCoOpClassifier.load")
 
+    def _read(self, X: Any) -> Images:
+        """X, with features of the width and the columns of the training. Raises DataError."""
+        images = read_images(X)
+        if images.features is not None:
+            try:
+                validate_data(self, X, reset=False, skip_check_array=True)
+            except ValueError as error:
+                raise DataError(" ".join(str(error).split()), "give the features it was fitted on") from error
+        return images
+
     def _predict(self, X: Any) -> Prediction:
-        self._check_fitted()
-        features = self._features(_at_hand(X), ViewPlan(), self._ready_backbone)[0]  # (N, D)
-        if features.shape[1] != self.n_features_in_:
-            raise _wrong_width(features.shape[1], self.n_features_in_)
-        return self._classifier.predict(torch.from_numpy(np.array(features)))
+        features = self.transform(X)  # (N, D)
+        return self._classifier().predict(torch.from_numpy(np.array(features)))
 
-    def _ready_backbone(self) -> Backbone:
-        if self._backbone is None:
-            self._backbone = self._open_stored()
-            for note in self._backbone.notes:
+    def _classifier(self) -> Predictor:
+        if self._ready.classifier is None:
+            learned = self._fitted.learned
+            method = method_named(learned.config.method)
+            backbone = self._backbone() if method.conditional else None
+            predictor = method.predictor(learned, self.class_names_, self._class_features, backbone)
+            found = self._calibration
+            self._ready.classifier = Tempered(predictor, found.temperature) if found else predictor
+        return self._ready.classifier
+
+    def _backbone(self) -> Backbone:
+        from mocoop.runs.run import open_backbone
+
+        if self._ready.backbone is None and not isinstance(self.backbone, str | None):
+            self._ready.backbone = self.backbone
+        if self._ready.backbone is None:
+            learned = self._fitted.learned
+            opened = open_backbone(self._record, learned, self.device, precision=learned.config.precision)
+            for note in opened.notes:
                 warnings.warn(note, UserWarning, stacklevel=2)
-        return self._backbone
+            self._ready.backbone = opened
+        return self._ready.backbone
 
-    def _open_backbone(self, config: Config) -> Backbone:
-        from mocoop.backbone.backbone import load_backbone
+    def _open_backbone(self, config: Config, images: Images) -> Backbone:
+        from mocoop.backbone.backbone import FEATURES, load_backbone
 
-        if isinstance(self.backbone, str):
-            return load_backbone(
-                self.backbone,
-                self.pretrained,
-                device=self.device,
-                precision=config.precision,
-                quick_gelu=self.quick_gelu,
-            )
-        return self.backbone
+        name: Any = self.backbone
+        if name is None:
+            if images.features is None:
+                raise ConfigError("backbone is None, and X holds images", "name a backbone, or give features (N, D)")
+            name = f"{FEATURES}{images.features.shape[1]}"
+        if not isinstance(name, str):
+            given: Backbone = name
+            return given
+        return load_backbone(
+            name, self.pretrained, device=self.device, precision=config.precision, quick_gelu=self.quick_gelu
+        )
+
+    @contextlib.contextmanager
+    def _listening(self, group_ids: Sequence[str]) -> Iterator[Listener]:
+        """The callbacks, and progress on stderr if asked for, as one listener. Raises ConfigError."""
+        callbacks = list(self.callbacks or ())
+        if odd := [one for one in callbacks if not isinstance(one, Listener)]:
+            raise ConfigError(f"callbacks holds {type(odd[0]).__name__}", "subclass mocoop.Listener")
+        if not self.verbose:
+            yield Listeners(callbacks)
+            return
+        with training_progress(group_ids if len(group_ids) > 1 else ()) as progress:
+            yield Listeners([progress, *callbacks])
 
     def _config(self) -> Config:
-        settings = dict(self.settings or {})
+        settings = {
+            name: value.item() if isinstance(value, np.generic) else value  # a search's grid is NumPy's
+            for name, value in (self.settings or {}).items()
+        }
         if settings.get("method", self.method) != self.method:
             raise ConfigError("settings name another method", "choose it with method=")
         if settings.pop("preset", self.preset) != self.preset:
@@ -326,90 +439,131 @@ class MoCoOpClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
             unused.append("groups")
         return [f"the method {method.name} does not use {', '.join(unused)}"] if unused else []
 
-    def _names(self, classes: NDArray[Any]) -> tuple[tuple[str, ...], list[str]]:
+    def _names(self, classes: NDArray[Any], images: Images) -> tuple[tuple[str, ...], list[str]]:
         keys = [str(label) for label in classes]
-        given = {str(label): name for label, name in self.class_names.items()} if self.class_names else None
+        known = self.class_names or {label: name for label, name in (images.names or {}).items() if label in classes}
+        given = {str(label): name for label, name in known.items()} if known else None
         return final_names(keys, given=given)
 
+    def _held(
+        self, given: Any, classes: NDArray[Any], config: Config, backbone: Backbone, reading: Reading
+    ) -> Held | None:
+        """The validation images. Raises DataError."""
+        if given is None:
+            return None
+        if not isinstance(given, tuple | list) or len(given) != 2:
+            raise DataError("validation_data is not (X, y)", "give the images and their labels as a pair")
+        images = read_images(given[0])
+        labels = read_known_labels(_given_labels(images, given[1]), classes)
+        _check_count(len(images), len(labels))
+        fresh = functools.partial(self._features, images, ViewPlan(), lambda: backbone, reading)
+        if config.tune_layer_norm:  # the image tower learns: its features change, and its fingerprint does not yet
+            return Held(lambda: torch.from_numpy(np.array(fresh(cache=False)[0])), torch.from_numpy(labels))
+        features = torch.from_numpy(np.array(fresh()[0]))  # (M, D)
+        if features.shape[1] != backbone.embed_dim:
+            raise _wrong_width(features.shape[1], backbone.embed_dim)
+        return Held(lambda: features, torch.from_numpy(labels))
+
     def _batches(
-        self, images: Any, labels: NDArray[np.int64], config: Config, backbone: Backbone, epochs: int
-    ) -> tuple[Batch, dict[str, Any], Callable[[], Samples]]:
-        """Training batches, the record of the data, and the features for methods that take no steps."""
+        self,
+        images: Images,
+        labels: NDArray[np.int64],
+        config: Config,
+        backbone: Backbone,
+        epochs: int,
+        reading: Reading,
+    ) -> tuple[Batch, dict[str, Any], Callable[[], NDArray[np.float32]]]:
+        """Training batches, the record of the data, and the plain features (N, D)."""
         if config.views == "online":
-            paths = _paths(images)
-            if paths is None:
+            if images.paths is None:
                 raise ConfigError("views = 'online' reads image files at every step", "give X as a list of paths")
-            _check_count(len(paths), len(labels))
-            examples = [Example(path, int(label)) for path, label in zip(paths, labels, strict=True)]
-            unreadable_images(examples, reading=self._reading)  # all unreadable images are named before the first step
-            plain = functools.partial(self._features, images, ViewPlan(), lambda: backbone)
-            batch = online_batches(backbone, examples, self.seed, config, reading=self._reading)
-            return batch, {"sha256": files_sha256(examples)}, lambda: _samples(plain()[0], labels)
+            examples = [Example(path, int(label)) for path, label in zip(images.paths, labels, strict=True)]
+            unreadable_images(examples, reading=reading)  # all unreadable images are named before the first step
+            batch = online_batches(backbone, examples, self.seed, config, reading=reading)
+            plain = functools.partial(self._features, images, ViewPlan(), lambda: backbone, reading)
+            return batch, {"sha256": files_sha256(examples)}, lambda: plain()[0]
         count = epochs if config.views == "epochs" else config.views
         plan = ViewPlan(count=int(count), seed=self.seed, scale=config.view_scale)
-        features = self._features(images, plan, lambda: backbone)
+        features = self._features(images, plan, lambda: backbone, reading)
         if features.shape[-1] != backbone.embed_dim:
             raise _wrong_width(features.shape[-1], backbone.embed_dim)
-        _check_count(features.shape[1], len(labels))
         inputs = Inputs(features, tuple(Example(None, int(label)) for label in labels))
-        return cached_batches(inputs, backbone.device), {"sha256": inputs.sha256}, lambda: _samples(features[0], labels)
+        return cached_batches(inputs, backbone.device), {"sha256": inputs.sha256}, lambda: features[0]
 
-    def _features(self, images: Any, plan: ViewPlan, backbone: Callable[[], Backbone]) -> NDArray[np.float32]:
+    def _features(
+        self,
+        images: Images,
+        plan: ViewPlan,
+        backbone: Callable[[], Backbone],
+        reading: Reading,
+        *,
+        cache: bool = True,
+    ) -> NDArray[np.float32]:
         """Features (V, N, D) of any kind of X; arrays pass through without a backbone."""
-        paths, pictures = _paths(images), _pictures(images)
-        if paths is not None:
-            cache = FeatureCache() if self.cache else None
-            examples = [Example(path, 0) for path in paths]
+        if images.paths is not None:
+            examples = [Example(path, 0) for path in images.paths]
+            kept = FeatureCache() if self.cache and cache else None
             features: NDArray[np.float32] = image_features(
-                backbone(), examples, plan, reading=self._reading, cache=cache, notice=_warn
+                backbone(), examples, plan, reading=reading, cache=kept, notice=_warn
             ).features
             return features
-        if pictures is not None:
-            return picture_features(backbone(), pictures, plan, reading=self._reading, notice=_warn)
+        if images.pictures is not None:
+            return picture_features(backbone(), images.pictures, plan, reading=reading, notice=_warn)
         if plan.count:
             raise ConfigError("features have no pixels to draw views from", "set views = 0, or give images")
-        return _feature_array(images)[None]
+        assert images.features is not None
+        return images.features[None]
 
 
-def _reading(images: Any) -> tuple[Reading, list[str]]:
+class _Ready:
+    """What is made on first use from what was learned: the open backbone, and the classifier of the classes now.
+
+    A pickle or a copy of an estimator has none of it, and makes it again.
+    """
+
+    def __init__(self, backbone: Backbone | None = None) -> None:
+        self.backbone: Backbone | None = backbone
+        self.classifier: Predictor | None = None
+
+    def __reduce__(self) -> tuple[type[_Ready], tuple[()]]:
+        return _Ready, ()
+
+
+def _given_labels(images: Images, y: Any) -> Any:
+    """y, or the labels that came with X. Raises DataError without either."""
+    if y is not None:
+        return y
+    if images.labels is None:
+        raise DataError("MoCoOpClassifier requires y to be passed, but the target y is None", "give a label an image")
+    return images.labels
+
+
+def _reading(images: Images) -> tuple[Reading, list[str]]:
     """The rule for the depth of X, found from X itself, and notes on it."""
-    if (paths := _paths(images)) is not None:
-        return find_reading(paths)
-    return reading_of_pictures(_pictures(images) or ())
+    if images.paths is not None:
+        return find_reading(images.paths)
+    return reading_of_pictures(images.pictures or ())
 
 
 def _warn(note: str) -> None:
     warnings.warn(note, UserWarning, stacklevel=2)
 
 
-def _hashes(images: Any) -> dict[str, list[str]]:
-    """The hashes of image files or of rows of features, as run.json keeps them; none for Pillow images."""
+def _hashes(images: Images) -> dict[str, list[str]]:
+    """The hashes of image files or of rows of features, as run.json keeps them; none for pictures."""
     from mocoop.runs.measured import sha256_of
 
-    if (paths := _paths(images)) is not None:
-        return {"images_sha256": sha256_of(paths)}
-    if _pictures(images) is not None:
+    if images.paths is not None:
+        return {"images_sha256": sha256_of(list(images.paths))}
+    if images.features is None:
         return {}
-    return {"images_sha256": sha256_of(list(_feature_array(images)))}
+    return {"images_sha256": sha256_of(list(images.features))}
 
 
-def _samples(features: NDArray[np.float32], labels: NDArray[np.int64]) -> Samples:
-    """Features as `Samples`, all of them for training: `fit` has no val."""
+def _samples(features: NDArray[np.float32], labels: NDArray[np.int64], held: Held | None) -> Samples:
+    """Plain features of train, and of the validation images if there are any."""
     x, y = torch.from_numpy(np.array(features)), torch.from_numpy(labels)
-    return Samples(x, y, x[:0], y[:0])
-
-
-def _labels(y: Iterable[Any]) -> tuple[NDArray[Any], NDArray[np.int64]]:
-    """The sorted distinct labels, and each example's index into them (N,). Raises DataError."""
-    given = np.asarray(y if isinstance(y, np.ndarray) else list(y))
-    if given.ndim != 1 or len(given) == 0:
-        raise DataError(f"y has the shape {given.shape}", "give one label an image, in one list")
-    if given.dtype.kind not in "iuUSbO" or (given.dtype.kind == "O" and not all(isinstance(v, str) for v in given)):
-        raise DataError(f"y holds {given.dtype}", "give class names or whole numbers")
-    classes, encoded = np.unique(given, return_inverse=True)
-    if len(classes) < 2:
-        raise DataError(f"y has one class only, {classes[0]!r}", "two classes or more are needed")
-    return classes, encoded.astype(np.int64)
+    return Samples(x, y, x[:0], y[:0]) if held is None else Samples(x, y, held.features(), held.labels)
 
 
 def _groups(given: Groups, class_names: Sequence[str]) -> GroupFile:
@@ -421,51 +575,6 @@ def _groups(given: Groups, class_names: Sequence[str]) -> GroupFile:
     return load_groups(given, class_names=class_names)
 
 
-def _at_hand(images: Any) -> Any:
-    """X as something that can be read twice: a generator becomes a list. Raises DataError for a non-collection."""
-    if isinstance(images, Iterator):
-        return list(images)
-    if not isinstance(images, (str, os.PathLike)) and not hasattr(images, "__len__"):
-        raise DataError(f"X is {type(images).__name__}", "give paths, Pillow images, or an array of features (N, D)")
-    return images
-
-
-def _paths(images: Any) -> list[Path] | None:
-    """X as paths, or None if it is something else."""
-    if isinstance(images, (str, os.PathLike)):
-        raise DataError("X is one path", "give a list of paths")
-    if isinstance(images, np.ndarray) and images.dtype.kind not in "UO":
-        return None
-    items = list(images)
-    return [Path(item) for item in items] if items and all(isinstance(i, (str, os.PathLike)) for i in items) else None
-
-
-def _pictures(images: Any) -> list[Image.Image] | None:
-    """X as Pillow images, or None if it is something else."""
-    from PIL import Image
-
-    if isinstance(images, (np.ndarray, Tensor)):
-        return None
-    items = list(images)
-    return items if items and all(isinstance(item, Image.Image) for item in items) else None
-
-
-def _feature_array(given: Any) -> NDArray[np.float32]:
-    """Features (N, D) float32, finite. Raises DataError."""
-    try:
-        array = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given)
-        features = np.ascontiguousarray(array, dtype=np.float32)
-    except (TypeError, ValueError) as error:
-        raise DataError(
-            "X is neither paths, nor images, nor numbers", "give all images in one and the same form"
-        ) from error
-    if features.ndim != 2 or 0 in features.shape:
-        raise DataError(f"X has the shape {features.shape}", "features are (N, D); images come as a list")
-    if not np.isfinite(features).all():
-        raise DataError("X holds numbers that are not finite", "compute these features again")
-    return features
-
-
 def _check_count(images: int, labels: int) -> None:
     if images != labels:
         raise DataError(f"X has {images} images and y {labels} labels", "give one label an image")
@@ -473,5 +582,6 @@ def _check_count(images: int, labels: int) -> None:
 
 def _wrong_width(width: int, expected: int) -> DataError:
     return DataError(
-        f"the features are {width} wide, the backbone's {expected}", "use the backbone they were made with"
+        f"the features are {width} wide, the backbone's {expected}",
+        "use the backbone they were made with; or backbone=None for a linear probe",
     )

@@ -235,10 +235,10 @@ def test_before_fit_every_use_says_so(world, tmp_path):
         (np.ones((3, 24), np.float32), ["a", "b"], "X has 3 images and y 2 labels"),
         (np.ones((2, 24), np.float32), ["a", "a"], "one class only"),
         (np.ones((2, 24), np.float32), [0.5, 1.5], "y holds float64"),
-        (np.ones((2, 24), np.float32), [], "y has the shape"),
-        (np.full((2, 24), np.nan, np.float32), ["a", "b"], "not finite"),
-        (np.ones(24, np.float32), ["a", "b"], r"X has the shape \(24,\)"),
-        (["a.png", 3], ["a", "b"], "neither paths, nor images"),
+        (np.ones((2, 24), np.float32), [], r"y should be a 1d array, and has the shape \(0,\)"),
+        (np.full((2, 24), np.nan, np.float32), ["a", "b"], "X contains NaN"),
+        (np.ones(24, np.float32), ["a", "b"], "Expected 2D array, got 1D array"),
+        (["a.png", 3], ["a", "b"], "neither paths, nor pictures"),
         ("photo.png", ["a", "b"], "X is one path"),
         (["no such file.png", "nor this.png"], ["a", "b"], r"no such file\.png"),
         (np.ones((2, 24), np.float32), ["dog", "DOG"], "one and the same name"),
@@ -261,7 +261,7 @@ def test_settings_and_groups_are_checked(world, data):
 
 
 def test_features_of_another_width_are_refused_at_prediction(fitted):
-    with pytest.raises(DataError, match="5 wide, the backbone's 24"):
+    with pytest.raises(DataError, match="X has 5 features, but MoCoOpClassifier is expecting 24"):
         fitted.predict(np.ones((2, 5), np.float32))
 
 
