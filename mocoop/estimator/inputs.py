@@ -77,7 +77,7 @@ def read_images(X: Any) -> Images:
         raise DataError("X is one path", "give a list of paths")
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         return _frame(X)
-    if hasattr(X, "column_names") and hasattr(X, "features"):
+    if _is_lazy(X) and hasattr(X, "column_names"):
         return _hugging_face(X)
     if _is_torch_dataset(X):
         return _torch_dataset(X)
@@ -176,12 +176,14 @@ def _is_number(value: Any) -> bool:
 def _items(X: Any) -> Images:
     """A collection whose first item says what it is."""
     items = list(X) if hasattr(X, "__iter__") and not _is_lazy(X) else X
-    first = items[0] if hasattr(items, "__len__") and len(items) else None
+    if hasattr(items, "__len__") and len(items) == 0:
+        raise DataError("X is empty", _FORMS)
+    first = items[0] if hasattr(items, "__getitem__") else None
     if isinstance(first, (str, os.PathLike)):
         if all(isinstance(item, (str, os.PathLike)) for item in items):
             return Images(paths=[Path(item) for item in items])
         raise DataError("X is neither paths, nor pictures, nor numbers", "give all images in one and the same form")
-    if _is_picture(first):
+    if _is_picture(first) or isinstance(first, Mapping):
         if not _is_lazy(items) and not all(map(_is_picture, items)):
             raise DataError("X is neither paths, nor pictures, nor numbers", "give all images in one and the same form")
         labels = _labels_of(items) if isinstance(first, (tuple, list)) else None
@@ -190,7 +192,7 @@ def _items(X: Any) -> Images:
 
 
 def _is_lazy(X: Any) -> bool:
-    """A column of Hugging Face's datasets, which decodes a picture when it is asked for."""
+    """A data set of Hugging Face's, or a column of it, which decodes a picture when it is asked for."""
     return type(X).__module__.startswith("datasets.")
 
 

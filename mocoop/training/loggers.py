@@ -89,7 +89,7 @@ class TensorBoardLog(Listener):
 
 
 class WandbLog(Listener):
-    """A run of Weights & Biases: settings and numbers, nothing of the images, the machine or the terminal.
+    """A run of Weights & Biases: settings and numbers, nothing of the images or the terminal.
 
     What its own variables say counts: WANDB_PROJECT, WANDB_MODE=offline, WANDB_DIR, WANDB_API_KEY.
     """

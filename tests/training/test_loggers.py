@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 from click.testing import CliRunner
+from worlds import write_world
 
 from mocoop.commands import mocoop
 from mocoop.config import preset
@@ -140,6 +141,28 @@ def test_the_command_refuses_a_place_before_it_trains(tmp_path):
     result = CliRunner().invoke(mocoop, args)
     assert isinstance(result.exception, UsageError)
     assert not (tmp_path / "run").exists()
+
+
+def test_the_command_logs_what_its_run_folder_logs(tmp_path):
+    world, out = write_world(tmp_path), tmp_path / "run"
+    args = [
+        "train",
+        "--method",
+        "coop",
+        "--data",
+        world["data"],
+        "-o",
+        out,
+        "--log-to",
+        f"tensorboard:{tmp_path / 'log'}",
+    ]
+    quick = ["--epochs", "2", "--batch-size", "16", "--shots", "4", "--no-cache"]
+    result = CliRunner().invoke(mocoop, [*map(str, args), "--backbone", f"local-dir:{world['backbone']}", *quick])
+    assert result.exit_code == 0, result.output
+    losses = [json.loads(line)["loss"] for line in (out / "log.jsonl").read_text().splitlines()]
+    assert [value for _, value in read_tensorboard(tmp_path / "log")["loss"]] == [
+        pytest.approx(loss) for loss in losses
+    ]
 
 
 def test_one_expert_has_no_gate_to_log():
