@@ -138,7 +138,7 @@ def probe_of(world, out, data, monkeypatch, **changes):
     """Trains a probe; what it said of C, and the samples that C was sought on."""
     seen, heard = [], Heard()
     seek = linear_probe.best_c
-    monkeypatch.setattr(linear_probe, "best_c", lambda given: (seen.append(given), seek(given))[1])
+    monkeypatch.setattr(linear_probe, "best_c", lambda given, weights: (seen.append(given), seek(given, weights))[1])
     run = train(plan_for(world, out, preset("recommended", "linear-probe"), data=data, groups=None, **changes), heard)
     (said,) = [notice for notice in heard.notices if notice.startswith("linear probe")]
     assert said in run.info["notes"]
