@@ -79,6 +79,8 @@ def read_images(X: Any) -> Images:
         return _frame(X)
     if _is_lazy(X) and hasattr(X, "column_names"):
         return _hugging_face(X)
+    if isinstance(X, Mapping):
+        return _columns(X)
     if _is_torch_dataset(X):
         return _torch_dataset(X)
     if isinstance(X, Iterator):
@@ -230,6 +232,14 @@ def _hugging_face(X: Any) -> Images:
         return Images(pictures=Pictures(X[pictures[0]]))
     names = dict(enumerate(X.features[classes[0]].names))
     return Images(pictures=Pictures(X[pictures[0]]), labels=list(X[classes[0]]), names=names)
+
+
+def _columns(X: Mapping[str, Any]) -> Images:
+    """Columns by name, a batch of a `datasets.Dataset` such as data[:100]: the one of pictures."""
+    found = [column for column in X.values() if isinstance(column, (list, tuple)) and column and _is_picture(column[0])]
+    if len(found) != 1:
+        raise DataError(f"X has {len(found)} columns of images among {', '.join(map(str, X))}", _COLUMN)
+    return _items(found[0])
 
 
 def feature_array(given: Any) -> NDArray[np.float32]:

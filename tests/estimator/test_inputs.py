@@ -89,7 +89,7 @@ def test_a_hugging_face_dataset_brings_its_labels_and_their_names(hugging_face, 
     found = read_images(given)
     assert (found.labels, found.names) == (LABELS, {0: "dog", 1: "airport"})
     np.testing.assert_array_equal(np.asarray(found.pictures[3]), PIXELS[3])
-    for same in (given["image"], given.to_list(), [given[place] for place in (0, 1, 2, 3)]):
+    for same in (given["image"], given.to_list(), given[np.arange(4)], [given[place] for place in (0, 1, 2, 3)]):
         np.testing.assert_array_equal(np.asarray(read_images(same).pictures[3]), PIXELS[3])
 
 
@@ -149,6 +149,7 @@ def test_features_come_in_many_forms(form):
         (["a.png", Image.new("RGB", (4, 4))], "neither paths, nor pictures"),
         (np.zeros((0, 4, 4, 3), np.uint8), "X is uint8 of"),
         (Pairs([]), "X is Pairs without images"),
+        ({"x": [1], "y": [2]}, "X has 0 columns of images among x, y"),
         (7, "X is int"),
         ([], "X is empty"),
         ([[1.0, 2.0], [3.0]], "neither paths, nor pictures"),

@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import pickle
 
+import datasets
 import numpy as np
 import pytest
 import torchvision
 from datafiles import pixels
 from PIL import Image
+from sklearn.model_selection import cross_val_score
 from worlds import CLASSNAMES, STEPPING, write_world
 
 from mocoop import Listener, MoCoOpClassifier, load_backbone
@@ -198,6 +200,16 @@ class TestPictures:
         np.testing.assert_allclose(model.predict_proba(given), by_path.predict_proba(paths), atol=1e-5)
         arrays = np.stack([np.asarray(Image.open(path)) for path in paths])
         np.testing.assert_allclose(model.predict_proba(arrays), by_path.predict_proba(paths), atol=1e-5)
+
+    @pytest.mark.parametrize("kind", ["torchvision", "datasets"])
+    def test_data_sets_are_split_by_scikit_learn(self, world, folder, kind):
+        given = torchvision.datasets.ImageFolder(str(folder))
+        if kind == "datasets":
+            pictures = [given[place][0] for place in range(6)]
+            kinds = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=given.classes)})
+            given = datasets.Dataset.from_dict({"image": pictures, "label": given.targets}, features=kinds)["image"]
+        model = classifier(world, method="linear-probe", settings=None)
+        np.testing.assert_array_equal(cross_val_score(model, given, np.repeat([0, 1], 3), cv=3), [1, 1, 1])
 
     def test_transform_gives_features_that_stand_for_the_pictures(self, world, folder):
         paths = sorted(folder.rglob("*.png"))
