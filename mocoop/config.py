@@ -21,8 +21,8 @@ from typing import Any, Literal, get_args
 from mocoop.errors import ConfigError, UsageError
 
 _IN_TABLES = (
-    "zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe",
-    "coop", "cocoop", "kgcoop", "prograd", "lasp", "mocoop",
+    "zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe", "tip-adapter",
+    "coop", "cocoop", "kgcoop", "prograd", "lasp", "mocoop", "blend",
 )  # fmt: skip
 
 
@@ -34,6 +34,7 @@ def _method_names() -> tuple[str, ...]:
 
 
 METHODS = _method_names()
+_NO_STEPS = ("zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe", "tip-adapter")
 
 CtxPosition = Literal["before", "middle", "after"]
 Routing = Literal["learned", "reference", "uniform", "random"]
@@ -97,6 +98,9 @@ class Config:
     lambda_projection: float | None = None  # ProGrad: how much of a gradient against the template's knowledge is taken
     # out; None: 1, or 0.8 where its authors have that (flowers, DTD and EuroSAT at 8 and more shots)
     probe_c: float | None = None  # linear probe: inverse strength of its penalty; None: sought on val
+    tip_alpha: float | None = None  # Tip-Adapter: weight of its cache, and
+    tip_beta: float | None = None  # how fast it fades with distance; None: sought on val or on the training images
+    blend_weight: float | None = None  # blend: the probe's part, 0 to 1; None: sought on val
 
     # Router and mix (Eq. 1-3, 6-7)
     routing: Routing = "learned"  # or the controls, which stay as they start: the reference gate, the same weight for
@@ -155,6 +159,11 @@ class Config:
         for name in ("tau_class", "tau_text", "tau_gate", "clip_norm", "probe_c", "router_lr"):
             value = getattr(self, name)
             _check(value is None or _is_number(value, above=0), name, value, "a number above 0, or null")
+        for name in ("tip_alpha", "tip_beta"):
+            value = getattr(self, name)
+            _check(value is None or (_is_number(value) and value >= 0), name, value, "a number of 0 or more, or null")
+        share = self.blend_weight
+        _check(share is None or (_is_number(share) and 0 <= share <= 1), "blend_weight", share, "0 to 1, or null")
         for name in ("lr", "warmup_lr", "layer_norm_lr", "gate_softness"):
             _check(_is_number(getattr(self, name), above=0), name, getattr(self, name), "a number above 0")
         for name in (*_LAMBDAS, "weight_decay", "momentum"):
@@ -283,13 +292,14 @@ PRESETS: dict[str, dict[str, dict[str, Any]]] = {
     # Ours: the defaults of `Config`, and what searches changed. LASP is the mixture with one expert, so it goes along.
     "recommended": {
         **dict.fromkeys(METHODS, _FEW_IMAGES),
-        **{method: {} for method in ("zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe")},  # no steps
+        **{method: {} for method in _NO_STEPS},
         "lasp": {**_FEW_IMAGES, "lambda_text": 1.0},
         "mocoop": {**_FEW_IMAGES, **_OUR_MIXTURE},
+        "blend": {**_FEW_IMAGES, **_OUR_MIXTURE},
     },
     # Each method as its own paper has it. MoCoOp: sections 2.3-2.5, 3.2 as printed, with CoOp's schedule.
     "paper": {
-        **{method: {} for method in ("zero-shot", "zero-shot-ensemble", "gated-zero-shot", "linear-probe")},
+        **{method: {} for method in _NO_STEPS},
         "coop": {**_COOP_SCHEDULE, "ctx_init": None},
         "cocoop": {"views": "epochs", "lr": 0.002, "epochs": 10, "batch_size": 1},
         "kgcoop": {**_COOP_SCHEDULE, "epochs": 100, "batch_size": 128},

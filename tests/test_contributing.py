@@ -28,7 +28,7 @@ USE = """
 
     folder = Path(sys.argv[1])
     assert mocoop.__file__.startswith(str(folder)), mocoop.__file__
-    assert METHODS[-2:] == ("smooth-coop", "mocoop")
+    assert METHODS[-3:] == ("smooth-coop", "mocoop", "blend")
     world = write_world(folder / "world")
     run = train(plan_for(world, folder / "run", config_of("smooth-coop", nesterov=True), groups=None))
     plain = train(plan_for(world, folder / "plain", config_of("smooth-coop"), groups=None))

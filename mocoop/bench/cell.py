@@ -108,7 +108,10 @@ def key_of(cell: Cell, config: Config, groups: GroupFile, data: Mapping[str, str
     scheduled, _ = config.scheduled(cell.shots, images)
     identity = scheduled.to_dict()
     del identity["preset"]
-    # These two came after results had been measured: where they change no number, they change no key.
+    # These came after results had been measured: where they change no number, they change no key.
+    for name in ("tip_alpha", "tip_beta", "blend_weight"):
+        if identity[name] is None:
+            del identity[name]
     if scheduled is config:
         del identity["min_steps"]
     if identity["drop_last"]:

@@ -79,6 +79,7 @@ class Method(ABC):
     terms: ClassVar[Mapping[str, str]] = {}  # fields of `StepLog` other than the loss, with their display names
     chooses_on_val: ClassVar[bool] = False  # whether settings are chosen on val, which then cannot calibrate
     weighs: ClassVar[bool] = False  # whether it knows images of different weights (`Task.weights`)
+    parts: ClassVar[tuple[str, ...]] = ()  # methods it learns and then joins (`joined`)
     conditional: ClassVar[bool] = False  # whether prompts depend on the image, so that prediction needs the text tower
 
     def settle(self, config: Config) -> Config:
@@ -151,6 +152,10 @@ class Method(ABC):
     @abstractmethod
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Learn. Raises errors of the settings, templates and class names, and TrainingStopped."""
+
+    def joined(self, task: Task, learned: Sequence[Learned]) -> Learned:
+        """From what its `parts` learned of the same task; only a method with parts has this."""
+        raise NotImplementedError(f"{self.name} has no parts")
 
     @abstractmethod
     def class_features(

@@ -186,8 +186,9 @@ class TestRefused:
 
 class TestOtherMethods:
     @pytest.mark.slow
-    def test_a_linear_probe_is_exported_as_well(self, photos, tmp_path):
-        run = small_run(tmp_path, "linear-probe")
+    @pytest.mark.parametrize("method", ["linear-probe", "tip-adapter", "blend"])
+    def test_what_reads_images_of_its_own_is_exported_as_well(self, photos, tmp_path, method):
+        run = small_run(tmp_path, method)
         made = written(run, tmp_path / "model.onnx")
         probabilities, gates, _ = eager(run, photos)
         engine = Engine(made.path)
@@ -197,7 +198,9 @@ class TestOtherMethods:
         backbone = run.load_backbone("cpu", precision="float32")
         ours, theirs = list(engine.predict_images(photos)), list(predict_images(run, photos, backbone=backbone))
         assert [one["class"] for one in ours] == [one["class"] for one in theirs]
-        assert [one["experts"] for one in ours] == [one["experts"] for one in theirs] == [[]] * len(photos)
+        names = [[expert["id"] for expert in one["experts"]] for one in ours]
+        assert names == [[expert["id"] for expert in one["experts"]] for one in theirs]
+        assert any(names) is (method == "blend")
 
     @pytest.mark.slow
     def test_torch_export_is_the_same_module_with_the_record(self, run, photos, tmp_path):

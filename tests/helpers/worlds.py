@@ -12,7 +12,7 @@ from mocoop.config import METHODS, Config, preset
 from mocoop.methods import method_named
 from mocoop.runs.train import TrainingPlan
 
-STEPPING = [name for name in METHODS if method_named(name).learns and name != "linear-probe"]
+STEPPING = [name for name in METHODS if method_named(name).learns and name not in ("linear-probe", "tip-adapter")]
 CLASSNAMES = ("dog", "airport", "sea snake", "annual crop land", "grand piano", "black swan")
 GROUPS = {
     "schema_version": 1,

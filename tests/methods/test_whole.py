@@ -176,11 +176,11 @@ def test_pictures_are_predicted_and_experts_named_where_there_are_some(world, ru
     assert code == 0, err
     header, *lines = [line.split("\t") for line in out.splitlines()]
     several = len(run.groups.ids) > 1
-    assert several is (method in ("mocoop", "gated-zero-shot"))
+    assert several is (method in ("mocoop", "blend", "gated-zero-shot"))
     assert header == ["path", "class", "probability", "experts" if several else "remark"]
     assert all(line[1] in run.classnames and bool(line[3]) is several for line in lines)
     code, out, _ = call("predict", run.path, *pictures, "--device", "cpu", "--json")
-    experts = {"mocoop": 3, "gated-zero-shot": 2}.get(method, 0)  # K = all, K = 2
+    experts = {"mocoop": 3, "blend": 3, "gated-zero-shot": 2}.get(method, 0)  # K = all, K = 2
     assert all(len(json.loads(line)["experts"]) == experts for line in out.splitlines())
 
 
@@ -263,6 +263,7 @@ def test_baselines_come_from_templates_that_people_wrote(world, runs, method):
         "lasp": {ONE_TEMPLATE, ENSEMBLE},
         "zero-shot-ensemble": {ONE_TEMPLATE, ENSEMBLE},
         "mocoop": {ONE_TEMPLATE, ENSEMBLE, GATED},
+        "blend": {ONE_TEMPLATE, ENSEMBLE, GATED},
         "gated-zero-shot": {ONE_TEMPLATE, ENSEMBLE, GATED},
     }.get(method, {ONE_TEMPLATE})
     assert set(found) == expected
@@ -344,7 +345,7 @@ def test_the_official_preset_says_how_to_do_without_pixels(world, tmp_path):
 def classifier(world, method, **changes):
     groups = world["groups"] if method_named(method).reads_groups else None
     settings = {"epochs": 10, "batch_size": 8, "lr": 0.05} if method in STEPPING else {}
-    if method in ("lasp", "mocoop"):
+    if method in ("lasp", "mocoop", "blend"):
         settings["lambda_text"] = 0.1  # so short a training is held near random templates otherwise
     values = {"backbone": f"local-dir:{world['backbone']}", "device": "cpu", "cache": False, "settings": settings}
     return MoCoOpClassifier(**{"groups": groups, "method": method, **values, **changes})
@@ -370,7 +371,7 @@ def test_the_estimator_fits_predicts_saves_and_loads(world, features, tmp_path, 
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         warnings.filterwarnings("ignore", message="the router")
-        warnings.filterwarnings("ignore", message="linear probe: C = 1")
+        warnings.filterwarnings("ignore", message="linear probe: C = 1|Tip-Adapter|blend")
         fitted = classifier(world, method).fit(x[::2], y[::2])
     proba = fitted.predict_proba(x[1::2])
     assert proba.shape == (60, 6)
@@ -379,7 +380,7 @@ def test_the_estimator_fits_predicts_saves_and_loads(world, features, tmp_path, 
     loaded = MoCoOpClassifier.load(fitted.save(tmp_path / "run"), device="cpu")
     np.testing.assert_allclose(loaded.predict_proba(x[1::2]), proba, rtol=1e-5, atol=1e-7)
     assert (loaded.method, loaded.groups is None) == (method, method in WITHOUT_GROUPS)
-    assert loaded.expert_weights(x[:2]).shape == (2, 3 if method in ("mocoop", "gated-zero-shot") else 1)
+    assert loaded.expert_weights(x[:2]).shape == (2, 3 if method in ("mocoop", "blend", "gated-zero-shot") else 1)
     if method == "linear-probe":
         with pytest.raises(DataError, match="'quiet zebra'"):
             loaded.set_classes(["quiet zebra", "piano"])

@@ -84,12 +84,14 @@ def test_results_measured_before_keep_their_keys():
     def key(config, images):
         return key_of(cell, config, groups, {"eurosat": "x"}, "f", images)
 
-    before = {k: v for k, v in config.to_dict().items() if k not in ("preset", "min_steps", "drop_last")}
+    later = ("min_steps", "drop_last", "tip_alpha", "tip_beta", "blend_weight")
+    before = {k: v for k, v in config.to_dict().items() if k not in ("preset", *later)}
     drawn = [cell.shots, cell.seed, cell.train_on, cell.val_shots]
     old = cell_key([FORMAT, cell.protocol, {"eurosat": "x"}, drawn, groups.sha256, "f", before])
     assert key(config, 400) == key(config.replace(min_steps=0), 400) == old
     assert key(config, 20) != old
     assert key(config.replace(drop_last=False), 400) != old
+    assert all(key(config.replace(**{name: 0.5}), 400) != old for name in later[2:])
 
 
 def test_methods_that_take_steps_read_both_settings_and_others_do_not():
