@@ -14,8 +14,6 @@ from __future__ import annotations
 import shlex
 import shutil
 import statistics
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -48,8 +46,9 @@ from mocoop.demo.results import (
     styles_and_experts,
     tile_style,
 )
-from mocoop.errors import MoCoOpError, StorageError, UsageError
+from mocoop.errors import StorageError, UsageError
 from mocoop.files import os_error, read_json, write_json
+from mocoop.groupfile.curator import call_curator
 from mocoop.groupfile.groups import GroupFile, load_groups
 from mocoop.miniclip.scenes import style_of, write_scenes
 from mocoop.miniclip.styles import STYLES
@@ -142,11 +141,7 @@ def _generate(plan: DemoPlan) -> GroupFile:
     """Make a group file with `mocoop-groups`."""
     arguments = generate_arguments(plan)
     cli.say(f"mocoop-groups {shlex.join(arguments)}")
-    command = [sys.executable, "-m", "mocoop.grouping.commands", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = done.stderr.strip().splitlines() or ["no message"]
-        raise MoCoOpError(f"mocoop-groups generate failed: {said[-1]}", "run it alone to see more")
+    call_curator(arguments)
     return load_groups(plan.out / GROUPS)
 
 

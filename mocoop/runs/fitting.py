@@ -74,6 +74,7 @@ def fit(
     text_cache: FeatureCache | None = None,
     weights: Tensor | None = None,
     held: Held | None = None,
+    parts: Sequence[Learned] = (),
 ) -> Fitted:
     """Train the method `config.method`.
 
@@ -89,6 +90,7 @@ def fit(
         text_cache: cache of the templates' frozen features, or None.
         weights: of the images (N,), above 0, for a method that knows them (`Method.weighs`).
         held: validation images, measured after each epoch, or once for a method that takes no steps.
+        parts: what the parts of the method (`Method.parts`) learned of the same images, if they did; then only joined.
 
     Raises:
         UsageError: the method knows no weights.
@@ -161,7 +163,7 @@ def fit(
 
     whole = False
     try:
-        learned = method.learn(task, loop)
+        learned = method.joined(task, parts) if parts else method.learn(task, loop)
         class_features = method.class_features(learned, classnames, backbone, cache=text_cache)
         if held is not None and not validation:
             classifier = method.predictor(learned, classnames, class_features, backbone)

@@ -109,7 +109,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
     given = _given_groups(plan, method)
     method.groups(given, plan.config)  # first refuse a method without the groups it needs
     with _locked(plan.out):
-        _check_folder(plan)
+        check_folder(plan)
         everything = open_dataset(
             plan.data,
             class_names=plan.class_names,
@@ -123,7 +123,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         config = method.adapt(plan.config, everything.name, plan.shots)
         plan = replace(plan, config=config.with_names_of(everything.classnames, dataset.classnames))
         groups = method.groups(given, plan.config)
-        _check_templates(plan, groups, dataset)
+        check_templates(plan, groups, dataset)
         listener.stage("loading the backbone")
         backbone = load_backbone(
             plan.backbone,
@@ -132,7 +132,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             precision=plan.config.precision,
             quick_gelu=plan.quick_gelu,
         )
-        _check_templates(plan, groups, dataset, backbone)
+        check_templates(plan, groups, dataset, backbone)
         if plan.config.tune_layer_norm:
             backbone.block_layer_norms()  # refuse a tower without any before the images are read
         unknown = _vocabulary(plan, backbone, groups, dataset, listener)
@@ -269,7 +269,7 @@ def _draw(plan: TrainingPlan, everything: Dataset, unreadable: Container[Path] =
     return choose_classes(few_shot(replace(everything, train=readable), plan.shots, plan.seed), plan.classes)
 
 
-def _check_templates(plan: TrainingPlan, groups: GroupFile, dataset: Dataset, backbone: Backbone | None = None) -> None:
+def check_templates(plan: TrainingPlan, groups: GroupFile, dataset: Dataset, backbone: Backbone | None = None) -> None:
     """Check the groups again, with the class names; with the backbone, by its own tokens and context length."""
     if not method_named(plan.config.method).texts(plan.config, groups, dataset.classnames):
         return
@@ -426,7 +426,7 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:12]}..."
 
 
-def _check_folder(plan: TrainingPlan) -> None:
+def check_folder(plan: TrainingPlan) -> None:
     """Refuse a finished run, a folder that is not a run, and inputs that the run would overwrite."""
     sweep_stale(plan.out)
     for given in (plan.groups, plan.data, plan.class_names):

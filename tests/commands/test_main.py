@@ -15,6 +15,11 @@ from mocoop.bench.protocols import ABLATIONS, INFERENCE
 from mocoop.commands import mocoop
 
 COMMANDS = {
+    "auto": {
+        "--data", "--class-names", "--names-by-position", "--columns", "--follow-links", "--no-cache", "--domain",
+        "--groups", "--out", "--minutes", "--shots", "--seed", "--split-seed", "--backbone", "--pretrained",
+        "--quick-gelu", "--device", "--precision", "--threads", "--bands", "--range", "--force", "--json",
+    },
     "bench": {
         "--columns", "--bands", "--range", "--follow-links",
         "--data-root", "--data", "--datasets", "--class-names", "--names-by-position", "--groups", "--methods",
