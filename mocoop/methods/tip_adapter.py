@@ -123,8 +123,8 @@ def best_weights(
     elif int(torch.bincount(samples.train_labels).max()) > 1:
         x, labels, why = keys, samples.train_labels, "training images, each left out of the cache in turn"
     else:
-        given = (default if one is None else one for one, default in zip((alpha, beta), DEFAULT, strict=True))
-        return *given, "the default, as there is no image to choose on"
+        found = (DEFAULT[0] if alpha is None else alpha, DEFAULT[1] if beta is None else beta)
+        return *found, "the default, as there is no image to choose on"
     zero_shot = x @ text.T / tau
 
     def quality(pair: tuple[float, float], cached: Tensor) -> tuple[float, float]:
