@@ -30,6 +30,7 @@ from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned
 from mocoop.runs.evaluate import Evaluation, evaluate
 from mocoop.runs.fitting import Fitted
+from mocoop.runs.record import AUTO
 from mocoop.runs.train import TrainingPlan, check_folder, check_templates, train
 from mocoop.training.method import Samples
 from mocoop.training.progress import LiveProgress
@@ -47,7 +48,6 @@ TRIED = (
 )  # fmt: skip
 UNMEASURED = "blend"  # where no image is there to measure on: the one that was best at every number of shots
 ZERO_SHOT = "zero-shot"
-RECORD = "auto.json"
 _AFTER = 2.5  # splits' worth of time for what follows: the winner's training, and two on half of the classes
 _FIRST_STEPS = 3  # after so many the time of a training is known
 
@@ -146,7 +146,7 @@ def auto(plan: TrainingPlan, groups: GroupFile, minutes: float, listener: Listen
         cache = FeatureCache() if plan.use_cache else None
         test = evaluate(run, data.dataset, backbone=backbone, cache=cache, listener=listener)
     found = Chosen(choice, run, new, note, test, time.monotonic() - began)
-    write_json(plan.out / RECORD, found.to_dict())
+    write_json(plan.out / AUTO, found.to_dict())
     return found
 
 
@@ -196,7 +196,7 @@ def choose(material: Material, clock: Clock, listener: Listener | None = None) -
     """Try the methods in the time there is, and choose. Raises MoCoOpError if that is too short for any."""
     listener = listener or Listener()
     entries = entries_for(material.groups)
-    splits, how, measure = _measuring(material, listener)
+    splits, how, measure = _measuring(material, clock, listener)
     images = len(material.samples.train_labels) if how.startswith("cross") else len(material.samples.val_labels)
 
     def told(entry: Entry, split: int) -> None:
@@ -243,7 +243,7 @@ def time_text(seconds: float) -> str:
 Measured = Callable[[Entry, int, float], tuple[Tensor, Tensor]]
 
 
-def _measuring(material: Material, listener: Listener) -> tuple[int, str, Measured]:
+def _measuring(material: Material, clock: Clock, listener: Listener) -> tuple[int, str, Measured]:
     """How many splits there are, what they are in words, and what measures an entry on one of them."""
     samples = material.samples
     splits = held_out(samples.train_labels, material.seed)
@@ -252,7 +252,7 @@ def _measuring(material: Material, listener: Listener) -> tuple[int, str, Measur
     def learned(entry: Entry, split: int, rows: Tensor, seconds: float, *, val: bool) -> Fitted:
         listener.stage(f"{entry.title}, split {split + 1}")
         parts = known.setdefault(split, {})
-        fitted = material.learn(entry.name, rows, val=val, parts=parts, listener=_Watch(listener, seconds))
+        fitted = material.learn(entry.name, rows, val=val, parts=parts, listener=_Watch(listener, clock, seconds))
         parts[entry.name] = fitted.learned
         return fitted
 
@@ -299,7 +299,7 @@ def new_classes(material: Material, winner: Entry, clock: Clock, listener: Liste
             rows, others = (torch.isin(labels, torch.tensor(half)).nonzero().flatten() for half in (trained, hidden))
             for name, found in right.items():
                 listener.stage(f"{method_named(name).title}, on classes hidden from it")
-                fitted = material.learn(name, rows, classes=trained, listener=_Watch(listener, clock.left))
+                fitted = material.learn(name, rows, classes=trained, listener=_Watch(listener, clock, clock.left))
                 found.append(material.right(fitted, material.samples.train[others], labels[others], hidden))
     except TimeIsUp:
         return None, "what it costs on new classes was not measured: the time was up"
@@ -317,24 +317,26 @@ def new_classes_text(winner: Entry, new: NewClasses) -> str:
 
 def _entry(name: str) -> Entry:
     method = method_named(name)
-    return Entry(name, method.title, method.parts, names_any_class=name != "linear-probe")
+    return Entry(
+        name, method.title, method.parts, steps="epochs" in method.settings, names_any_class=name != "linear-probe"
+    )
 
 
 class _Watch(Listener):
     """Shows a training's steps, and ends it if it would not end in time."""
 
-    def __init__(self, listener: Listener, seconds: float) -> None:
+    def __init__(self, listener: Listener, clock: Clock, seconds: float) -> None:
         self._live = listener if isinstance(listener, LiveProgress) else Listener()  # too much for a log
-        self._seconds, self._began = seconds, time.monotonic()
+        self._now, self._seconds, self._began = clock.now, seconds, clock.now()
 
     def started(self, epochs: int, steps: int, resumed_step: int) -> None:
         """The loop begins."""
-        self._began = time.monotonic()
+        self._began = self._now()
         self._live.started(epochs, steps, resumed_step)
 
     def step(self, log: StepLog) -> None:
         """Raises TimeIsUp once it is known that the time will not do."""
         self._live.step(log)
-        needed = (time.monotonic() - self._began) / log.step * log.steps
+        needed = (self._now() - self._began) / log.step * log.steps
         if log.step >= _FIRST_STEPS and needed > self._seconds:
             raise TimeIsUp(needed)

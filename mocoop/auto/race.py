@@ -36,6 +36,7 @@ class Entry:
     name: str
     title: str
     parts: tuple[str, ...] = ()  # methods it is made of
+    steps: bool = False  # whether it is trained step by step, which takes long
     names_any_class: bool = True
     right: Tensor = field(default_factory=lambda: torch.zeros(0))  # (N,) right answers, and
     asked: Tensor = field(default_factory=lambda: torch.zeros(0))  # (N,) answers
@@ -118,7 +119,9 @@ def race(
     after: float,
     told: Callable[[Entry, int], None] = lambda _entry, _split: None,
 ) -> None:
-    """Try the entries in their order, which should be that of their cost, split by split; they keep what they got.
+    """Try the entries split by split, in their order, which should be that of their cost; they keep what they got.
+
+    Those that take no steps are tried on all splits first, so that the others meet the best of them at once.
 
     Args:
         images: N.
@@ -127,13 +130,15 @@ def race(
     """
     for entry in entries:
         entry.right, entry.asked = torch.zeros(images), torch.zeros(images)
-    for split in range(splits):
-        for entry in entries:
-            if entry.left is None or _is_part(entry, entries):
-                _try(entry, entries, split, measure, clock, after)
+    for steps in (False, True):
+        tier = [entry for entry in entries if entry.steps is steps]
+        for split in range(splits):
+            for entry in tier:
+                if entry.left is None or _is_part(entry, entries):
+                    _try(entry, entries, split, measure, clock, after)
+                    told(entry, split)
+            for entry in _behind(entries):
                 told(entry, split)
-        for entry in _behind(entries):
-            told(entry, split)
 
 
 def _try(entry: Entry, entries: Sequence[Entry], split: int, measure: Measure, clock: Clock, after: float) -> None:

@@ -23,6 +23,7 @@ from mocoop.training.trainer import StepLog
 FORMAT = 1
 RUN, GROUPS, MODEL, FEATURES, LOG = "run.json", "groups.json", "model.safetensors", "features.safetensors", "log.jsonl"
 CALIBRATION = "calibration.json"
+AUTO = "auto.json"  # what `mocoop auto` tried before it chose the method
 SEAL = "sha256"  # of all else in run.json
 MAX_LOG_BYTES = 1 << 30
 RESTORE = "restore it, or train again"

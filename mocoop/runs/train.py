@@ -41,6 +41,7 @@ from mocoop.runs.calibrating import NotEnough, calibrate, held_out
 from mocoop.runs.fitting import Fitted, fit
 from mocoop.runs.measured import trained_sha256
 from mocoop.runs.record import (
+    AUTO,
     CALIBRATION,
     FEATURES,
     GROUPS,
@@ -58,7 +59,7 @@ from mocoop.training.inputs import Inputs, cached_batches, files_sha256, load_in
 from mocoop.training.method import Method, Samples
 from mocoop.training.trainer import Batch, FolderCheckpoints, Listener
 
-_OURS = (RUN, GROUPS, MODEL, FEATURES, CALIBRATION, LOG)
+_OURS = (RUN, GROUPS, MODEL, FEATURES, CALIBRATION, LOG, AUTO)
 _LOCK, _CHECKPOINTS = ".lock", "checkpoints"
 _IDENTITY = ("method", "shots", "seed", "split_seed", "classes", "classnames")
 

@@ -136,8 +136,10 @@ def test_too_little_time_for_anything_is_refused(backbone, tmp_path):
 def test_a_training_that_would_not_end_in_time_is_ended_after_a_few_steps(backbone, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "TRIED", ("zero-shot", "coop"))
     given = material(write(tmp_path / "x.npz", where_words_are_right(backbone), 4.0), backbone)
-    found = choose(given, Clock(0.01, lambda: 0.0))  # a clock that stands still: always so much is left
+    ticks = iter(range(10**6))
+    found = choose(given, Clock.start(60, lambda: float(next(ticks))))  # a second a look: a step
     assert of(found, "coop").left.startswith("no time: a split takes about")
+    assert next(ticks) < 45  # its whole training would be 50 steps more
     assert found.winner.name == "zero-shot"
 
 

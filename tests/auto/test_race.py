@@ -61,6 +61,14 @@ def test_what_is_near_stays_to_the_end():
     assert [entry.images for entry in entries] == [100, 100]
 
 
+def test_what_takes_steps_comes_after_all_splits_of_the_others_and_meets_the_best_of_them():
+    entries = [Entry("weak", "weak", steps=True), Entry("good", "good")]
+    (weak, good), tried, _ = run({"weak": 0.2, "good": 0.9}, entries=entries)
+    assert tried == [*(("good", split) for split in range(SPLITS)), ("weak", 0)]
+    assert weak.behind
+    assert good.images == 100
+
+
 def test_what_does_not_fit_in_the_time_is_left_out_and_said():
     """A split of 40 s, with 2.5 times that set aside: 300 s have room for four."""
     (cheap, dear), tried, hand = run({"cheap": 0.8, "dear": 0.8}, {"dear": 40.0}, minutes=5.0)
