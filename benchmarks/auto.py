@@ -83,18 +83,21 @@ def main() -> None:
             world = opened(name, Path(folder) if folder else None, options.keep)
             for seed in range(1, options.seeds + 1):
                 for number in map(int, shots.split(",")):
-                    once(options, world, name, number, seed)
+                    for what in ("auto", "hindsight") if options.what == "auto" else ("blend",):
+                        once(options, world, what, name, number, seed)
     report(list(rows_of(options.out)))
 
 
-def once(options: argparse.Namespace, world: World, name: str, shots: int, seed: int) -> None:
+def once(options: argparse.Namespace, world: World, what: str, name: str, shots: int, seed: int) -> None:
     """One row, unless it is there."""
-    key = {"what": options.what, "dataset": name, "shots": shots, "seed": seed}
-    key |= {"minutes": options.minutes} if options.what == "auto" else {}
+    key = {"what": what, "dataset": name, "shots": shots, "seed": seed}
+    key |= {"minutes": options.minutes} if what == "auto" else {}
     if any(key.items() <= row.items() for row in rows_of(options.out)):
         return
-    if options.what == "auto":
-        found = tried(world, world.material(shots, seed), options.minutes)
+    if what == "auto":
+        found = picked(world.material(shots, seed), options.minutes)
+    elif what == "hindsight":
+        found = hindsight(world, world.material(shots, seed))
     else:
         found = blended(world, shots, seed, options.keep / f"{name}-{shots}-{seed}.npz")
     row = {**key, **found}
@@ -103,25 +106,24 @@ def once(options: argparse.Namespace, world: World, name: str, shots: int, seed:
         file.write(json.dumps(row) + "\n")
 
 
-def tried(world: World, material: Material, minutes: float) -> dict[str, Any]:
-    """The pick, and the accuracy of every method on the test images."""
+def picked(material: Material, minutes: float) -> dict[str, Any]:
+    """What `mocoop auto` picks, and what it saw."""
     clock = Clock.start(60 * minutes, time.process_time)
     choice = choose(material, clock)
     seconds = round(clock.seconds - clock.left, 1)
+    tried = [{**one.to_dict(), "lower": choice.lower.get(one.name)} for one in choice.entries]
+    return {"picked": choice.winner.name, "tried": tried, "seconds": seconds}
+
+
+def hindsight(world: World, material: Material) -> dict[str, Any]:
+    """The accuracy of every method on the test images, after training on all shots."""
     x, labels = world.test
-    everything = torch.arange(len(material.samples.train_labels))
     learned, accuracy = {}, {}
     for name in TRIED:
-        fitted = material.learn(name, everything, parts=learned)
+        fitted = material.learn(name, torch.arange(len(material.samples.train_labels)), parts=learned)
         learned[name] = fitted.learned
         accuracy[name] = 100 * float(material.right(fitted, x, labels).float().mean())
-    return {
-        "picked": choice.winner.name,
-        "tried": [{**one.to_dict(), "lower": choice.lower.get(one.name)} for one in choice.entries],
-        "seconds": seconds,
-        "test": accuracy,
-        "images": len(labels),
-    }
+    return {"test": accuracy, "images": len(labels)}
 
 
 def blended(world: World, shots: int, seed: int, kept: Path) -> dict[str, Any]:
@@ -198,8 +200,11 @@ def rows_of(path: Path) -> Iterator[dict[str, Any]]:
 def report(rows: list[dict[str, Any]]) -> None:
     """Means over seeds: the pick beside zero-shot and the best in hindsight; the blend beside its parts."""
     lines = []
-    for name, shots in sorted({(row["dataset"], row["shots"]) for row in rows if row["what"] == "auto"}):
-        mine = [row for row in rows if (row["what"], row["dataset"], row["shots"]) == ("auto", name, shots)]
+    tests = {(row["dataset"], row["shots"], row["seed"]): row["test"] for row in rows if row["what"] == "hindsight"}
+    picks = {(row["dataset"], row["shots"], row["seed"]): row["picked"] for row in rows if row["what"] == "auto"}
+    for name, shots in sorted({key[:2] for key in picks.keys() & tests.keys()}):
+        seeds = sorted(key[2] for key in picks.keys() & tests.keys() if key[:2] == (name, shots))
+        mine = [{"picked": picks[name, shots, seed], "test": tests[name, shots, seed]} for seed in seeds]
         means = {method: statistics.fmean(row["test"][method] for row in mine) for method in TRIED}
         best = max(means, key=lambda method: means[method])  # the best single method over the seeds
         pick = statistics.fmean(row["test"][row["picked"]] for row in mine)

@@ -230,6 +230,8 @@ def why_chosen(winner: Entry, entries: tuple[Entry, ...]) -> str:
     rival = max(rivals, key=lambda one: lower[one.name])
     if lower[rival.name] <= lower[winner.name]:
         return f"{said}, the highest; next {rival.title}, {lower[rival.name]:.1f} %"
+    if winner.parts:
+        return f"{said}; {rival.title} is ahead by no more than chance ({lower[rival.name]:.1f} %)"
     kept = "can name classes without images" if not rival.names_any_class else "costs less"
     return f"{said}; {rival.title} ties with it ({lower[rival.name]:.1f} %), and {winner.title} {kept}"
 

@@ -214,9 +214,19 @@ def chosen(entries: Sequence[Entry]) -> Entry | None:
     """The entry of the highest lower bound; None if none was measured.
 
     Of bounds that are nearer than half a point to it, those that can name any class come first, then the cheaper one.
+    In doubt it is one made of several, since that can be as either of its parts: if it is behind by no more than a
+    standard error of the paired difference.
     """
     bounds = lower_bounds(entries)
     if not bounds:
         return None
     tied = [entry for entry in entries if bounds.get(entry.name, -math.inf) > max(bounds.values()) - TIE]
-    return next((entry for entry in tied if entry.names_any_class), tied[0])
+    first = next((entry for entry in tied if entry.names_any_class), tied[0])
+    joined = [entry for entry in entries if entry.parts and entry.name in bounds and entry.images == first.images]
+    return next((entry for entry in joined if in_doubt(first, entry)), first)
+
+
+def in_doubt(one: Entry, other: Entry) -> bool:
+    """Whether one is no more than a standard error of the paired difference ahead of another."""
+    gap, error = paired(one, other)
+    return gap <= error

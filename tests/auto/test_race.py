@@ -139,3 +139,12 @@ def test_ties_go_to_what_names_any_class_and_then_to_the_cheaper():
     assert chosen([probe, cheap, dear]) is cheap
     assert chosen([probe, answered("worse", 79)]) is probe  # a point is no tie
     assert chosen([Entry("none", "none")]) is None
+
+
+def test_in_doubt_it_is_the_one_that_is_made_of_several():
+    best, blend = answered("best", 82), answered("blend", 80, range(N - 1, -1, -1), parts=("best",))
+    assert chosen([best, blend]) is blend  # right on others: 20 images won and 18 lost are chance
+    assert chosen([best, answered("other", 80)]) is best
+    clear = answered("clear", 95)
+    assert chosen([clear, answered("blend", 80, parts=("clear",))]) is clear
+    assert chosen([best, answered("blend", 40, range(50), parts=("best",))]) is best  # it was not asked for all
