@@ -74,6 +74,7 @@ class Blend(MoCoOp):
     settings = (MoCoOp.settings - IMAGE_TOWER) | PROBE.settings | {"blend_weight"}
     fixed = {**MoCoOp.fixed, "tune_layer_norm": False}  # the probe's features are those of the tower as it came
     parts = ("mocoop", "linear-probe")
+    chooses_on_val = True
 
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Learn both, and choose the weight."""

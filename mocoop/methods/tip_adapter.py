@@ -68,6 +68,7 @@ class TipAdapter(ZeroShot):
     title = "Tip-Adapter"
     settings = ZeroShot.settings | {"tip_alpha", "tip_beta"}
     learns = True
+    chooses_on_val = True
 
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Keep the training images, and choose alpha and beta."""
