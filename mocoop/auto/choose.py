@@ -17,7 +17,7 @@ from torch import Tensor
 from mocoop.auto.folds import held_out
 from mocoop.auto.material import Material
 from mocoop.auto.race import Clock, Entry, TimeIsUp, chosen, lower_bounds, race
-from mocoop.backbone.backbone import load_backbone
+from mocoop.backbone.backbone import FEATURES, load_backbone
 from mocoop.backbone.hard_features import text_cache
 from mocoop.bench.data import BenchData, open_bench_data
 from mocoop.data.cache import FeatureCache
@@ -125,7 +125,9 @@ def auto(plan: TrainingPlan, groups: GroupFile, minutes: float, listener: Listen
         bands=plan.bands,
         value_range=plan.value_range,
     )
-    check_templates(plan, groups, data.dataset)
+    words = not plan.backbone.startswith(FEATURES)
+    if words:
+        check_templates(plan, groups, data.dataset)
     listener.stage("loading the backbone")
     backbone = load_backbone(
         plan.backbone,
@@ -134,7 +136,8 @@ def auto(plan: TrainingPlan, groups: GroupFile, minutes: float, listener: Listen
         precision=plan.config.precision,
         quick_gelu=plan.quick_gelu,
     )
-    check_templates(plan, groups, data.dataset, backbone)
+    if words:
+        check_templates(plan, groups, data.dataset, backbone)
     material = material_of(data, backbone, groups, plan.shots, plan.seed, use_cache=plan.use_cache, listener=listener)
     choice = choose(material, clock, listener)
     config = material.config(choice.winner.name).replace(precision=plan.config.precision)
@@ -185,8 +188,10 @@ def all_shots(dataset: Dataset) -> int:
     return max(dataset.counts("train"))
 
 
-def entries_for(groups: GroupFile | None) -> tuple[Entry, ...]:
-    """The methods to try, in the order of their cost."""
+def entries_for(groups: GroupFile | None, *, words: bool = True) -> tuple[Entry, ...]:
+    """The methods to try, in the order of their cost; without a text tower (`words`) those that read images alone."""
+    if not words:
+        return (_entry("linear-probe"),)
     several = groups is not None and len(groups.groups) > 1
     names = [name for name in TRIED if groups is not None or not method_named(name).reads_groups]
     return tuple(_entry(name) for name in names if several or name != "gated-zero-shot")
@@ -195,7 +200,7 @@ def entries_for(groups: GroupFile | None) -> tuple[Entry, ...]:
 def choose(material: Material, clock: Clock, listener: Listener | None = None) -> Choice:
     """Try the methods in the time there is, and choose. Raises MoCoOpError if that is too short for any."""
     listener = listener or Listener()
-    entries = entries_for(material.groups)
+    entries = entries_for(material.groups, words=not material.backbone.name.startswith(FEATURES))
     splits, how, measure = _measuring(material, clock, listener)
     images = len(material.samples.train_labels) if how.startswith("cross") else len(material.samples.val_labels)
 

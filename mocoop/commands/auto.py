@@ -46,7 +46,8 @@ _GENERAL = "photographs"
 @click.option("--split-seed", type=SEED, default=0, show_default=True, help="Makes splits that the data lacks.")
 @click.option("--backbone", default="photoclip", show_default=True,
               help="An open_clip model (ViT-B-16), local-dir:PATH, hf-hub:ORG/REPO, or one that comes along: "
-                   "photoclip, small, for photographs; miniclip, for the drawn tiles.")  # fmt: skip
+                   "photoclip, small, for photographs; miniclip, for the drawn tiles. features:WIDTH is none, for "
+                   "features made elsewhere.")  # fmt: skip
 @click.option("--pretrained", help="Its weights: a tag (openai), a file, or TAG=FILE.")
 @click.option("--quick-gelu/--no-quick-gelu", default=None, help="Activation of a weights file that does not tell.")
 @device_options

@@ -82,3 +82,11 @@ def test_test_pictures_that_cannot_be_read_do_not_disturb_the_choice(world, tmp_
     done = auto({**world, "photos": photos}, tmp_path / "run", "--groups", world["groups"], data="photos")
     assert (done.code, "cannot be read" in done.err) == (4, True)
     assert Run.open(tmp_path / "run").config.method in QUICK  # chosen and trained before
+
+
+def test_features_of_no_backbone_are_measured_by_the_probe(world, tmp_path):
+    done = call("auto", "--data", world["data"], "--groups", world["groups"], "--backbone", "features:24", "--shots", 4,
+                "--device", "cpu", "-o", tmp_path / "run")  # fmt: skip
+    assert done.code == 0, done.err
+    assert [line.split("\t")[0] for line in done.out.splitlines()[1:]] == ["linear probe"]
+    assert "knows only the classes it was trained on" in done.err
