@@ -1,4 +1,4 @@
-"""What both command lines share: one-line errors, exit codes, `--debug`, and tables for terminals and pipes.
+"""What both command lines share: one-line errors, exit codes, `--debug`, tables for terminals and pipes, time left.
 
 Results go to stdout and everything else to stderr. A table is drawn on a terminal and tab-separated in a pipe.
 Text from users (paths, class names, templates) is made printable here, so that no file name can move the cursor or
@@ -13,6 +13,7 @@ import os
 import shlex
 import shutil
 import sys
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 CLOSED_PIPE = 141
+QUIET_SECONDS = 5.0  # minimum time between two lines of progress in a log
 NARROWEST = 20  # columns of a table
 
 _PERMISSIONS = "check the permissions of the file and its folder"
@@ -102,6 +104,26 @@ def show_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: 
     for row in rows:
         table.add_row(*(escape(printable(cell)) for cell in row))
     console().print(table)
+
+
+class Pace:
+    """Estimates the time left from the steps since the start or resumption."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock, self._began, self._from = clock, clock(), 0
+
+    def start(self, done: int) -> None:
+        """Start, or resume after `done` steps."""
+        self._began, self._from = self._clock(), done
+
+    def left(self, done: int, total: int) -> str:
+        """Time left as m:ss or h:mm:ss; "-:--" while unknown."""
+        taken = done - self._from
+        if taken <= 0:
+            return "-:--"
+        seconds = round((self._clock() - self._began) / taken * (total - done))
+        hours, minutes = seconds // 3600, seconds // 60 % 60
+        return f"{hours}:{minutes:02d}:{seconds % 60:02d}" if hours else f"{minutes}:{seconds % 60:02d}"
 
 
 def _exit_code(command: click.Command, name: str, arguments: Sequence[str] | None) -> int:

@@ -4,6 +4,8 @@ Writing goes through a temporary file in the same folder that is synced and rena
 or the complete new one. The temporary's name has the host and process id, so that a killed process's leftovers can
 be distinguished from files being written. Every OSError becomes one of the errors of `mocoop.errors`, with a hint.
 
+At a `crash_point` a test can end the process, to see what is left.
+
 The strict JSON parser itself is `mocoop.strictjson`.
 """
 
@@ -16,6 +18,7 @@ import json
 import os
 import re
 import secrets
+import signal
 import socket
 import stat
 import time
@@ -265,6 +268,16 @@ def process_alive(pid: int) -> bool:
     except (OSError, OverflowError):
         return True
     return True
+
+
+def crash_point(name: str, step: int) -> None:
+    """Send this process a signal here, if the environment asks for it: lets tests kill it at an exact point.
+
+    MOCOOP_SIGNAL_AT is SIGNAL:name:step, such as SIGKILL:after-step:4.
+    """
+    wanted, _, place = os.environ.get("MOCOOP_SIGNAL_AT", "").partition(":")
+    if place == f"{name}:{step}":
+        os.kill(os.getpid(), signal.Signals[wanted])
 
 
 def host_name() -> str:

@@ -12,9 +12,9 @@ from mocoop import cli
 from mocoop.bench.cell import Cell, Ready
 from mocoop.bench.claims import Claims, Done
 from mocoop.bench.rows import Row, append_row
+from mocoop.cli import Pace
 from mocoop.errors import MoCoOpError
 from mocoop.methods import method_named
-from mocoop.training.progress import Pace
 
 PATIENCE = 0.5  # seconds between two looks at what other processes are doing
 # Costs of cells relative to one image of one prompt's training, measured on the scenes; only for the time left.

@@ -21,7 +21,7 @@ from mocoop.cluster import Crew, Greeting, connected, greeting, needs
 from mocoop.data.cache import Notice
 from mocoop.data.remarks import remark_notes
 from mocoop.errors import MoCoOpError, StorageError
-from mocoop.training.checkpoint import crash_point
+from mocoop.files import crash_point
 
 _Remarks = dict[Path, tuple[str, ...]]
 

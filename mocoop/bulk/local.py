@@ -10,7 +10,7 @@ from mocoop.bulk.predictor import BulkPredictor
 from mocoop.bulk.progress import Progress
 from mocoop.data.cache import Notice
 from mocoop.data.remarks import remark_notes
-from mocoop.training.checkpoint import crash_point
+from mocoop.files import crash_point
 
 
 def predict_here(job: Job, progress: Progress, notice: Notice) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from mocoop import cli
 from mocoop.bulk.jobs import Job
-from mocoop.training.progress import QUIET_SECONDS, Pace
+from mocoop.cli import QUIET_SECONDS, Pace
 
 Clock = Callable[[], float]
 

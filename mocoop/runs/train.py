@@ -33,7 +33,7 @@ from mocoop.data.sources import open_dataset
 from mocoop.data.splits import VAL_SHOTS, choose_classes, chosen_on, few_shot
 from mocoop.data.survey import settled
 from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
-from mocoop.files import sweep_stale
+from mocoop.files import crash_point, sweep_stale
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import method_named
 from mocoop.mixture.model import chosen_experts
@@ -54,7 +54,6 @@ from mocoop.runs.record import (
     write_record,
 )
 from mocoop.runs.run import Run, new_record, save_run
-from mocoop.training.checkpoint import crash_point
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
 from mocoop.training.method import Method, Samples
 from mocoop.training.trainer import Batch, FolderCheckpoints, Listener

@@ -8,10 +8,8 @@ the JSON, because safetensors itself does not detect a flipped byte.
 from __future__ import annotations
 
 import math
-import os
 import re
 import shutil
-import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +19,16 @@ import torch
 from torch import Tensor
 
 from mocoop.errors import CheckpointError
-from mocoop.files import atomic_path, atomic_write, order_metadata, os_error, read_json, sha256_file, write_json
+from mocoop.files import (
+    atomic_path,
+    atomic_write,
+    crash_point,
+    order_metadata,
+    os_error,
+    read_json,
+    sha256_file,
+    write_json,
+)
 
 KEEP = 2  # the newest good one, and one fallback
 _STEP = re.compile(r"step-(\d+)")
@@ -149,13 +156,3 @@ def _steps(folder: Path) -> list[int]:
     """Steps with a folder, newest first."""
     names = [_STEP.fullmatch(entry.name) for entry in folder.iterdir()]
     return sorted((int(match[1]) for match in names if match), reverse=True)
-
-
-def crash_point(name: str, step: int) -> None:
-    """Send this process a signal here, if the environment asks for it: lets tests kill it at an exact point.
-
-    MOCOOP_SIGNAL_AT is SIGNAL:name:step, such as SIGKILL:after-step:4.
-    """
-    wanted, _, place = os.environ.get("MOCOOP_SIGNAL_AT", "").partition(":")
-    if place == f"{name}:{step}":
-        os.kill(os.getpid(), signal.Signals[wanted])

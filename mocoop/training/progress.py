@@ -12,12 +12,12 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from mocoop import cli
+from mocoop.cli import QUIET_SECONDS, Pace
 from mocoop.training.trainer import Listener, StepLog
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
-QUIET_SECONDS = 5.0  # minimum time between two lines in a log
 _MOST_EXPERTS = 12  # maximum number shown, the most used first
 
 
@@ -30,26 +30,6 @@ def training_progress(group_ids: Sequence[str] = ()) -> Iterator[Listener]:
         return
     with LiveProgress(console, group_ids) as live:
         yield live
-
-
-class Pace:
-    """Estimates the time left from the steps since the start or resumption."""
-
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock, self._began, self._from = clock, clock(), 0
-
-    def start(self, done: int) -> None:
-        """Start, or resume after `done` steps."""
-        self._began, self._from = self._clock(), done
-
-    def left(self, done: int, total: int) -> str:
-        """Time left as m:ss or h:mm:ss; "-:--" while unknown."""
-        taken = done - self._from
-        if taken <= 0:
-            return "-:--"
-        seconds = round((self._clock() - self._began) / taken * (total - done))
-        hours, minutes = seconds // 3600, seconds // 60 % 60
-        return f"{hours}:{minutes:02d}:{seconds % 60:02d}" if hours else f"{minutes}:{seconds % 60:02d}"
 
 
 class LineProgress(Listener):

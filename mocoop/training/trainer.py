@@ -24,8 +24,9 @@ from torch import Tensor, nn
 from mocoop.backbone import ranks
 from mocoop.config import Config
 from mocoop.errors import CheckpointError, TrainingStopped
+from mocoop.files import crash_point
 from mocoop.mixture.objective import Terms
-from mocoop.training.checkpoint import Checkpoint, crash_point, load_checkpoint, save_checkpoint
+from mocoop.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 
 Batch = Callable[[int, Tensor], Tensor]  # (epoch, image numbers (B,)) -> normalised image features (B, D)
 Step = Callable[..., Terms]  # image features (B, D), labels (B,), and weights (B,) if images have any -> loss terms

@@ -8,7 +8,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from mocoop.training.progress import LineProgress, LiveProgress, Pace, losses_text, training_progress
+from mocoop.cli import Pace
+from mocoop.training.progress import LineProgress, LiveProgress, losses_text, training_progress
 from mocoop.training.trainer import StepLog
 
 
