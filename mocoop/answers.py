@@ -7,7 +7,7 @@ C classes, E experts.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mocoop.errors import DataError
 
@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mocoop.certainty.doubt import Doubt
+
+Experts = Literal["full", "ids", "none"]  # what a row says of them: with templates, without, nothing
 
 
 def describe(
@@ -52,3 +54,12 @@ def describe(
     ]
     told = doubt.told(probabilities, classnames) if doubt else {}
     return {"path": name, **ranked[0], **told, "top_k": ranked, "experts": experts}
+
+
+def with_experts(row: dict[str, Any], experts: Experts) -> dict[str, Any]:
+    """A row of `describe` with as much of its experts as was asked for; one that has none stays as it is."""
+    if experts == "full" or "experts" not in row:
+        return row
+    if experts == "none":
+        return {key: value for key, value in row.items() if key != "experts"}
+    return {**row, "experts": [{"id": one["id"], "weight": one["weight"]} for one in row["experts"]]}

@@ -197,6 +197,22 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
+def atomic_link(original: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
+    """Make `path` a symbolic link to `original`, whatever it was before. Raises StorageError."""
+    temporary = Path(path).with_name(_temp_name(""))
+    _in_flight.add(temporary.name)
+    try:
+        os.symlink(original, temporary)
+        os.replace(temporary, path)
+        _sync_folder(Path(path).parent)
+    except OSError as error:
+        raise os_error(error, "link", path) from error
+    finally:
+        _in_flight.discard(temporary.name)
+        with suppress(OSError):
+            temporary.unlink()
+
+
 def _umask() -> int:
     """The process's file mode mask, which can only be read by setting it."""
     mask = os.umask(0o077)

@@ -46,12 +46,12 @@ ROOMS = {
     "serving": "errors certainty answers data backbone runs export",
     "bench": "errors files cli cluster config certainty groupfile data miniclip backbone mixture training methods runs",
     "auto": "errors files groupfile config data backbone mixture training methods runs bench",
-    "bulk": "errors files cli cluster certainty data backbone training runs",
+    "bulk": "errors files cli cluster certainty answers data backbone runs export",
     "reporting": "errors files cli config certainty data backbone training methods runs bench",
     "demo": "errors files cli config groupfile data miniclip backbone training runs reporting",
     "commands": (
-        "errors files cli config certainty groupfile data miniclip backbone training methods runs export serving bench "
-        "auto bulk reporting demo"
+        "errors files cli config certainty answers groupfile data miniclip backbone training methods runs export "
+        "serving bench auto bulk reporting demo"
     ),
     "__main__": "commands",
     "grouping": "errors strictjson files cli groupfile data backbone reporting",

@@ -13,8 +13,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mocoop.bulk.jobs import Job
+from mocoop.bulk.options import Options
 from mocoop.bulk.parts import Parts
-from mocoop.bulk.predictor import MAX_REMARKED, BulkPredictor, Options
+from mocoop.bulk.predictor import MAX_REMARKED, BulkPredictor
 from mocoop.bulk.progress import Progress
 from mocoop.bulk.shards import Shard
 from mocoop.cluster import Crew, Greeting, connected, greeting, needs

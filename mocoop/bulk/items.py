@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MAX_INSIDE = 128 * 1024 * 1024  # bytes of a picture inside a tar or a Parquet file
 
 
 class Item(NamedTuple):
-    """A picture: the name that its row has, and a file, its bytes, or the reason why it cannot be read."""
+    """A picture: the name that its row has, and a file, its bytes, its features (D), or why it cannot be read."""
 
     name: str
-    content: Path | bytes | str
+    content: Path | bytes | np.ndarray | str
 
 
 def as_text(name: str) -> str:

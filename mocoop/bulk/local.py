@@ -21,7 +21,7 @@ def predict_here(job: Job, progress: Progress, notice: Notice) -> None:
     missing = job.parts.missing()
     if not missing:
         return
-    predictor = BulkPredictor(job.options)
+    predictor = BulkPredictor(job.options, job.tower, pictures=job.source.pictures)
     for note in predictor.notes:
         notice(note)
     progress.begin()

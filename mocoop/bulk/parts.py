@@ -8,24 +8,25 @@ that of `_summary.json` begin as readers of Parquet folders expect of what they 
 from __future__ import annotations
 
 import json
+import shutil
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from mocoop import __version__
+from mocoop.answers import Experts
 from mocoop.errors import DataError, StorageError, UsageError
-from mocoop.files import atomic_path, os_error, read_json, sweep_stale, write_json
+from mocoop.files import atomic_path, crash_point, os_error, read_json, sweep_stale, write_json
 
 Form = Literal["parquet", "jsonl"]
-Experts = Literal["full", "ids", "none"]  # what a row says of them: with templates, without, nothing
 JOB, SUMMARY = "_job.json", "_summary.json"
 FORMAT = 1
 _ROWS = 1024  # written at a time
 _NAMED = 20  # failed images in the summary
-_OTHER = "give another folder with -o, or the command that this one was made by"
+_OTHER = "give another -o, or the command that this was made by; to begin anew, remove it"
 
 
 class Parts:
@@ -55,14 +56,42 @@ class Parts:
                 while some := list(islice(remaining, _ROWS)):
                     write(some)
 
-    def rows(self, number: int) -> Iterator[dict[str, Any]]:
-        """Path, class, error and mark of each row of a part. Raises StorageError for a damaged one."""
+    def rows(self, number: int, columns: Sequence[str] | None = None) -> Iterator[dict[str, Any]]:
+        """The rows of a part, as they were written, or some of their columns; what a row lacks may be None.
+
+        Raises StorageError for a damaged part.
+        """
         path = self.path(number)
         try:
-            yield from _read_json_lines(path) if self.form == "jsonl" else _read_parquet(path)
+            yield from _read_json_lines(path) if self.form == "jsonl" else _read_parquet(path, columns)
         except (OSError, ValueError, KeyError, TypeError) as error:  # of all four kinds are json's and pyarrow's
             reason = str(error).split("\n")[0][:200]
             raise StorageError(f"{path} is damaged: {reason}", "remove it and give the same command again") from error
+
+    def join(self, file: Path) -> None:
+        """Write one file of their form from all parts. Raises StorageError."""
+        paths = [self.path(number) for number in range(self.count)]
+        with atomic_path(file) as temporary:
+            if self.form == "jsonl":
+                _join_bytes(paths, temporary)
+            else:
+                _join_parquet(paths, temporary, _schema(self.experts, self.doubt))
+
+    def remove(self) -> None:
+        """Remove the parts and the folder, the record last, so that what is left of them can be gone on with.
+
+        What others have put there stays. Raises StorageError.
+        """
+        try:
+            for path in (*map(self.path, range(self.count)), self.out / SUMMARY):
+                path.unlink(missing_ok=True)
+                crash_point("remove-part", 0)
+            sweep_stale(self.out)
+            (self.out / JOB).unlink(missing_ok=True)
+        except OSError as error:
+            raise os_error(error, "remove", self.out) from error
+        with suppress(OSError):
+            self.out.rmdir()
 
 
 def open_job(out: Path, job: Mapping[str, Any], about: Mapping[str, Any]) -> None:
@@ -104,28 +133,38 @@ def _told(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:
 
 
 def summarise(parts: Parts, classnames: Sequence[str]) -> dict[str, Any]:
-    """Read all parts, write the summary and return it: images, failures, counts by class in the classes' order.
+    """Read all parts, write the summary and return it: images, failures, and by class, in the classes' order, how many
+    images, their mean probability (None without any) and, if that was asked for, how many of them are not sure.
 
     Raises StorageError if a part is damaged.
     """
     classes: Counter[str] = Counter()
+    unsure: Counter[str] = Counter()
+    probability: Counter[str] = Counter()  # the sum
     failed: list[dict[str, str]] = []
     total = failures = again = 0
+    asked = "unsure" in parts.doubt
+    columns = ("path", "class", "probability", "trained_on", "error", *(["unsure"] * asked))
     for number in range(parts.count):
-        for row in parts.rows(number):
+        for row in parts.rows(number, columns):
             total += 1
             again += bool(row.get("trained_on"))
             if row.get("error") is None:
                 classes[row["class"]] += 1
+                unsure[row["class"]] += bool(row.get("unsure"))
+                probability[row["class"]] += row["probability"]
                 continue
             failures += 1
             if len(failed) < _NAMED:
                 failed.append({"path": row["path"], "error": row["error"]})
+    means = {name: round(probability[name] / classes[name], 6) if classes[name] else None for name in classnames}
     summary = {
         "images": total,
         "failed": failures,
         "trained_on": again,
         "classes": {name: classes[name] for name in classnames},
+        "mean_probability": means,
+        **({"unsure": {name: unsure[name] for name in classnames}} if asked else {}),
         "first_failed": failed,
     }
     write_json(parts.out / SUMMARY, summary)
@@ -166,15 +205,35 @@ def _read_json_lines(path: Path) -> Iterator[dict[str, Any]]:
     with path.open(encoding="utf-8") as file:
         for line in file:
             row = json.loads(line)
-            yield {key: row.get(key) for key in ("path", "class", "trained_on", "error")}
+            if not isinstance(row["path"], str) or not isinstance(row.get("error"), str | None):
+                raise TypeError("a line is no row of a prediction")
+            yield row
 
 
-def _read_parquet(path: Path) -> Iterator[dict[str, Any]]:
+def _read_parquet(path: Path, columns: Sequence[str] | None) -> Iterator[dict[str, Any]]:
     from pyarrow import parquet
 
     with parquet.ParquetFile(path) as file:
-        for batch in file.iter_batches(columns=["path", "class", "trained_on", "error"]):
+        for batch in file.iter_batches(columns=columns):
             yield from batch.to_pylist()
+
+
+def _join_bytes(parts: Sequence[Path], out: Path) -> None:
+    with out.open("wb") as file:
+        for part in parts:
+            with part.open("rb") as piece:
+                shutil.copyfileobj(piece, file)
+
+
+def _join_parquet(parts: Sequence[Path], out: Path, schema: Any) -> None:
+    """Row group by row group, as they are in the parts."""
+    from pyarrow import parquet
+
+    with parquet.ParquetWriter(out, schema) as writer:
+        for part in parts:
+            with parquet.ParquetFile(part) as file:
+                for number in range(file.num_row_groups):
+                    writer.write_table(file.read_row_group(number))
 
 
 def need_pyarrow(form: Form) -> None:
@@ -183,5 +242,5 @@ def need_pyarrow(form: Form) -> None:
         try:
             import pyarrow  # noqa: F401
         except ImportError as error:
-            hint = "pip install pyarrow, or choose --format jsonl"
+            hint = "pip install pyarrow, or choose JSON lines"
             raise DataError("writing Parquet needs pyarrow", hint) from error

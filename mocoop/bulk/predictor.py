@@ -1,8 +1,8 @@
-"""The predictor of bulk prediction: a run and its backbone, made once, that turn pictures into rows.
+"""The predictor of bulk prediction: pictures into rows, by a tower that is made once.
 
 The same class serves the loop on this machine and the actors of a cluster. Pictures are decoded in threads ahead of
 the image tower; what is in memory is bounded by their number and their bytes. A batch is the same pictures as in
-`mocoop predict`, so the digits are the same.
+`mocoop predict`, so the digits are the same. B pictures, D joint width.
 """
 
 from __future__ import annotations
@@ -11,89 +11,45 @@ import os
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
-import torch
 
+from mocoop.answers import with_experts
 from mocoop.bulk.items import Item, as_text
-from mocoop.bulk.parts import Experts
-from mocoop.certainty.doubt import Doubt, doubt_of
+from mocoop.bulk.options import Options
+from mocoop.bulk.towers import Tower, tower_of
 from mocoop.data.contents import picture_bytes
-from mocoop.data.features import BadImages
 from mocoop.data.images import open_image
-from mocoop.data.reading import Reading
-from mocoop.data.views import centre_view
-from mocoop.errors import BackboneError, DataError, ImageError
+from mocoop.errors import DataError, ImageError
 from mocoop.files import sha256_bytes
-from mocoop.runs.predict import described, marked, templates_of
-from mocoop.runs.run import Run
-
-if TYPE_CHECKING:
-    from mocoop.backbone.backbone import Backbone
 
 MAX_HELD = 256 * 1024 * 1024  # bytes of undecoded pictures in memory, or one picture
 MAX_REMARKED = 1000  # pictures whose remarks are kept
 
 
-@dataclass(frozen=True)
-class Options:
-    """How pictures are predicted; plain values, so that they can be sent to another machine."""
-
-    run: Path
-    top: int = 5
-    coverage: float | None = None  # of the prediction sets; None: no sets
-    unsure_below: float | None = None
-    experts: Experts = "ids"
-    classnames: tuple[str, ...] | None = None
-    reading: Reading = field(default_factory=Reading)
-    on_bad_image: BadImages = "skip"
-    batch_size: int = 64
-    device: str = "auto"
-    precision: str = "auto"
-    backbone: str | None = None
-    pretrained: str | None = None
-
-
-def doubt_asked(run: Run, options: Options) -> Doubt | None:
-    """What the rows say of doubt; sets are for the classes trained on. Raises UsageError if they cannot be had."""
-    coverage = options.coverage if options.classnames is None else None
-    return doubt_of(run.calibration, str(options.run), coverage=coverage, unsure_below=options.unsure_below)
-
-
 class _Seen(NamedTuple):
-    """A picture as the tower sees it, (3, H, W), and its hash; or the reason why it cannot be read."""
+    """A picture as the tower sees it, or features (D), and its hash; or the reason why it cannot be read."""
 
     name: str
-    pixels: np.ndarray | None
+    values: np.ndarray | None
     sha256: str = ""
     why: str = ""
     remarks: tuple[str, ...] = ()
 
 
 class BulkPredictor:
-    """A run ready to predict. `remarks` are those on the pictures read so far, a thousand at most."""
+    """A tower ready to predict. `notes` are what the user should know of it; `remarks` are those on the pictures read
+    so far, a thousand at most."""
 
-    def __init__(self, options: Options, backbone: Backbone | None = None) -> None:
-        self._options, self._run = options, Run.open(options.run)
-        if options.classnames is not None:
-            self._run.method.check_classes(self._run.learned, options.classnames)
-        self._backbone = backbone or self._run.load_backbone(
-            options.device, precision=options.precision, name=options.backbone, pretrained=options.pretrained
-        )
-        self._classifier = self._run.classifier(options.classnames, self._backbone)
-        self._templates = templates_of(self._run)
-        self._doubt = doubt_asked(self._run, options)
+    def __init__(self, options: Options, tower: Tower | None = None, *, pictures: bool = True) -> None:
+        """`pictures` is false if there are features alone."""
+        self._options, self._tower = options, tower or tower_of(options)
+        self.notes = self._tower.load(pictures=pictures)
         self._workers = min(8, (os.cpu_count() or 1) + 1)
         self.remarks: dict[Path, tuple[str, ...]] = {}
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What the user should know of the backbone."""
-        return tuple(self._backbone.notes)
 
     def rows(self, items: Iterable[Item]) -> Iterator[dict[str, Any]]:
         """A dictionary for each picture, in order: as `mocoop predict --json` prints it, or `path` and `error`.
@@ -133,6 +89,8 @@ class BulkPredictor:
         """Runs in a thread."""
         if isinstance(item.content, str):
             return _Seen(item.name, None, why=as_text(item.content))
+        if isinstance(item.content, np.ndarray):
+            return _Seen(item.name, item.content, sha256_bytes(item.content.tobytes()))
         remarks: list[str] = []
         try:
             data = item.content if isinstance(item.content, bytes) else picture_bytes(item.content)
@@ -140,40 +98,22 @@ class BulkPredictor:
         except ImageError as error:
             why = str(error).removeprefix(f"{error.path}: ")
             return _Seen(item.name, None, why=as_text(why))
-        pixels = centre_view(image, self._backbone.preprocess)
-        return _Seen(item.name, pixels, sha256_bytes(data), remarks=tuple(remarks))
+        return _Seen(item.name, self._tower.view(image), sha256_bytes(data), remarks=tuple(remarks))
 
     def _batch(self, batch: list[_Seen]) -> list[dict[str, Any]]:
         """The rows of some pictures, of which the readable ones go through the tower together."""
         for one in batch:
-            if one.pixels is None and self._options.on_bad_image == "fail":
+            if one.values is None and self._options.on_bad_image == "fail":
                 raise DataError(f"{one.name}: {one.why}", "replace it, or give --on-bad-image skip")
             if one.remarks and len(self.remarks) < MAX_REMARKED:
                 self.remarks[Path(one.name)] = one.remarks
-        predicted = iter(self._predicted([one for one in batch if one.pixels is not None]))
-        return [{"path": one.name, "error": one.why} if one.pixels is None else next(predicted) for one in batch]
+        predicted = iter(self._predicted([one for one in batch if one.values is not None]))
+        return [{"path": one.name, "error": one.why} if one.values is None else next(predicted) for one in batch]
 
-    @torch.no_grad()
     def _predicted(self, good: list[_Seen]) -> list[dict[str, Any]]:
+        """Those of a batch that could be read, pictures or features, never both: a shard holds one kind."""
         if not good:
             return []
-        pixels = np.stack([one.pixels for one in good if one.pixels is not None])  # (B, 3, H, W)
-        features = self._backbone.encode_images(torch.from_numpy(pixels))  # (B, D)
-        finite = torch.isfinite(features).all(dim=1)
-        if not finite.all():
-            name = good[int(finite.int().argmin())].name
-            raise BackboneError(f"the features of {name} are not finite", "use --precision float32, or other weights")
-        prediction, top = self._classifier.predict(features), self._options.top
-        return [
-            self._shown(described(one.name, prediction, row, self._classifier, self._templates, top, self._doubt))
-            | marked(self._run, one.sha256)
-            for row, one in enumerate(good)
-        ]
-
-    def _shown(self, row: dict[str, Any]) -> dict[str, Any]:
-        """A row with as much of its experts as was asked for."""
-        if self._options.experts == "none":
-            del row["experts"]
-        elif self._options.experts == "ids":
-            row["experts"] = [{"id": one["id"], "weight": one["weight"]} for one in row["experts"]]
-        return row
+        stacked = np.stack([one.values for one in good if one.values is not None])  # (B, ...)
+        rows = self._tower.rows([one.name for one in good], stacked, [one.sha256 for one in good])
+        return [with_experts(row, self._options.experts) for row in rows]

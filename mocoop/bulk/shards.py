@@ -1,9 +1,9 @@
 """A source of images in shards, each of which is predicted as a whole and becomes one part of the output.
 
 What a source can be: a folder of images, a table of paths (the rules of `mocoop train --data`), Parquet files that hold
-the pictures themselves, and tar files (WebDataset); of the last two one file, a folder or a pattern. Files and rows are
-cut into shards of a size, row groups are put together up to it, a tar is a shard. Shards are small and can be sent to
-another machine that sees the same files.
+the pictures themselves, and tar files (WebDataset); of the last two one file, a folder or a pattern. Besides, image
+files and files of features as they were given one by one. Files and rows are cut into shards of a size, row groups are
+put together up to it, a tar is a shard. Shards are small and can be sent to another machine that sees the same files.
 """
 
 from __future__ import annotations
@@ -12,15 +12,20 @@ import glob
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from mocoop.bulk import parquet, tars
 from mocoop.bulk.items import Item, as_text
+from mocoop.data.arrays import read_features
 from mocoop.data.images import list_images
 from mocoop.data.manifest import SUFFIXES, check_columns, read_paths
 from mocoop.errors import DataError
 from mocoop.files import sha256_bytes
+
+if TYPE_CHECKING:
+    import numpy as np
 
 _TAR, _PARQUET = ".tar", ".parquet"
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -87,6 +92,32 @@ class RowGroups:
 
 
 @dataclass(frozen=True)
+class FeatureRows:
+    """Rows of a file of image features, from `start` to before `stop`; they are `width` wide."""
+
+    name: str
+    width: int
+    start: int
+    stop: int
+
+    @property
+    def images(self) -> int:
+        """How many rows."""
+        return self.stop - self.start
+
+    def items(self) -> Iterator[Item]:
+        """The rows, named by their own path or their number. Raises DataError."""
+        features, names = _features(self.name)
+        for row in range(self.start, self.stop):
+            yield Item(as_text(names[row]), features[row])
+
+
+@lru_cache(maxsize=1)  # the shards of a file come one after another
+def _features(name: str) -> tuple[np.ndarray, list[str]]:
+    return read_features(Path(name))
+
+
+@dataclass(frozen=True)
 class Source:
     """A source in shards. `identity` changes with any file's name, size or time; `files` are those that are images
     themselves; `notes` are for the user."""
@@ -96,6 +127,36 @@ class Source:
     identity: str
     files: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
+
+    @property
+    def feature_files(self) -> dict[Path, int]:
+        """The files of image features, and how wide they are."""
+        return {Path(one.name): one.width for one in self.shards if isinstance(one, FeatureRows)}
+
+    @property
+    def pictures(self) -> bool:
+        """Whether there are pictures, not features alone."""
+        return not all(isinstance(one, FeatureRows) for one in self.shards)
+
+
+def open_given(given: Sequence[tuple[bool, Sequence[Path]]], *, part_size: int) -> Source:
+    """Image files, or files of features where the first of a pair is true, in their order. Raises DataError.
+
+    A file that is not there is a picture that cannot be read.
+    """
+    shards, names = list[Shard](), list[Path]()
+    for are_features, paths in given:
+        names += paths
+        if not are_features:
+            shards += _cut([str(path) for path in paths], part_size)
+            continue
+        for path in paths:
+            rows, width = _features(str(path))[0].shape
+            starts = range(0, rows, part_size)
+            shards += [FeatureRows(str(path), width, one, min(one + part_size, rows)) for one in starts]
+    pictures = tuple(path for are_features, paths in given if not are_features for path in paths)
+    identity = _identity([str(path) for path in names], [_stamp(path) for path in names])
+    return Source("given", tuple(shards), identity, pictures)
 
 
 def open_source(
@@ -150,14 +211,19 @@ def _of_archives(paths: Sequence[Path], part_size: int, asked: str | None) -> So
 
 
 def _of_files(kind: str, paths: Sequence[Path], part_size: int, notes: Sequence[str]) -> Source:
-    home, names = os.getcwd(), [str(path) for path in paths]
+    names = [str(path) for path in paths]
     stamps = [_stamp(path) for path in paths]
     absent = sum(stamp is None for stamp in stamps)
     if absent == len(paths):
         raise DataError(f"none of the {len(paths):,} listed images is there: {paths[0]}", "check the folder")
     said = [f"{absent:,} of {len(paths):,} listed images are missing"] if absent else []
-    shards = [Files(home, tuple(names[start : start + part_size])) for start in range(0, len(names), part_size)]
-    return Source(kind, tuple(shards), _identity(names, stamps), tuple(paths), (*notes, *said))
+    return Source(kind, _cut(names, part_size), _identity(names, stamps), tuple(paths), (*notes, *said))
+
+
+def _cut(names: Sequence[str], part_size: int) -> tuple[Shard, ...]:
+    """Files in shards of a size."""
+    home = os.getcwd()
+    return tuple(Files(home, tuple(names[start : start + part_size])) for start in range(0, len(names), part_size))
 
 
 def _of_tars(paths: Sequence[Path]) -> Source:

@@ -78,8 +78,8 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
     from mocoop.bulk.cluster import predict_on_ray
     from mocoop.bulk.jobs import prepare
     from mocoop.bulk.local import predict_here
+    from mocoop.bulk.options import Options
     from mocoop.bulk.parts import summarise
-    from mocoop.bulk.predictor import Options
     from mocoop.bulk.progress import Progress
     from mocoop.reporting.printing import print_summary
 

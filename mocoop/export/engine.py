@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -28,6 +28,9 @@ from mocoop.errors import DataError, ImageError, StorageError
 from mocoop.export.onnxfile import read_model
 from mocoop.export.packages import require
 from mocoop.export.record import KEY, Record
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +94,10 @@ class Engine:
     ) -> np.ndarray:
         """One image as the model takes it, without the leading N. Raises ImageError."""
         reading = reading or self.record.reading
-        image = open_image(source, name=name, reading=reading, max_pixels=max_pixels, remark=remark)
+        return self.view(open_image(source, name=name, reading=reading, max_pixels=max_pixels, remark=remark))
+
+    def view(self, image: Image.Image) -> np.ndarray:
+        """The same of a decoded picture."""
         crop = centre_crop(image, self.record.preprocess)
         return crop if self.record.pixels == "uint8" else normalised(crop, self.record.preprocess)
 
@@ -110,7 +116,7 @@ class Engine:
         return Answer(probabilities, gates)
 
     def describe(self, name: str, answer: Answer, row: int, top: int, doubt: Doubt | None = None) -> dict[str, Any]:
-        """One image's answer as `mocoop predict --json` prints it."""
+        """One image's answer as `mocoop predict --json --experts full` prints it."""
         return describe(
             name,
             answer.probabilities[row],

@@ -38,7 +38,7 @@ td.number { white-space: nowrap; }
 .wide { max-width: 84rem; } .wide p { max-width: 60rem; }
 .wide th, .wide td { padding: .25rem .6rem; font-size: .9rem; }
 .wide td:first-child, .wide th:first-child { position: sticky; left: 0; background: Canvas; }
-caption, figcaption { text-align: left; opacity: .8; font-size: .9rem; padding: .3rem 0; }
+caption, figcaption { text-align: left; opacity: .8; font-size: .9rem; padding: .3rem 0; overflow-wrap: anywhere; }
 figure { margin: 1.2rem 0; } figure > img { max-width: 100%; background: white; }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem; } .tiles figure { margin: 0; width: 8.5rem; }
 .tiles img { width: 100%; image-rendering: pixelated; }

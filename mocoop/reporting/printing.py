@@ -224,19 +224,39 @@ def print_predictions(predictions: Iterable[Mapping[str, Any]], *, experts: bool
         click.echo("\t".join(printable(cell) for cell in _prediction_row(prediction, sets)))
 
 
-def print_summary(summary: Mapping[str, Any], out: Path, parts: int) -> None:
-    """A bulk prediction: images by class, the largest first; what failed, and where everything is."""
+def print_summary(summary: Mapping[str, Any], out: Path | None, parts: int | None = None) -> None:
+    """A bulk prediction: images by class, the largest first; what failed, and where everything is, in how many parts
+    if it is a folder of them."""
     images, failed = summary["images"], summary["failed"]
-    read = max(1, images - failed)
-    counts = sorted(summary["classes"].items(), key=lambda one: -one[1])
-    show_table(("class", "images", "share %"), [(name, n, f"{100 * n / read:.1f}") for name, n in counts if n])
+    show_table(*summary_rows(summary))
     for one in summary["first_failed"]:
         cli.say(f"not read: {one['path']}: {one['error']}")
     if more := failed - len(summary["first_failed"]):
         cli.say(f"not read: {more:,} more, in rows with an error")
     if summary["trained_on"]:
-        cli.say(f"note: {summary['trained_on']:,} of {read:,} images were trained on")
-    cli.say(f"{out}: {images:,} images in {parts:,} part{'s' * (parts != 1)}, {failed:,} of them not read")
+        cli.say(f"note: {summary['trained_on']:,} of {max(1, images - failed):,} images were trained on")
+    where = "" if parts is None else f" in {parts:,} part{'s' * (parts != 1)}"
+    begins = "" if out is None else f"{out}: "
+    cli.say(f"{begins}{images:,} images{where}, {failed:,} of them not read")
+
+
+def summary_rows(summary: Mapping[str, Any]) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+    """Columns and rows of a summary: the classes that have images, the largest first."""
+    read, unsure = max(1, summary["images"] - summary["failed"]), summary.get("unsure")
+    counts = sorted(summary["classes"].items(), key=lambda one: -one[1])
+    columns = ("class", "images", "share %", "mean probability", *(["not sure"] if unsure is not None else []))
+    rows: list[tuple[object, ...]] = [
+        (
+            name,
+            n,
+            f"{100 * n / read:.1f}",
+            f"{summary['mean_probability'][name]:.4f}",
+            *([unsure[name]] if unsure is not None else []),
+        )
+        for name, n in counts
+        if n
+    ]
+    return columns, rows
 
 
 def print_demo(results: Mapping[str, Any]) -> None:
@@ -333,7 +353,19 @@ def _prediction_row(prediction: Mapping[str, Any], sets: bool = False) -> tuple[
         return (prediction["path"], "", "", *([""] * sets), f"not read: {prediction['error']}")
     answer = f"not sure ({prediction['class']})" if prediction.get("unsure") else prediction["class"]
     held = [", ".join(prediction["set"])] if sets else []
-    return (prediction["path"], answer, f"{prediction['probability']:.4f}", *held, experts_told(prediction["experts"]))
+    return (
+        prediction["path"],
+        answer,
+        f"{prediction['probability']:.4f}",
+        *held,
+        experts_told(prediction.get("experts", ())),
+    )
+
+
+def answer_told(prediction: Mapping[str, Any]) -> str:
+    """ "harbor 57%", or that it is not sure."""
+    told = f"{prediction['class']} {percent(prediction['probability'], 0)}"
+    return f"not sure ({told})" if prediction.get("unsure") else told
 
 
 def experts_told(experts: Sequence[Mapping[str, Any]]) -> str:

@@ -21,6 +21,7 @@ from mocoop.reporting.document import Block, Document, Entry, Number, Picture, S
 from mocoop.reporting.mistakes import Mistake, class_scores, commonest, confusion
 from mocoop.reporting.plots import plot_confusion, plot_expert_use, plot_losses
 from mocoop.reporting.printing import experts_told
+from mocoop.reporting.thumbnails import small_copy
 from mocoop.runs.summary import summarise
 
 if TYPE_CHECKING:
@@ -32,7 +33,6 @@ if TYPE_CHECKING:
 
 MOST_CLASSES = 60  # of a drawn confusion matrix
 MOST_MISTAKES = 10  # kinds of mistakes in the table
-_TILE = 192  # pixels along the longer side
 
 
 def run_page(
@@ -164,7 +164,7 @@ def _wrong_images(run: Run, result: Evaluation, pictures: Path, most: int, readi
             caption = (
                 f"{names[result.predictions[i]]} {100 * float(sure[i]):.0f}%; is {names[result.examples[i].label]}"
             )
-            tiles.append((_small_copy(path, pictures / f"wrong-{i}.png", reading), caption))
+            tiles.append((small_copy(path, pictures / f"wrong-{i}.png", reading), caption))
     if tiles:
         section.blocks.append(Tiles(tuple(tiles)))
     shown = _short_names(result, first)
@@ -188,17 +188,6 @@ def _short_names(result: Evaluation, places: Sequence[int]) -> dict[int, str]:
     paths = [example.path for example in result.examples if example.path is not None]
     above = len(os.path.commonpath([path.parent for path in paths]).rstrip("/")) + 1 if paths else 0
     return {i: str(result.examples[i])[above if result.examples[i].path else 0 :] for i in places}
-
-
-def _small_copy(path: Path, out: Path, reading: Reading | None) -> Path:
-    from mocoop.data.contents import picture_bytes
-    from mocoop.data.images import open_image
-    from mocoop.data.reading import Reading
-
-    picture = open_image(picture_bytes(path), name=path, reading=reading or Reading())
-    picture.thumbnail((_TILE, _TILE))
-    picture.save(out)
-    return out
 
 
 def _experts_of(run: Run, result: Evaluation, place: int) -> str:

@@ -110,13 +110,8 @@ def predict_features(
     The file is read and checked at once, its rows are predicted lazily. The backbone is needed for other classes than
     those trained on, and if prompts depend on the image. Raises DataError for an unusable file.
     """
-    run.check_features(str(path))
     features, names = read_features(path)
-    if features.shape[1] != (width := run.info["backbone"]["embed_dim"]):
-        raise DataError(
-            f"the features of {path} are {features.shape[1]} wide, {run.info['backbone']['name']} makes {width}",
-            "compute them with the backbone of the training",
-        )
+    check_width(run, path, features.shape[1])
     if classnames is not None:
         run.method.check_classes(run.learned, classnames)
     if backbone is None and (classnames is not None or run.method.conditional):
@@ -131,6 +126,16 @@ def predict_features(
                 yield told | marked(run, sha256_bytes(features[start + row].tobytes()))
 
     return rows()
+
+
+def check_width(run: Run, path: Path, width: int) -> None:
+    """Refuse features of another width, or of an image tower that the run tuned. Raises DataError."""
+    run.check_features(str(path))
+    if width != (made := run.info["backbone"]["embed_dim"]):
+        raise DataError(
+            f"the features of {path} are {width} wide, {run.info['backbone']['name']} makes {made}",
+            "compute them with the backbone of the training",
+        )
 
 
 def _sha256(path: Path) -> str | None:

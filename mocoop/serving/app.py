@@ -1,7 +1,7 @@
 """The addresses: POST /predict, and what looks at a server (/healthz, /metrics, /model, /docs, and a page at /).
 
-An answer is `{"predictions": [...]}`, one entry an image in the shape of `mocoop predict --json`; an image that cannot
-be read has `error` in its entry. Whatever is refused is `{"error": why}`.
+An answer is `{"predictions": [...]}`, an entry an image in the shape of `mocoop predict --json --experts full`; what
+cannot be read has `error` in its entry. Whatever is refused is `{"error": why}`.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ from worlds import plan_for, write_world
 
 from mocoop.bulk.jobs import prepare
 from mocoop.bulk.local import predict_here
-from mocoop.bulk.predictor import Options
+from mocoop.bulk.options import Options
 from mocoop.bulk.progress import Progress
 from mocoop.config import preset
 from mocoop.runs.train import train

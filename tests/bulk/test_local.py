@@ -4,39 +4,19 @@ from __future__ import annotations
 
 import random
 import signal
-import subprocess
-import sys
-import textwrap
 
 import pytest
 from datafiles import put_image
+from killing import attempts
 from sources import png, put_parquet, put_tar
 
 from mocoop.bulk.jobs import prepare
 from mocoop.bulk.local import predict_here
-from mocoop.bulk.predictor import Options
+from mocoop.bulk.options import Options
 from mocoop.bulk.progress import Progress
 from mocoop.errors import DataError
 
 KILLS = 10
-# Imports everything once and starts each attempt as a copy of itself, which may be killed.
-LAUNCHER = """
-    import os, sys
-    import mocoop.backbone.backbone, mocoop.bulk.cluster, mocoop.reporting.printing, pyarrow.parquet
-    from mocoop import cli
-    from mocoop.commands import mocoop
-    from mocoop.openclip import open_clip
-
-    open_clip.create_model
-
-    for line in sys.stdin:
-        out, where = line.rstrip("\\n").split("\\t")
-        child = os.fork()
-        if child == 0:
-            os.environ["MOCOOP_SIGNAL_AT"] = where
-            cli.run(mocoop, "mocoop", [*sys.argv[1:], "-o", out])
-        print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
-"""
 
 
 def content(folder):
@@ -74,17 +54,9 @@ def test_a_tar_that_is_damaged_is_a_row_and_no_end(bulk, tmp_path):
     second.write_bytes(second.read_bytes()[:1100])
     job, _ = bulk(tmp_path / "in", tmp_path / "out")
     rows = [row for number in range(3) for row in job.parts.rows(number)]
-    assert [row["error"] is not None for row in rows] == [False, False, False, True, False, False]
+    assert ["error" in row for row in rows] == [False, False, False, True, False, False]
     with pytest.raises(DataError, match=r"b\.tar: .*cut"):
         bulk(tmp_path / "in", tmp_path / "other", on_bad_image="fail")
-
-
-def attempts(arguments, places):
-    """Give a command again and again, with an output folder and a place to be killed at; how each attempt ended."""
-    command = [sys.executable, "-c", textwrap.dedent(LAUNCHER), "predict-many", *map(str, arguments)]
-    lines = "".join(f"{out}\t{place}\n" for out, place in places)
-    done = subprocess.run(command, input=lines, capture_output=True, text=True, check=True)
-    return [int(line) for line in done.stdout.splitlines() if line.lstrip("-").isdigit()], done.stderr
 
 
 SHARD, SHARDS = 8, 24
@@ -122,8 +94,9 @@ def places_of(seed):
 def test_ten_kills_at_random_leave_the_same_bytes(run, tmp_path, kind, form, seed):
     """Whatever was whole is kept, and the folder ends as if nothing had happened."""
     source = kinds(tmp_path)[kind]
-    arguments = [run.path, source, "--part-size", SHARD, "--format", form, "--device", "cpu", "--threads", 1]
+    command = ["predict-many", run.path, source, "--part-size", SHARD, "--format", form, "--device", "cpu"]
     whole, killed = tmp_path / "whole", tmp_path / "killed"
-    ended, said = attempts(arguments, [(whole, ""), *((killed, place) for place in places_of(seed)), (killed, "")])
+    places = [(whole, ""), *((killed, place) for place in places_of(seed)), (killed, "")]
+    ended, said = attempts([*command, "--threads", 1], [(("-o", out), place) for out, place in places])
     assert ended == [0, *[-signal.SIGKILL] * KILLS, 0], said
     assert content(killed) == content(whole)

@@ -57,16 +57,36 @@ def test_a_text_that_no_file_can_hold_is_escaped(tmp_path):
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
-def test_the_summary_counts_classes_and_failures(tmp_path, form):
-    parts = Parts(tmp_path, 2, form, "ids")
-    parts.write(0, [ROW, BAD, {**ROW, "trained_on": True}])
+@pytest.mark.parametrize("doubt", [(), ("unsure",)])
+def test_the_summary_counts_classes_and_failures(tmp_path, form, doubt):
+    parts = Parts(tmp_path, 2, form, "ids", doubt)
+    parts.write(0, [ROW, BAD, {**ROW, "probability": 0.25, "trained_on": True, **({"unsure": True} if doubt else {})}])
     parts.write(1, [{**ROW, "class": "cat"}, BAD])
     summary = summarise(parts, ["cat", "dog", "eel"])
+    unsure = {"unsure": {"cat": 0, "dog": 1, "eel": 0}} if doubt else {}
     assert summary == {
         "images": 5, "failed": 2, "trained_on": 1, "classes": {"cat": 1, "dog": 2, "eel": 0},
-        "first_failed": [BAD, BAD],
+        "mean_probability": {"cat": 0.5, "dog": 0.375, "eel": None}, **unsure, "first_failed": [BAD, BAD],
     }  # fmt: skip
     assert json.loads((tmp_path / "_summary.json").read_text()) == summary
+
+
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_parts_are_joined_and_removed(tmp_path, form):
+    parts = Parts(tmp_path / "parts", 3, form, "ids")
+    open_job(parts.out, {}, {})
+    for number, rows in enumerate(([ROW, BAD], [], [{**ROW, "path": "c.png"}] * 1500)):
+        parts.write(number, rows)
+    parts.join(tmp_path / f"out.{form}")
+    joined = Parts(tmp_path, 1, form, "ids")
+    joined.path = lambda _number: tmp_path / f"out.{form}"
+    assert list(joined.rows(0)) == [row for number in range(3) for row in parts.rows(number)]
+    (parts.out / "thesis.doc").write_text("x")
+    parts.remove()
+    assert [path.name for path in parts.out.iterdir()] == ["thesis.doc"]
+    (parts.out / "thesis.doc").unlink()
+    parts.remove()
+    assert not parts.out.exists()
 
 
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])

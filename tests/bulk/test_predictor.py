@@ -11,7 +11,9 @@ from sources import png, put_parquet, put_tar
 
 from mocoop.bulk import predictor as predictor_module
 from mocoop.bulk.items import Item
-from mocoop.bulk.predictor import BulkPredictor, Options
+from mocoop.bulk.options import Options
+from mocoop.bulk.predictor import BulkPredictor
+from mocoop.bulk.trained import RunTower
 from mocoop.data.images import list_images
 from mocoop.errors import DataError
 from mocoop.files import sha256_file
@@ -104,9 +106,13 @@ def backbone(run):
     return run.load_backbone("cpu")
 
 
+def ready(options, backbone):
+    return BulkPredictor(options, RunTower(options, backbone))
+
+
 def test_as_much_is_said_of_the_experts_as_asked_for(run, backbone):
     def row(**asked):
-        return next(BulkPredictor(Options(run.path, **asked), backbone).rows([Item("a", png(0))]))
+        return next(ready(Options(run.path, **asked), backbone).rows([Item("a", png(0))]))
 
     assert "experts" not in row(experts="none")
     assert row(experts="ids")["experts"][0].keys() == {"id", "weight"}
@@ -118,13 +124,13 @@ def test_as_much_is_said_of_the_experts_as_asked_for(run, backbone):
 
 def test_a_bad_picture_can_be_an_end(run, backbone, pictures):
     with pytest.raises(DataError, match=r"007\.png: damaged or cut PNG"):
-        list(BulkPredictor(Options(run.path, on_bad_image="fail"), backbone).rows(items_of(pictures)))
+        list(ready(Options(run.path, on_bad_image="fail"), backbone).rows(items_of(pictures)))
 
 
 def test_a_picture_trained_on_is_marked(run, backbone):
     photos = (run.path.parent / "photos" / "train").rglob("*.png")
     first = next(path for path in photos if sha256_file(path) in run.trained_images)
-    one, other = BulkPredictor(Options(run.path), backbone).rows([Item("a", first), Item("b", png(0))])
+    one, other = ready(Options(run.path), backbone).rows([Item("a", first), Item("b", png(0))])
     assert one["trained_on"] is True
     assert "trained_on" not in other
 
@@ -137,13 +143,13 @@ def test_no_more_pictures_are_held_than_a_batch_or_so_many_bytes(run, backbone, 
             asked.append(number)
             yield Item(str(number), png(number % 7))
 
-    batches = BulkPredictor(Options(run.path, batch_size=8), backbone).batches(endless())
+    batches = ready(Options(run.path, batch_size=8), backbone).batches(endless())
     assert len(next(batches)) == 8
     assert len(asked) <= 2 * 8 + 1
     batches.close()
     asked.clear()
     monkeypatch.setattr(predictor_module, "MAX_HELD", 1)
-    next(BulkPredictor(Options(run.path, batch_size=8), backbone).batches(endless()))
+    next(ready(Options(run.path, batch_size=8), backbone).batches(endless()))
     assert len(asked) == 8
 
 

@@ -35,8 +35,8 @@ def test_with_all_of_the_experts_the_lines_are_those_of_predict(runs, photos, tm
     expected = predict(runs["all"], photos, "--json", "--on-bad-image", "skip").out.splitlines()
     assert lines(out) == expected
     counts = [line.split("\t") for line in shown.splitlines()]
-    assert counts[0] == ["class", "images", "share %"]
-    assert sum(int(count) for _, count, _ in counts[1:]) == 4
+    assert counts[0] == ["class", "images", "share %", "mean probability"]
+    assert sum(int(count) for _, count, *_ in counts[1:]) == 4
     assert f"not read: {photos / '2.png'}: this is a GIF" in said
     assert f"{out}: 5 images in 1 part, 1 of them not read" in said
 
