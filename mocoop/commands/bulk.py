@@ -65,7 +65,7 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
     mocoop predict-many run/ photos.csv -o predictions/ --engine ray --workers 8 --address auto
     """
     if run.is_file():
-        hint = "give the folder of the run; an exported model answers by mocoop predict MODEL.onnx FOLDER --json"
+        hint = "give the folder of the run; an exported model answers by mocoop predict MODEL.onnx FOLDER -o FILE"
         raise UsageError(f"{run} is a file, and bulk prediction takes a run", hint)
     if not os.path.exists(source):
         refuse_address(source)

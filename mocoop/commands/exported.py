@@ -55,16 +55,19 @@ def refuse_other_options(given: Mapping[str, Any]) -> None:
         raise UsageError(f"an exported model runs on the CPU, not on {given['device']}", "leave --device out")
 
 
+def trained_images(path: Path) -> frozenset[str]:
+    """The hashes of the images that the run in a folder was trained on; none for a model that is a file."""
+    if not path.is_dir():
+        return frozenset()
+    record = read_json(path / _RUN, what="run file", error=CheckpointError)
+    return frozenset(record["data"].get("images_sha256") or ())
+
+
 def marked(predictions: Iterator[dict[str, Any]], path: Path) -> Iterator[dict[str, Any]]:
     """The predictions, with `trained_on` for images that the run in a folder was trained on."""
-    if not path.is_dir():
-        yield from predictions
-        return
-
     from mocoop.data.contents import picture_sha256
 
-    record = read_json(path / _RUN, what="run file", error=CheckpointError)
-    trained = frozenset(record["data"].get("images_sha256") or ())
+    trained = trained_images(path)
     for prediction in predictions:
         known = trained and "error" not in prediction and picture_sha256(Path(prediction["path"])) in trained
         yield {**prediction, "trained_on": True} if known else prediction

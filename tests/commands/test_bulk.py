@@ -32,7 +32,7 @@ def test_with_all_of_the_experts_the_lines_are_those_of_predict(runs, photos, tm
     out = tmp_path / "out"
     code, shown, said = many(runs["all"], photos, out, "--format", "jsonl", "--experts", "full")
     assert code == 0
-    expected = predict(runs["all"], photos, "--json", "--on-bad-image", "skip").out.splitlines()
+    expected = predict(runs["all"], photos, "--json", "--experts", "full", "--on-bad-image", "skip").out.splitlines()
     assert lines(out) == expected
     counts = [line.split("\t") for line in shown.splitlines()]
     assert counts[0] == ["class", "images", "share %", "mean probability"]
@@ -100,7 +100,7 @@ def test_an_exported_model_and_an_address_are_refused_with_a_way_out(runs, photo
     code, _, said = many(model, photos, tmp_path / "out")
     assert code == 2
     assert f"{model} is a file, and bulk prediction takes a run" in said
-    assert "mocoop predict MODEL.onnx FOLDER --json" in said
+    assert "mocoop predict MODEL.onnx FOLDER -o FILE" in said
     code, _, said = many(runs["all"], "https://example.org/photos.tar", tmp_path / "out")
     assert code == 4
     assert "images must be files here, and https://example.org/photos.tar is an address" in said

@@ -236,7 +236,7 @@ class TestPredict:
         for line in lines:
             assert list(line) == ["path", "class", "probability", "top_k", "experts"]
             assert len(line["top_k"]) == 2
-            assert [list(expert) for expert in line["experts"]] == [["id", "weight", "templates"]] * 3
+            assert [list(expert) for expert in line["experts"]] == [["id", "weight"]] * 3
             assert sum(expert["weight"] for expert in line["experts"]) == pytest.approx(1, abs=2e-6)
 
     def test_bad_pictures_fail_or_are_told_in_their_place(self, world, runs, tmp_path):

@@ -67,18 +67,21 @@ def test_its_answers_are_the_runs(run, model, photos, batch_size):
     alike(list(Engine(model).predict_images(photos, batch_size=batch_size)), theirs)
 
 
-def test_torch_is_never_imported(model, photos):
+@pytest.mark.parametrize("written", [False, True])
+def test_torch_is_never_imported(model, photos, tmp_path, written):
+    out = tmp_path / "out.jsonl"
+    more = ["-o", str(out), "--sort-into", str(tmp_path / "sorted")] if written else ["--json"]
     script = f"""
         import sys
         sys.modules.update(dict.fromkeys(("torch", "torchvision", "open_clip", "timm", "transformers", "onnx")))
         from mocoop import cli
         from mocoop.commands import mocoop
-        cli.run(mocoop, "mocoop", ["predict", {str(model)!r}, {str(photos[0])!r}, "--json"])
+        cli.run(mocoop, "mocoop", ["predict", {str(model)!r}, {str(photos[0])!r}, *{more!r}])
     """
     command = [sys.executable, "-c", "\n".join(line.strip() for line in script.splitlines())]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout)["path"] == str(photos[0])
+    assert json.loads(out.read_text() if written else done.stdout)["path"] == str(photos[0])
     loaded = "import mocoop.export.engine, sys; print({'torch', 'open_clip', 'onnxruntime', 'onnx'} & set(sys.modules))"
     assert (
         subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True).stdout == "set()\n"
@@ -92,6 +95,19 @@ class TestTheCommand:
         table = call("predict", model, *photos, "--top", 1).out.splitlines()
         assert table[0] == "path\tclass\tprobability\texperts"
         assert len(table) == 1 + len(photos)
+
+    @pytest.mark.parametrize("form", ["jsonl", "parquet", "csv", "html"])
+    def test_files_and_folders_are_written_too(self, model, photos, tmp_path, form):
+        out, bad = tmp_path / f"out.{form}", tmp_path / "bad.png"
+        bad.write_bytes(b"GIF89a")
+        done = call("predict", model, *photos, bad, "-o", out, "--sort-into", tmp_path / "sorted")
+        assert done.code == 0, done.err
+        assert f"{out}: {len(photos) + 1} images, 1 of them not read" in done.err
+        rows = lines(call("predict", model, *photos, bad, "--json", "--on-bad-image", "skip"))
+        if form == "jsonl":
+            assert [json.loads(line) for line in out.read_text().splitlines()] == rows
+        there = {path.name: path.parent.name for path in (tmp_path / "sorted").rglob("*.*") if path.name[0] != "_"}
+        assert there == {path.name: row["class"] for path, row in zip(photos, rows, strict=False)}
 
     def test_a_run_folder_is_used_by_its_own_model(self, run, model, photos, tmp_path):
         folder = shutil.copytree(run.path, tmp_path / "run")
