@@ -60,8 +60,10 @@ def check_files(path: Path, info: Mapping[str, Any]) -> None:
     for name, sha256 in info["files"].items():
         if name not in _HASHED:
             raise CheckpointError(f"{path / RUN} names a file that no run has: {name[:100]}", RESTORE)
-        if not (path / name).is_file() or sha256_file(path / name) != sha256:
-            raise CheckpointError(f"{path / name} is missing or has changed since it was written", RESTORE)
+        if not (path / name).is_file():
+            raise CheckpointError(f"{path / name} is missing", RESTORE)
+        if sha256_file(path / name) != sha256:
+            raise CheckpointError(f"{path / name} has changed since it was written (its hash differs)", RESTORE)
 
 
 def hashes(path: Path, written: Collection[str]) -> dict[str, str]:

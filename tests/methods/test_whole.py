@@ -142,7 +142,7 @@ def test_new_classes_that_cannot_be_named_are_a_remark_beside_base_and_a_refusal
     device = ("--device", "cpu", "--no-cache")
     code, out, err = call("eval", run.path, "--data", world["data"], "--classes", "base", "--classes", "new", *device)
     assert code == 0, err
-    lines = [line.split("\t") for line in out.splitlines()]
+    lines = [line.split("\t") for line in out.split("\n\n")[0].splitlines()]
     assert [line[0] for line in lines] == ["classes", "base", "new"]  # and no H
     assert float(lines[1][2]) > 33.4
     assert lines[2][1:3] == ["", "-"]
