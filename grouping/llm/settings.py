@@ -13,7 +13,7 @@ import json
 import os
 import re
 import urllib.parse
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
@@ -32,7 +32,10 @@ _SECRETS = ("key", "api_key", "apikey", "token", "password", "secret")
 _SECRET_NAME = re.compile(r"key|token|secret|password|credential|auth|^sig|^code$", re.I)  # as in the schema
 _REDACTED = "[key]"
 _SECRET = 8  # shortest secret, in characters; local servers are often given words such as "none" or "EMPTY"
-_START = 12  # characters of a key's start that are redacted even alone; a shorter start only hints which key it is
+_RUN = 5  # characters of a key in a row that are redacted wherever they are in it; servers show the last four as a hint
+_RUN_BASE64 = 8  # characters of base64 that hold as many
+_PLAIN = ("dummy", "empty", "local", "model", "needed", "ollama", "openai", "placeholder", "required", "secret",
+          "server", "studio", "token", "unused")  # of what is given to a server that needs no key  # fmt: skip
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,99}")
 
 
@@ -103,19 +106,22 @@ class Key:
     variable: str | None = None
 
     def redact(self, text: str) -> str:
-        """Remove the key from a text: verbatim, encoded as URL, JSON, HTML or base64, and truncated after its start."""
-        if not self.value or len(self.value) < _SECRET:
-            return text
-        quoted = json.dumps(self.value)[1:-1]
-        encoded = base64.b64encode(self.value.encode()).decode()
-        percent = urllib.parse.quote(self.value, safe="")
-        for form in {self.value, quoted, quoted.replace("/", "\\/"), html.escape(self.value), percent, encoded}:
-            text = text.replace(form, _REDACTED)
-        return self._without_starts(text, self.value) if len(self.value) > _START else text
+        """Remove every run of five or more characters of the key: verbatim, or encoded as URL, JSON, HTML or base64.
 
-    def _without_starts(self, text: str, value: str) -> str:
-        pieces = text.split(value[:_START])
-        return _REDACTED.join([pieces[0], *(_after_common(piece, value[_START:]) for piece in pieces[1:])])
+        A run that is a word of what people give servers that need no key ("lm-studio") stays.
+        """
+        hidden = bytearray(len(text))
+        for run in _runs(self.value or ""):
+            at = text.find(run)
+            while at >= 0:
+                hidden[at : at + len(run)] = b"x" * len(run)
+                at = text.find(run, at + 1)
+        pieces, end = [], 0
+        for found in re.finditer(b"x+", hidden):
+            run = text[found.start() : found.end()]
+            pieces += [text[end : found.start()], run if _is_plain(run) else _REDACTED]
+            end = found.end()
+        return "".join([*pieces, text[end:]])
 
 
 def resolve(options: Mapping[str, Any], config: str | os.PathLike[str] | None = None) -> Settings:
@@ -166,10 +172,31 @@ def warnings(settings: Settings, key: Key, environ: Mapping[str, str] = os.envir
     return told
 
 
-def _after_common(text: str, rest: str) -> str:
-    """The text without its longest common prefix with `rest`."""
-    same = next((at for at, (a, b) in enumerate(zip(text, rest, strict=False)) if a != b), min(len(text), len(rest)))
-    return text[same:]
+def _runs(key: str) -> set[str]:
+    """All runs of a key that are redacted, in every encoding; none of what is too short to be a secret."""
+    if len(key) < _SECRET:
+        return set()
+    encodings: list[Callable[[str], str]] = [
+        str,
+        html.escape,
+        lambda character: urllib.parse.quote(character, safe=""),
+        lambda character: json.dumps(character)[1:-1],
+        lambda character: json.dumps(character)[1:-1].replace("/", "\\/"),
+    ]
+    runs: set[str] = set()
+    for encode in encodings:
+        encoded = [encode(character) for character in key]
+        runs |= {"".join(encoded[at : at + _RUN]) for at in range(len(key) - _RUN + 1)}
+    for before in range(
+        3
+    ):  # bytes that stand before the key in what was encoded, as a name: three place it differently
+        text = base64.b64encode(bytes(before) + key.encode()).decode().rstrip("=")[before + (before > 0) :]
+        runs |= {text[at : at + _RUN_BASE64] for at in range(len(text) - _RUN_BASE64 + 1)}
+    return runs
+
+
+def _is_plain(run: str) -> bool:
+    return any(run.strip("-_") in word for word in _PLAIN)
 
 
 def _read(path: str | os.PathLike[str]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ import json
 from contextlib import suppress
 from pathlib import Path
 
-from mocoop.bench.rows import read_rows
+from mocoop.bench.rows import read_rows, whole_lines
 from mocoop.files import atomic_write
 
 
@@ -88,7 +88,7 @@ class Done:
         with self._results.open("rb") as file:
             file.seek(self._read)
             added = file.read()
-        whole = added[: added.rfind(b"\n") + 1]  # the rest is still being written, or was cut off
+        whole = whole_lines(added)  # the rest is still being written, or was cut off
         self._keys |= {json.loads(line)["key"] for line in whole.split(b"\n") if line.strip()}
         self._read += len(whole)
         return self._keys

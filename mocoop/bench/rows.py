@@ -1,7 +1,8 @@
 """Results as rows of one JSON Lines file: one row per cell, appended by several processes, none lost or repeated.
 
 A row records everything that its numbers depend on, so that a table of any rows can be labelled. The format is
-schemas/result.v1.json. A line that a killed process left incomplete is skipped, and its cell runs again.
+schemas/result.v1.json. A line that a killed process left incomplete is skipped, and its cell runs again; a whole row
+without its line end is a row (see `whole_lines`).
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from mocoop.errors import DataError
-from mocoop.files import os_error, sha256_bytes
+from mocoop.files import os_error, read_bytes, sha256_bytes
 
 FORMAT = 1
 MAX_BYTES = 1 << 30
@@ -31,20 +32,16 @@ def cell_key(identity: Any) -> str:
 def read_rows(path: Path) -> list[Row]:
     """The rows of a file, in order, the last of two with the same key; none if there is no file.
 
-    Raises DataError for a complete line that is not a row, naming it.
+    Raises DataError for a whole line that is not a row, naming it, and for a file that cannot be read.
     """
-    if not path.is_file():
+    if not path.exists():
         return []
-    if path.stat().st_size > MAX_BYTES:
-        raise DataError(f"{path} is larger than {MAX_BYTES >> 20} MiB", "keep the rows of one comparison in a file")
+    content = read_bytes(path, max_bytes=MAX_BYTES, what="results file", error=DataError)
     rows: dict[str, Row] = {}
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(whole_lines(content).split(b"\n"), start=1):
         if not line.strip():
             continue
         row = _row(line)
-        if row is None and number == len(lines):  # cut off by a kill: it has no line end
-            continue
         if fault := _fault(row):
             raise DataError(f"{path}:{number}: this is not a result: {fault}", "take the line out, or restore the file")
         rows.pop(row["key"], None)
@@ -61,12 +58,23 @@ def append_row(path: Path, row: Row) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(f"{path}.lock"), path.open("ab") as out:
-            out.truncate(_whole_lines(path))  # a killed process may have left an incomplete line
-            out.write(line)
+            whole = whole_lines(path.read_bytes())
+            out.truncate(len(whole))  # a killed process may have left an incomplete line
+            out.write(line if not whole or whole.endswith(b"\n") else b"\n" + line)
             out.flush()
             os.fsync(out.fileno())
     except OSError as error:
         raise os_error(error, "write", path) from error
+
+
+def whole_lines(content: bytes) -> bytes:
+    """The whole lines of a results file: all but a last one that a killed process left incomplete.
+
+    That is a line without an end that begins as a row does and is no JSON. No beginning of a row is JSON, so a row that
+    lacks nothing but its line end, as editors leave it, is whole; so is what was never a row, which no one cuts off.
+    """
+    last = content[content.rfind(b"\n") + 1 :]
+    return content.removesuffix(last) if last.lstrip().startswith(b"{") and not _is_json(last) else content
 
 
 def select(rows: Iterable[Row], **wanted: Any) -> list[Row]:
@@ -78,16 +86,19 @@ def _matches(found: Any, value: Any) -> bool:
     return found in value if isinstance(value, Sequence) and not isinstance(value, str) else found == value
 
 
-def _whole_lines(path: Path) -> int:
-    """The number of bytes of a file in complete lines."""
-    return path.read_bytes().rfind(b"\n") + 1
-
-
 def _row(line: bytes) -> Any:
     try:
         return json.loads(line, parse_constant=_finite, parse_float=_finite, parse_int=_countable)
     except (ValueError, RecursionError):
         return None
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        json.loads(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _finite(text: str) -> float:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import base64
+import html
 import json
+import urllib.parse
+from collections.abc import Callable
 from dataclasses import fields
 from importlib.resources import files
 from pathlib import Path
@@ -171,10 +175,35 @@ AS_JSON, AS_URL = json.dumps(KEY), "sk-proj-0123%22456%2F789abcdef"
 @pytest.mark.parametrize("form", [KEY, AS_JSON, AS_JSON.replace("/", "\\/"), KEY[:15], KEY[:-3] + "...", AS_URL])
 def test_a_key_is_taken_out_in_every_spelling(form: str) -> None:
     shown = Key(KEY, "K").redact(f"Incorrect key: {form} again {form}")
-    assert KEY[:12] not in shown
+    assert not [at for at in range(len(KEY) - 4) if KEY[at : at + 5] in shown]
     assert "789abcdef" not in shown
     assert shown.count("[key]") == 2
     assert shown.startswith("Incorrect key: ")
+
+
+@pytest.mark.parametrize("length", [5, 6, 11])
+@pytest.mark.parametrize("spelt", [str, urllib.parse.quote_plus, html.escape, lambda part: json.dumps(part)[1:-1]])
+def test_its_end_and_its_middle_are_taken_out_as_well(length: int, spelt: Callable[[str], str]) -> None:
+    for at in range(len(KEY) - length + 1):
+        run = spelt(KEY[at : at + length])
+        assert Key(KEY, "K").redact(f"a ({run}) b, {run}{run} c") in (
+            "a ([key]) b, [key] c",
+            "a ([key]) b, [key][key] c",
+        )
+
+
+@pytest.mark.parametrize("before", ["", "u:", "me:"])
+def test_a_part_of_it_in_base64_is_taken_out(before: str) -> None:
+    encoded = base64.b64encode((before + KEY).encode()).decode()
+    shown = Key(KEY, "K").redact(f"Basic {encoded}; {encoded[8:20]}")
+    assert not [at for at in range(8, len(KEY)) if encoded[at : at + 8] in shown]
+
+
+def test_four_characters_and_words_of_placeholders_stay() -> None:
+    assert Key(KEY, "K").redact(f"ends in {KEY[-4:]}, begins with {KEY[:4]}") == "ends in cdef, begins with sk-p"
+    said = "a studio photo of a {}, no model required"
+    for placeholder in ("lm-studio", "sk-no-key-required", "local-model", "not-needed"):
+        assert Key(placeholder, "K").redact(f"{said}: {placeholder}") == f"{said}: [key]"
 
 
 def test_a_key_is_not_in_its_own_print() -> None:
