@@ -42,6 +42,8 @@ _REFUSALS = {
     errno.ENFILE: "too many files are open on this machine",
 }
 
+_NEEDS_PATH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
+
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:
     """The options of both command lines: `--debug` and `--version`."""
@@ -185,11 +187,13 @@ def _report_usage(name: str, error: click.ClickException) -> int:
 
 def _report_os_error(name: str, error: OSError) -> int:
     """Print what the system refused, where no module below said it better; anything else is a bug."""
-    if isinstance(error.filename, (str, bytes)) and error.errno in _REFUSALS:
-        told = f"{os.fsdecode(error.filename)}: {error.strerror}"
+    where = os.fsdecode(error.filename) if isinstance(error.filename, (str, bytes)) else None
+    if error.errno in _REFUSALS and (where or error.errno not in _NEEDS_PATH):
+        told = f"{where}: {error.strerror}" if where else error.strerror or str(error)
         return _report(name, StorageError(told, _REFUSALS[error.errno]))
     if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-        return _report(name, StorageError(f"the output cannot be written: {error.strerror}", "make room for it"))
+        told = f"{where or 'the output'} cannot be written: {error.strerror}"
+        return _report(name, StorageError(told, "make room for it"))
     return _report_bug(name, error)
 
 

@@ -34,6 +34,7 @@ MAX_JSON_BYTES = 256 * 1024 * 1024
 FOREIGN_TEMP_SECONDS = 24 * 3600  # another host's temporary file counts as abandoned after a day
 
 _TEMP_NAME = re.compile(r"\.mocoop-(?P<host>\w+)-(?P<pid>\d+)-[0-9a-f]+-\d+\.tmp[.\w]*")
+_SAFETENSORS_TEMP = re.compile(r"\.tmp[A-Za-z0-9]{6}")
 _counter = itertools.count()
 _in_flight: set[str] = set()
 
@@ -49,6 +50,8 @@ _HINTS = {
     errno.ENOENT: "check the path; its folder must exist",
     errno.ENAMETOOLONG: "use a shorter name",
     errno.ELOOP: "the path is a loop of symbolic links",
+    errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
+    errno.ENFILE: "too many files are open on this machine",
 }
 
 
@@ -109,7 +112,7 @@ def read_bytes(
     given = os.fspath(path).startswith(("/dev/fd/", "/dev/stdin", "/proc/self/fd/"))
     try:
         with open(path, "rb", opener=None if given else _at_once) as file:
-            if not given and (kind := _irregular(os.fstat(file.fileno()).st_mode)):
+            if not given and (kind := irregular(os.fstat(file.fileno()).st_mode)):
                 raise error(f"cannot read the {what} {os.fspath(path)}: it is {kind}", "give the path of a file")
             data = file.read(max_bytes + 1)
     except OSError as caught:
@@ -126,7 +129,7 @@ def _at_once(path: str, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
-def _irregular(mode: int) -> str | None:
+def irregular(mode: int) -> str | None:
     """What a thing in the file system is, if neither a file nor a folder."""
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return None
@@ -181,11 +184,11 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
         there = target.stat().st_mode if target.exists() else stat.S_IFREG
         if stat.S_ISDIR(there):
             raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-        if kind := _irregular(there):
+        if kind := irregular(there):
             raise StorageError(f"cannot write {os.fspath(path)}: it is {kind}", "give the path of a file")
         yield temporary
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o666 & ~_umask()
-        os.chmod(temporary, mode)  # some writers (safetensors) make files readable only by their owner
+        os.chmod(temporary, mode)  # a writer may make files readable only by their owner
         _sync(temporary)
         os.replace(temporary, target)
         _sync_folder(target.parent)
@@ -220,22 +223,20 @@ def _umask() -> int:
     return mask
 
 
-def order_metadata(path: str | os.PathLike[str]) -> None:
-    """Sort the metadata of a .safetensors file, in place, so that equal content gives equal bytes.
+def ordered_metadata(safetensors: bytes) -> bytes:
+    """A .safetensors file's bytes with its metadata sorted, so that equal content gives equal bytes.
 
     safetensors (0.8.0) writes the entries in the order of a hash map whose seed is random: two files of the same
     tensors and metadata mostly differ.
     """
-    with open(path, "r+b") as file:
-        size = int.from_bytes(file.read(8), "little")
-        header = json.loads(file.read(size))
-        if len(header.get("__metadata__", {})) < 2:
-            return
-        header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
-        ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
-        assert len(ordered) <= size, "the same entries without spaces are no longer"
-        file.seek(8)
-        file.write(ordered.ljust(size))  # padded with spaces, as before
+    size = int.from_bytes(safetensors[:8], "little")
+    header = json.loads(safetensors[8 : 8 + size])
+    if len(header.get("__metadata__", {})) < 2:
+        return safetensors
+    header["__metadata__"] = dict(sorted(header["__metadata__"].items()))
+    ordered = json.dumps(header, separators=(",", ":"), ensure_ascii=False).encode()
+    assert len(ordered) <= size, "the same entries without spaces are no longer"
+    return safetensors[:8] + ordered.ljust(size) + safetensors[8 + size :]  # padded with spaces, as before
 
 
 @contextmanager
@@ -256,8 +257,11 @@ def folder_locked(folder: str | os.PathLike[str]) -> Iterator[None]:
         os.close(handle)
 
 
-def sweep_stale(folder: str | os.PathLike[str]) -> list[Path]:
-    """Remove temporary files that dead processes left in a folder (not its subfolders); returns those removed."""
+def sweep_stale(folder: str | os.PathLike[str], *, alone: bool = False) -> list[Path]:
+    """Remove temporary files that dead processes left in a folder (not its subfolders); returns those removed.
+
+    `alone` says that no other process writes there: then those of all hosts and processes are stale.
+    """
     removed = []
     try:
         entries = list(Path(folder).iterdir())
@@ -266,11 +270,16 @@ def sweep_stale(folder: str | os.PathLike[str]) -> list[Path]:
     except OSError as error:
         raise os_error(error, "read", folder) from error
     for entry in entries:
-        if _is_stale(entry):
+        if _is_stale(entry, alone):
             with suppress(OSError):
                 entry.unlink()
                 removed.append(entry)
     return removed
+
+
+def is_temporary(name: str) -> bool:
+    """Whether a file's name is that of a temporary file: ours, or safetensors' own, which earlier versions used."""
+    return bool(_TEMP_NAME.fullmatch(name) or _SAFETENSORS_TEMP.fullmatch(name))
 
 
 def process_alive(pid: int) -> bool:
@@ -307,8 +316,10 @@ def _temp_name(suffix: str) -> str:
     return f".mocoop-{host_name()}-{os.getpid()}-{secrets.token_hex(4)}-{next(_counter)}.tmp{kept}"
 
 
-def _is_stale(entry: Path) -> bool:
+def _is_stale(entry: Path, alone: bool) -> bool:
     match = _TEMP_NAME.fullmatch(entry.name)
+    if alone:
+        return is_temporary(entry.name) and entry.name not in _in_flight
     if match is None:
         return False
     if match["host"] != host_name():

@@ -7,6 +7,7 @@ before anything is allocated. What the arrays mean is up to the caller.
 from __future__ import annotations
 
 import math
+import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 16 * 1024**3  # per array: ImageNet's training set with D = 768 takes 4 GB
 MAX_INFLATION = 200  # a higher compression ratio is taken for a zip bomb
+MAX_DIMENSIONS = 32  # what every numpy can have
+
+# What numpy's reader of headers lets out: they are Python literals, and some are tokenised again.
+_UNREADABLE = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 
 
 @dataclass(frozen=True)
@@ -76,6 +81,11 @@ def _npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.
         if version not in readers:
             raise ValueError(f"version {version} of the format")
         shape, fortran, dtype = readers[version](file)
-    except ValueError as error:
-        raise DataError(f"{where} is no array: {error}", "write it again with np.savez") from error
+        if len(shape) > MAX_DIMENSIONS or not all(type(size) is int and size >= 0 for size in shape):
+            raise ValueError(f"shape is not valid: {shape}")
+        if dtype.subdtype is not None:
+            raise ValueError(f"descr is an array of its own: {dtype}")
+    except _UNREADABLE as error:
+        why = " ".join(str(error).split())[:120]
+        raise DataError(f"{where} is no array: {why}", "write it again with np.savez") from error
     return shape, fortran, dtype, file.tell()

@@ -21,6 +21,7 @@ from mocoop.data.imagefolder import ImageFolder, read_image_folder
 from mocoop.data.saved import is_saved, read_saved
 from mocoop.data.splits import divide, make_val
 from mocoop.errors import DataError, UsageError
+from mocoop.files import irregular, os_error
 
 __all__ = ["Dataset", "Example", "open_dataset"]
 
@@ -50,14 +51,15 @@ def open_dataset(
     Raises DataError, and says what to change.
     """
     where = coop.folder_of(Path(path if isinstance(path, (str, os.PathLike)) else path.root))
-    if "\0" in str(where) or not os.path.exists(where):
-        raise DataError(f"there is no data at {str(where)!a}", "check the path")
+    _check_there(where)
     if not isinstance(path, (str, os.PathLike)):
         listing = read_image_folder(path)
     elif columns is not None or where.suffix.lower() == ".json":
         listing = _read_table(where, follow_links, columns)
     else:
         listing = _read_file(where, follow_links) if where.is_file() else _read_folder(where, follow_links)
+    if odd := [key for key in listing.keys if not _is_unicode(key)]:
+        raise DataError(f"{where}: the name of the class {odd[0]!a} is not UTF-8", "give its folder another name")
     divided = UNSPLIT in listing.splits
     listing = _with_splits(listing, split_seed)
     notes = check_examples(listing.keys, listing.splits)
@@ -89,6 +91,26 @@ def data_name(path: str | os.PathLike[str]) -> str:
         return where.stem
     layout = coop.find_layout(where)
     return layout.name if layout else where.resolve().name
+
+
+def _check_there(where: Path) -> None:
+    """Refuse a path where nothing is, that may not be looked at, or that is neither a file nor a folder."""
+    try:
+        kind = irregular(os.stat(where).st_mode)
+    except PermissionError as error:
+        raise os_error(error, "read", where, DataError) from error
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        raise DataError(f"there is no data at {str(where)!a}", "check the path") from error
+    if kind:
+        raise DataError(f"cannot read the data at {where}: it is {kind}", "give a folder, or the path of a file")
+
+
+def _is_unicode(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _read_table(path: Path, follow_links: bool, columns: Mapping[str, str] | None) -> Listing:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mocoop.errors import BackboneError
-from mocoop.files import atomic_path, order_metadata, sha256_file
+from mocoop.files import atomic_write, ordered_metadata, sha256_file
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,7 +47,7 @@ def pack(
     `facts` (seed, steps, accuracy, ...) go into the file's metadata. Raises StorageError, ValueError.
     """
     import torch
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     rows = state[_TABLE].float()
     if len(rows) != len(seen_ids):
@@ -56,9 +56,7 @@ def pack(
     tensors[_SEEN_IDS] = torch.tensor(seen_ids, dtype=torch.int32)
     tensors[_SEEN_ROWS] = _halved(rows)
     tensors[_MEAN], tensors[_DEVIATION] = _halved(rows.mean(0)), _halved(rows.std(0))
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=dict(facts or {}))
-        order_metadata(temporary)
+    atomic_write(path, ordered_metadata(save(tensors, dict(facts or {}))))
 
 
 def state_dict(path: Path = WEIGHTS) -> dict[str, Tensor]:

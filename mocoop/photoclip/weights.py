@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mocoop.errors import BackboneError
-from mocoop.files import atomic_path, order_metadata, sha256_file
+from mocoop.files import atomic_write, ordered_metadata, sha256_file
 
 if TYPE_CHECKING:
     from open_clip import CLIP
@@ -43,7 +43,7 @@ def untrained(**changes: Any) -> CLIP:
 
 def pack(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str] | None = None) -> None:
     """Write a trained model's weights; `facts` go into the file's metadata. Raises StorageError."""
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
     for name, tensor in state.items():
@@ -56,9 +56,7 @@ def pack(path: Path, state: Mapping[str, Tensor], facts: Mapping[str, str] | Non
             tensors[name + _SCALE] = scale.contiguous()
         else:
             tensors[name] = tensor.clone().contiguous()
-    with atomic_path(path) as temporary:
-        save_file(tensors, temporary, metadata=dict(facts or {}))
-        order_metadata(temporary)
+    atomic_write(path, ordered_metadata(save(tensors, dict(facts or {}))))
 
 
 def state_dict(path: Path = WEIGHTS) -> dict[str, Tensor]:

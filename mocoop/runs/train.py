@@ -33,7 +33,7 @@ from mocoop.data.sources import open_dataset
 from mocoop.data.splits import VAL_SHOTS, choose_classes, chosen_on, few_shot
 from mocoop.data.survey import settled
 from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
-from mocoop.files import crash_point, sweep_stale
+from mocoop.files import crash_point, is_temporary, os_error, sweep_stale
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import method_named
 from mocoop.mixture.model import chosen_experts
@@ -108,8 +108,9 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
     plan = replace(plan, config=method.settle(plan.config))
     given = _given_groups(plan, method)
     method.groups(given, plan.config)  # first refuse a method without the groups it needs
-    with _locked(plan.out):
-        check_folder(plan)
+    with _locked(plan.out) as left:
+        sweep_stale(plan.out, alone=True)
+        check_folder(plan, left=left)
         everything = open_dataset(
             plan.data,
             class_names=plan.class_names,
@@ -166,7 +167,9 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         )
         if plan.force:
             _clear(plan.out)
-        _check_resume(plan.out, info, listener)
+        elif _check_resume(plan.out, info, listener):
+            _drop_checkpoints(plan.out)  # a process died before it had
+            return Run.open(plan.out)
         write_record(plan.out, info)
         listener.planned(info)
         fitted = fit(
@@ -188,7 +191,8 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         fitted, calibration = _calibrated(plan, backbone, everything, dataset, trained, fitted, listener)
         crash_point("before-save", 0)
         run = save_run(plan.out, fitted, groups, info, calibration)
-        shutil.rmtree(plan.out / _CHECKPOINTS, ignore_errors=True)  # the run itself has the last state
+        with suppress(StorageError):  # the run itself has the last state, and is finished
+            _drop_checkpoints(plan.out)
     return run
 
 
@@ -395,11 +399,12 @@ def _left_out(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, st
     )
 
 
-def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
-    """Refuse to resume a run unless settings, data, groups and backbone are the same."""
+def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> bool:
+    """Refuse to go on with a run unless settings, data, groups and backbone are the same; returns if it is finished."""
     before = read_record(out)
-    if before is None or not (out / _CHECKPOINTS / "latest").is_file():
-        return  # nothing has been learned yet
+    finished = before is not None and before["status"] == "finished"
+    if before is None or not (finished or (out / _CHECKPOINTS / "latest").is_file()):
+        return False  # nothing has been learned yet
     pairs = {name: (before.get(name), info[name]) for name in _IDENTITY}
     pairs["groups"] = (before["groups"]["sha256"], info["groups"]["sha256"])
     pairs["data"] = (before["data"]["sha256"], info["data"]["sha256"])
@@ -413,12 +418,14 @@ def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> None:
     pairs |= {f"config.{key}": (old.get(key), value) for key, value in new.items()}
     changed = [f"{name} ({_short(was)}, now {_short(now)})" for name, (was, now) in pairs.items() if was != now]
     if changed:
+        which = "a finished" if finished else "an interrupted"
         raise UsageError(
-            f"{out} holds an interrupted run with other settings: {'; '.join(changed)}",
+            f"{out} holds {which} run with other settings: {'; '.join(changed)}",
             "give the settings it was started with, add --force to start anew, or choose another -o",
         )
     if before["versions"] != info["versions"]:
         listener.notice("going on with other versions of the software than the run was started with")
+    return finished
 
 
 def _short(value: object) -> str:
@@ -426,40 +433,81 @@ def _short(value: object) -> str:
     return text if len(text) <= 40 else f"{text[:12]}..."
 
 
-def check_folder(plan: TrainingPlan) -> None:
-    """Refuse a finished run, a folder that is not a run, and inputs that the run would overwrite."""
-    sweep_stale(plan.out)
+def check_folder(plan: TrainingPlan, *, left: bool = False) -> None:
+    """Refuse a finished run, a folder that is not a run, and inputs that the run would overwrite.
+
+    `left` says that a process died here: if it had just finished the run, the same command may still tidy up after it.
+    """
     for given in (plan.groups, plan.data, plan.class_names):
         if given is not None and given.resolve() in {(plan.out / name).resolve() for name in _OURS}:
             raise UsageError(f"{given} is a file of the run folder itself", "copy it elsewhere and name the copy")
     if not (plan.out / RUN).is_file():
-        foreign = sorted(entry.name for entry in plan.out.iterdir() if entry.name != _LOCK)
-        if foreign:
-            raise UsageError(f"{plan.out} holds other files ({foreign[0]})", "choose an empty or a new folder for -o")
+        _check_remains(plan)
         return
-    if not plan.force and (before := read_record(plan.out)) is not None and before["status"] == "finished":
-        raise UsageError(f"{plan.out} holds a finished run", "add --force to train it again, or choose another -o")
+    left = left or (plan.out / _CHECKPOINTS).exists()
+    if plan.force or left or (before := read_record(plan.out)) is None or before["status"] != "finished":
+        return
+    raise UsageError(f"{plan.out} holds a finished run", "add --force to train it again, or choose another -o")
+
+
+def _check_remains(plan: TrainingPlan) -> None:
+    """Refuse a folder without run.json that holds more than remains of a run, or those without --force.
+
+    A group file alone may be somebody's own; with the log beside it, it is of a run.
+    """
+    names = {entry.name for entry in plan.out.iterdir() if entry.name != _LOCK and not is_temporary(entry.name)}
+    remains = {name for name in (*_OURS, _CHECKPOINTS) if name != GROUPS or LOG in names}
+    if foreign := sorted(names - remains):
+        raise UsageError(f"{plan.out} holds other files ({foreign[0]})", "choose an empty or a new folder for -o")
+    if names and not plan.force:
+        raise UsageError(
+            f"{plan.out} holds a run without its {RUN} ({min(names)})",
+            "add --force to train it again, or choose another -o",
+        )
 
 
 def _clear(out: Path) -> None:
-    """Remove an earlier run, after everything for the next one has been read and checked."""
-    shutil.rmtree(out / _CHECKPOINTS, ignore_errors=True)
+    """Remove an earlier run, after everything for the next one has been read and checked.
+
+    Its run.json stays until that of the next one takes its place: whenever a process dies, the folder is known as a
+    run's. Raises StorageError.
+    """
+    _drop_checkpoints(out)
     for name in _OURS:
-        (out / name).unlink(missing_ok=True)
+        if name != RUN:
+            with _removing(out / name):
+                (out / name).unlink(missing_ok=True)
+
+
+def _drop_checkpoints(out: Path) -> None:
+    """Remove the folder for resuming. Raises StorageError."""
+    with _removing(out / _CHECKPOINTS), suppress(FileNotFoundError):
+        shutil.rmtree(out / _CHECKPOINTS)
 
 
 @contextmanager
-def _locked(out: Path) -> Iterator[None]:
+def _removing(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise os_error(error, "remove", path) from error
+
+
+@contextmanager
+def _locked(out: Path) -> Iterator[bool]:
     """Lock the folder for one training process; released when the process ends. Also the first write there.
 
-    The lock's file goes with it: filelock does not take a file that was removed after it had been opened for a lock.
+    Yields whether the lock of a process that died was there. The lock's file goes with it: filelock does not take a
+    file that was removed after it had been opened for a lock.
     """
     from filelock import FileLock, Timeout
 
     try:
         out.mkdir(parents=True, exist_ok=True)
+        left = (out / _LOCK).exists()
         lock = FileLock(out / _LOCK)
         lock.acquire(timeout=0)
+        (out / _LOCK).write_text(f"{os.getpid()}\n")
     except Timeout as error:
         owner = (out / _LOCK).read_text().strip() or "unknown"
         raise StorageError(
@@ -467,13 +515,12 @@ def _locked(out: Path) -> Iterator[None]:
         ) from error
     except OSError as error:
         raise StorageError(f"{out} cannot be written: {error.strerror}", "choose another folder for -o") from error
-    with lock:
-        (out / _LOCK).write_text(f"{os.getpid()}\n")
-        try:
-            yield
-        finally:
-            with suppress(OSError):  # still held: no other process has it open as its own
-                (out / _LOCK).unlink()
+    try:
+        yield left
+    finally:
+        with suppress(OSError):  # still held: no other process has it open as its own
+            (out / _LOCK).unlink()
+        lock.release()
 
 
 def _checkpoints(out: Path) -> FolderCheckpoints:

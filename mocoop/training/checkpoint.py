@@ -8,6 +8,7 @@ the JSON, because safetensors itself does not detect a flipped byte.
 from __future__ import annotations
 
 import math
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -20,17 +21,18 @@ from torch import Tensor
 
 from mocoop.errors import CheckpointError
 from mocoop.files import (
-    atomic_path,
     atomic_write,
     crash_point,
-    order_metadata,
+    ordered_metadata,
     os_error,
+    read_bytes,
     read_json,
     sha256_file,
     write_json,
 )
 
 KEEP = 2  # the newest good one, and one fallback
+_MAX_POINTER_BYTES = 1 << 10
 _STEP = re.compile(r"step-(\d+)")
 
 
@@ -47,7 +49,10 @@ class Checkpoint:
 def save_checkpoint(folder: Path, step: int, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
     """Write the checkpoint of a step and point `latest` at it; all but the last two are removed."""
     target = folder / f"step-{step:08d}"
-    target.mkdir(parents=True, exist_ok=True)
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise os_error(error, "make", target) from error
     save_tensors(target / "state.safetensors", tensors)
     write_json(target / "state.json", {**meta, "step": step, "sha256": sha256_file(target / "state.safetensors")})
     crash_point("before-pointer", step)
@@ -65,7 +70,8 @@ def load_checkpoint(folder: Path, shapes: Mapping[str, torch.Size]) -> Checkpoin
     """
     if not (folder / "latest").is_file():
         return None
-    pointed = (folder / "latest").read_text(errors="replace").strip()
+    pointer = read_bytes(folder / "latest", max_bytes=_MAX_POINTER_BYTES, what="pointer", error=CheckpointError)
+    pointed = pointer.decode(errors="replace").strip()
     newest = int(match[1]) if (match := _STEP.fullmatch(pointed)) else math.inf
     faults: list[str] = []
     for step in (s for s in _steps(folder) if s <= newest):
@@ -86,16 +92,10 @@ def load_checkpoint(folder: Path, shapes: Mapping[str, torch.Size]) -> Checkpoin
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
     """Write tensors as safetensors, atomically. Raises StorageError and keeps the old file if the disk is full."""
-    from safetensors import SafetensorError
-    from safetensors.torch import save_file
+    from safetensors.torch import save
 
     plain = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
-    with atomic_path(path) as temporary:
-        try:
-            save_file(plain, temporary, metadata=dict(metadata or {}))
-            order_metadata(temporary)
-        except SafetensorError as error:
-            raise os_error(OSError(str(error)), "write", path) from error
+    atomic_write(path, ordered_metadata(save(plain, dict(metadata or {}))))
 
 
 def load_tensors(path: Path, sha256: str | None, shapes: Mapping[str, torch.Size] | None = None) -> dict[str, Tensor]:
@@ -154,5 +154,8 @@ def _faults(tensors: Mapping[str, Tensor], shapes: Mapping[str, torch.Size]) -> 
 
 def _steps(folder: Path) -> list[int]:
     """Steps with a folder, newest first."""
-    names = [_STEP.fullmatch(entry.name) for entry in folder.iterdir()]
+    try:
+        names = [_STEP.fullmatch(name) for name in os.listdir(folder)]
+    except OSError as error:
+        raise os_error(error, "read", folder, CheckpointError) from error
     return sorted((int(match[1]) for match in names if match), reverse=True)
