@@ -7,15 +7,20 @@ break a line.
 
 from __future__ import annotations
 
+import _thread
 import errno
 import io
 import os
 import shlex
 import shutil
+import signal
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import click
@@ -28,6 +33,7 @@ if TYPE_CHECKING:
 INTERRUPTED = 130
 CLOSED_PIPE = 141
 QUIET_SECONDS = 5.0  # minimum time between two lines of progress in a log
+_AGAIN = 0.02  # seconds until a Ctrl-C that met an import is looked at again
 NARROWEST = 20  # columns of a table
 
 _PERMISSIONS = "check the permissions of the file and its folder"
@@ -57,7 +63,12 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None = Non
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # characters the terminal cannot encode are shown escaped
-    sys.exit(_exit_code(command, name, arguments))
+    with _interrupts_after_imports() as held:
+        code = _exit_code(command, name, arguments)
+    if held.is_set() and code != INTERRUPTED:  # the command came to its end first
+        say(f"{name}: interrupted")
+        code = INTERRUPTED
+    sys.exit(code)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -126,6 +137,47 @@ class Pace:
         seconds = round((self._clock() - self._began) / taken * (total - done))
         hours, minutes = seconds // 3600, seconds // 60 % 60
         return f"{hours}:{minutes:02d}:{seconds % 60:02d}" if hours else f"{minutes}:{seconds % 60:02d}"
+
+
+@contextmanager
+def _interrupts_after_imports() -> Iterator[threading.Event]:
+    """Ctrl-C during an import acts as soon as that is done: raised inside PyTorch's, it is lost or ends in an abort.
+
+    Yields what says that one was held.
+    """
+    held = threading.Event()
+    main = threading.main_thread()
+    if threading.current_thread() is not main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield held
+        return
+
+    def send() -> None:
+        if sys.platform == "win32":
+            _thread.interrupt_main()
+        else:  # this also ends a wait of the system's
+            signal.pthread_kill(main.ident or 0, signal.SIGINT)
+
+    def act(number: int, frame: FrameType | None) -> None:
+        if not _importing(frame):
+            signal.default_int_handler(number, frame)
+        held.set()
+        again = threading.Timer(_AGAIN, send)
+        again.daemon = True
+        again.start()
+
+    signal.signal(signal.SIGINT, act)
+    try:
+        yield held
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if "importlib._bootstrap" in frame.f_code.co_filename:
+            return True
+        frame = frame.f_back
+    return False
 
 
 def _exit_code(command: click.Command, name: str, arguments: Sequence[str] | None) -> int:

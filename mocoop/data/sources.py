@@ -9,13 +9,14 @@ not opened here.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from mocoop.data import arrays, coop, manifest
 from mocoop.data.classnames import ClassNames, final_names
-from mocoop.data.dataset import UNSPLIT, Dataset, Example, Listing, check_examples
+from mocoop.data.dataset import UNSPLIT, Dataset, Example, Listing, check_examples, named
 from mocoop.data.folder import read_folder, subfolders
 from mocoop.data.imagefolder import ImageFolder, read_image_folder
 from mocoop.data.saved import is_saved, read_saved
@@ -151,17 +152,29 @@ def _read_folder(folder: Path, follow_links: bool) -> Listing:
 
 
 def _with_splits(listing: Listing, split_seed: int) -> Listing:
-    """Make the splits, or only val, where the source has none; says so in the notes."""
-    splits = dict(listing.splits)
+    """Make the splits, or only val, where the source has none; says so in the notes.
+
+    An image that is listed more than once is taken once first, so that no split of ours has it on both sides.
+    """
+    splits, twice = dict(listing.splits), list[Example]()
+    note: str | None
     if UNSPLIT in splits:
-        splits = dict(divide(splits[UNSPLIT], listing.keys, split_seed))
+        once = _once(splits[UNSPLIT], twice)
+        splits = dict(divide(once, listing.keys, split_seed))
         note = f"{NO_SPLITS}: each class was split 50/20/30 by split_seed {split_seed}"
     elif splits.get("train") and not splits.get("val"):
-        train, val = make_val(splits["train"], listing.keys, split_seed)
+        train, val = make_val(_once(splits["train"], twice), listing.keys, split_seed)
         splits = {"train": train, "val": val, "test": splits.get("test", ())}
-        if not val:  # one or two images a class: all are trained on, and it is said that val has none
-            return replace(listing, splits=splits)
-        note = f"no val was given: a fifth of train was taken for it by split_seed {split_seed}"
+        # Without val, one or two images a class, all are trained on; that val has none is said elsewhere.
+        note = f"no val was given: a fifth of train was taken for it by split_seed {split_seed}" if val else None
     else:
         return listing
-    return replace(listing, splits=splits, notes=(*listing.notes, note))
+    again = f"listed more than once, and taken once: {named(twice)}" if twice else None
+    return replace(listing, splits=splits, notes=(*listing.notes, *(said for said in (again, note) if said)))
+
+
+def _once(examples: Sequence[Example], twice: list[Example]) -> list[Example]:
+    """Each example once, in the order of the first; those that come again go to `twice`."""
+    counts = Counter(examples)
+    twice += [example for example, count in counts.items() if count > 1]
+    return list(counts)

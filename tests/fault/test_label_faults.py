@@ -102,3 +102,19 @@ def test_the_same_file_listed_in_train_and_test_is_refused(tmp_path):
         (tmp_path / "m.csv").write_text(f"path,label,split\na.png,a,train\nb.png,b,train\n{again},a,test\n")
         with pytest.raises(DataError, match=r"is in train and in test|climbs out"):
             open_dataset(tmp_path / "m.csv")
+
+
+@pytest.mark.parametrize("split", ["", ",train"])
+def test_a_picture_listed_more_than_once_is_on_one_side_of_our_split(tmp_path, split):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        for number in range(10):
+            (tmp_path / name / f"{number}.png").write_bytes(b"\x89PNG")
+    once = [f"{name}/{number}.png,{name}{split}" for name in "ab" for number in range(10)]
+    again = [f"./{line}" for line in once] + once[:5]
+    heading = "path,label,split" if split else "path,label"
+    (tmp_path / "once.csv").write_text("\n".join([heading, *once]))
+    (tmp_path / "again.csv").write_text("\n".join([heading, *once, *again]))
+    alone, dataset = open_dataset(tmp_path / "once.csv"), open_dataset(tmp_path / "again.csv")
+    assert (dataset.train, dataset.val, dataset.test) == (alone.train, alone.val, alone.test)
+    assert any(note.startswith("listed more than once, and taken once: ") for note in dataset.notes)

@@ -1,0 +1,62 @@
+"""Ctrl-C while libraries are imported is held until they are, then it acts: 130, and neither lost nor an abort."""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+SWALLOWS = """
+import os, signal, time
+try:
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(0.1)
+except BaseException:  # as the import of a large library may
+    pass
+DONE = True
+"""
+COMMAND = """
+import sys, time
+import click
+from mocoop import cli
+
+@click.command()
+def command():
+    import swallows
+    print("imported", swallows.DONE, flush=True)
+    time.sleep(float(sys.argv.pop()))
+
+cli.run(command, "command", [])
+"""
+
+
+@pytest.mark.parametrize("seconds", ["0", "20"])
+def test_an_import_that_would_swallow_it_is_finished_first(tmp_path, seconds):
+    (tmp_path / "swallows.py").write_text(SWALLOWS)
+    env = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    call = [sys.executable, "-c", COMMAND, seconds]
+    done = subprocess.run(call, capture_output=True, text=True, check=False, env=env)
+    assert (done.returncode, done.stdout) == (130, "imported True\n")
+    assert done.stderr.strip() == "command: interrupted"
+
+
+# A background shell ignores SIGINT, and so do its children: the starter restores what a terminal gives.
+STARTER = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, sys.argv[1:])"
+
+
+@pytest.mark.slow
+def test_at_any_moment_it_counts(tmp_path):
+    dice = random.Random(1)
+    for _ in range(40):
+        call = [sys.executable, "-m", "mocoop", "show", str(tmp_path / "none")]
+        process = subprocess.Popen([sys.executable, "-c", STARTER, *call], stderr=subprocess.PIPE, text=True)
+        time.sleep(0.1 + 1.5 * dice.random())
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+        if "there is no folder" not in told:  # it had not come to its end
+            assert process.returncode in (130, -signal.SIGINT), told  # by the interpreter, until our first line is run
