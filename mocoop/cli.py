@@ -10,6 +10,7 @@ from __future__ import annotations
 import _thread
 import errno
 import io
+import math
 import os
 import shlex
 import shutil
@@ -49,6 +50,17 @@ _REFUSALS = {
 }
 
 _NEEDS_PATH = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP, errno.ENOTDIR)
+
+
+class Between(click.FloatRange):
+    """A finite number in a range; click's own range lets NaN pass, which is neither below nor above anything."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """See click."""
+        found = float(super().convert(value, param, ctx))
+        if not math.isfinite(found):
+            self.fail(f"{value} is no number", param, ctx)
+        return found
 
 
 def options(command: Callable[..., Any]) -> Callable[..., Any]:

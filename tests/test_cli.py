@@ -13,6 +13,8 @@ import click
 import pytest
 
 from mocoop import cli, errors
+from mocoop.commands import mocoop
+from mocoop.grouping.commands import groups
 
 
 def call(capsys, body, *arguments):
@@ -100,6 +102,26 @@ def test_no_command_shows_the_help(capsys):
     with pytest.raises(SystemExit):
         cli.run(click.Group("tool", help="What it is."), "tool", [])
     assert "What it is." in "".join(capsys.readouterr())
+
+
+@pytest.mark.parametrize("text", ["nan", "NaN", "inf", "-inf", "1e999"])
+def test_a_number_of_a_range_is_a_number(capsys, text):
+    tool = click.Command(
+        "tool", params=[click.Option(["--share"], type=cli.Between(min=0))], callback=lambda share: None
+    )
+    with pytest.raises(SystemExit) as refused:
+        cli.run(tool, "tool", ["--share", text])
+    assert (refused.value.code, "--share" in capsys.readouterr().err) == (2, True)
+    with pytest.raises(SystemExit) as taken:
+        cli.run(tool, "tool", ["--share", "0.5"])
+    assert taken.value.code == 0
+
+
+def test_no_command_takes_a_range_that_lets_nan_pass():
+    every = [command for group in (mocoop, groups) for command in group.commands.values()]
+    ranges = [p.type for command in every for p in command.params if isinstance(p.type, click.FloatRange)]
+    assert ranges
+    assert all(isinstance(one, cli.Between) for one in ranges)
 
 
 def test_a_file_name_cannot_break_a_line_or_move_the_cursor(capsys):

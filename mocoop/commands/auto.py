@@ -38,7 +38,7 @@ _GENERAL = "photographs"
                                f"Left out: {_GENERAL}.")  # fmt: skip
 @click.option("--groups", type=FILE, help="A group file instead. Or paper: the paper's for this data set.")
 @click.option("-o", "--out", type=FOLDER, required=True, help="The run folder.")
-@click.option("--minutes", type=click.FloatRange(min=0, min_open=True), default=10.0, show_default=True,
+@click.option("--minutes", type=cli.Between(min=0, min_open=True), default=10.0, show_default=True,
               help="Time for trying and training; what does not fit in it is left out, and said.")  # fmt: skip
 @click.option("--shots", type=click.IntRange(min=1), help="Training images a class; all if left out.")
 @click.option("--seed", type=SEED, default=1, show_default=True,

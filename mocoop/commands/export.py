@@ -65,7 +65,7 @@ if TYPE_CHECKING:
     show_default=True,
     help="How many images to compare on, at most.",
 )
-@click.option("--tolerance", type=click.FloatRange(0, 1), help="Largest difference of a probability that is accepted.")
+@click.option("--tolerance", type=cli.Between(0, 1), help="Largest difference of a probability that is accepted.")
 @moved_options
 @click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores if left out.")
 @json_option

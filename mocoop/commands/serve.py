@@ -60,14 +60,14 @@ if TYPE_CHECKING:
 )
 @click.option(
     "--time-limit",
-    type=click.FloatRange(0, min_open=True),
+    type=cli.Between(0, min_open=True),
     default=30.0,
     show_default=True,
     help="Seconds for an answer (503).",
 )
 @click.option(
     "--body-time-limit",
-    type=click.FloatRange(0, min_open=True),
+    type=cli.Between(0, min_open=True),
     default=10.0,
     show_default=True,
     help="Seconds for a whole request to arrive (408).",

@@ -76,10 +76,10 @@ device_options = together(
     click.option("--threads", type=click.IntRange(min=1), help="CPU threads; all cores if left out."),
 )  # fmt: skip
 doubt_options = together(
-    click.option("--coverage", type=click.FloatRange(0, 1, min_open=True, max_open=True),
+    click.option("--coverage", type=cli.Between(0, 1, min_open=True, max_open=True),
                  help="Give for each image the classes that hold the right one so often, as 0.9. For the classes "
                       "trained on, by images that were not."),
-    click.option("--unsure-below", type=click.FloatRange(0, 1), metavar="P",
+    click.option("--unsure-below", type=cli.Between(0, 1), metavar="P",
                  help="Say \"not sure\" of an image whose class has a probability below P."),
 )  # fmt: skip
 measure_options = together(  # of a run on test images
@@ -87,7 +87,7 @@ measure_options = together(  # of a run on test images
     device_options,
     bad_image_option,
     reading_options,
-    click.option("--max-skipped", type=click.FloatRange(0, 1), default=0.1, show_default=True,
+    click.option("--max-skipped", type=cli.Between(0, 1), default=0.1, show_default=True,
                  help="Fail above this share of unreadable test images."),
 )  # fmt: skip
 cluster_options = together(
