@@ -52,7 +52,7 @@ STARTER = "import os, signal, sys; signal.signal(signal.SIGINT, signal.SIG_DFL);
 @pytest.mark.slow
 def test_at_any_moment_it_counts(tmp_path):
     dice = random.Random(1)
-    for _ in range(40):
+    for _ in range(12):
         call = [sys.executable, "-m", "mocoop", "show", str(tmp_path / "none")]
         process = subprocess.Popen([sys.executable, "-c", STARTER, *call], stderr=subprocess.PIPE, text=True)
         time.sleep(0.1 + 1.5 * dice.random())
