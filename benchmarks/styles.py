@@ -181,8 +181,13 @@ def report(rows: Sequence[Mapping[str, Any]], seeds: int) -> None:
     print("trained on photographs:")
     columns = tuple(key for key in shifted[MIXTURE][0]["accuracy"])
     show_table(("method", *columns), [(name, *means(shifted[name], columns)) for name in LINES])
-    for title, found, key in (("H, all looks", mixed, "H"), ("mean of the other looks", shifted, "average")):
-        by_seed = {name: {row["seed"]: row["accuracy"][key] for row in some} for name, some in found.items()}
+    others = [key for key in columns if key in LOOKS[1:]]
+    parts_of = (("H, all looks", mixed, ["H"]), ("mean of the other looks", shifted, others))
+    for title, found, keys in parts_of:
+        by_seed = {
+            name: {row["seed"]: statistics.fmean(row["accuracy"][key] for key in keys) for row in some}
+            for name, some in found.items()
+        }
         for name in LINES:
             if name != MIXTURE:
                 print(f"{title}: mixture - {name}: {told(paired_differences(by_seed[MIXTURE], by_seed[name]))}")
