@@ -27,7 +27,7 @@ from mocoop.methods.linear_probe import LinearClassifier
 from mocoop.methods.mocoop import METHOD as MIXTURE
 from mocoop.methods.mocoop import MoCoOp
 from mocoop.mixture.classifier import Classifier, Learned, Prediction
-from mocoop.training.method import Loop, Task
+from mocoop.training.method import JoinedMethod, Loop, Task
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
@@ -66,7 +66,7 @@ class BlendedClassifier:
         return replace(mixed, probabilities=(self.shares[0] * words + self.shares[1] * images).softmax(-1))
 
 
-class Blend(MoCoOp):
+class Blend(MoCoOp, JoinedMethod):
     """A mixture and a linear probe, each as its own method learns it, and one weight between them."""
 
     name = "blend"

@@ -21,7 +21,7 @@ from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned, Predictor
 from mocoop.runs.scores import training_notes
 from mocoop.training.collapse import collapse, first_collapse
-from mocoop.training.method import Samples, Task
+from mocoop.training.method import JoinedMethod, Samples, Task
 from mocoop.training.trainer import (
     NO_RATES,
     Batch,
@@ -163,7 +163,7 @@ def fit(
 
     whole = False
     try:
-        learned = method.joined(task, parts) if parts else method.learn(task, loop)
+        learned = method.joined(task, parts) if isinstance(method, JoinedMethod) and parts else method.learn(task, loop)
         class_features = method.class_features(learned, classnames, backbone, cache=text_cache)
         if held is not None and not validation:
             classifier = method.predictor(learned, classnames, class_features, backbone)

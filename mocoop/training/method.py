@@ -79,7 +79,7 @@ class Method(ABC):
     terms: ClassVar[Mapping[str, str]] = {}  # fields of `StepLog` other than the loss, with their display names
     chooses_on_val: ClassVar[bool] = False  # whether settings are chosen on val, which then cannot calibrate
     weighs: ClassVar[bool] = False  # whether it knows images of different weights (`Task.weights`)
-    parts: ClassVar[tuple[str, ...]] = ()  # methods it learns and then joins (`joined`)
+    parts: ClassVar[tuple[str, ...]] = ()  # methods it learns and then joins (`JoinedMethod`)
     conditional: ClassVar[bool] = False  # whether prompts depend on the image, so that prediction needs the text tower
 
     def settle(self, config: Config) -> Config:
@@ -153,10 +153,6 @@ class Method(ABC):
     def learn(self, task: Task, loop: Loop) -> Learned:
         """Learn. Raises errors of the settings, templates and class names, and TrainingStopped."""
 
-    def joined(self, task: Task, learned: Sequence[Learned]) -> Learned:
-        """From what its `parts` learned of the same task; only a method with parts has this."""
-        raise NotImplementedError(f"{self.name} has no parts")
-
     @abstractmethod
     def class_features(
         self, learned: Learned, classnames: Sequence[str], backbone: Backbone, *, cache: FeatureCache | None = None
@@ -179,6 +175,14 @@ class Method(ABC):
         """Raises DataError with the reason if the classes cannot be named."""
         if reason := self.why_not(learned, classnames):
             raise DataError(reason, "name classes that it was trained on, or train another method")
+
+
+class JoinedMethod(Method):
+    """A method that is made of others: each of its `parts` learns alone, and what they learned is joined."""
+
+    @abstractmethod
+    def joined(self, task: Task, learned: Sequence[Learned]) -> Learned:
+        """From what its `parts` learned of the same task, in their order."""
 
 
 def one_group(templates: Sequence[str], *, domain: str) -> GroupFile:
