@@ -78,8 +78,11 @@ class History:
     def _some(self, steps: tuple[Step, ...], count: int, verb: str) -> tuple[Step, ...]:
         if len(steps) == count:
             return steps
-        there = f"only {len(steps)} of {count} steps can be {verb}ne" if steps else f"there is nothing to {verb}"
-        raise UsageError(there, "`mocoop-groups undo FILE --list` shows the steps that are kept")
+        if not steps:
+            hint = "steps are what mocoop-groups changed in this file; what was edited by hand, or made new, is none"
+            raise UsageError(f"there is nothing to {verb}", hint)
+        hint = "`mocoop-groups undo FILE --list` shows the steps that are kept"
+        raise UsageError(f"only {len(steps)} of {count} steps can be {verb}ne", hint)
 
 
 class Journal:

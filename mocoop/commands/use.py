@@ -77,8 +77,8 @@ def evaluate(
     """
     use_threads(options["threads"])
 
+    from mocoop.reporting.imagerows import write_rows
     from mocoop.reporting.printing import evaluation_record, print_evaluation
-    from mocoop.reporting.rows import write_rows
     from mocoop.reporting.runplots import draw_run
 
     opened = open_run(run)

@@ -146,7 +146,9 @@ def test_redo_to_another_file_leaves_this_one(typed, path, tmp_path):
 
 def test_nothing_to_undo_stdin_and_a_file_that_is_not_there(typed, path, tmp_path):
     assert typed("undo", path).code == 2
-    assert "there is nothing to redo" in typed("redo", path).err
+    refused = typed("redo", path).err
+    assert "there is nothing to redo" in refused
+    assert "--list" not in refused  # which would show nothing
     assert typed("undo", "-").code == typed("redo", "-").code == 2
     assert typed("undo", tmp_path / "none.json").code == 3
     assert typed("undo", path, "--steps", "0").code == 2
