@@ -37,7 +37,7 @@ def saving_editor(tmp_path, monkeypatch):
     """An editor that saves a change at once, and waits; as its terminal closes it saves beside the file, like nano."""
     script = tmp_path / "nano.py"
     script.write_text(
-        "import pathlib, signal, sys\n"
+        "import pathlib, signal, sys, time\n"
         "path = pathlib.Path(sys.argv[-1])\n"
         "def closed(*_):\n"
         "    path.with_name(path.name + '.save').write_text(path.read_text().replace('by night', 'by moonlight'))\n"
@@ -45,10 +45,14 @@ def saving_editor(tmp_path, monkeypatch):
         "signal.signal(signal.SIGHUP, closed if '--save' in sys.argv else signal.SIG_DFL)\n"
         "path.write_text(path.read_text().replace('at night', 'by night'))\n"
         "print('SAVED', flush=True)\n"
-        "try:\n"
-        "    sys.stdin.readline()\n"
-        "except OSError:\n"
-        "    signal.pause()\n"  # the terminal's end may be read before the signal comes
+        "def line():\n"
+        "    try:\n"
+        "        return sys.stdin.readline()\n"
+        "    except OSError:\n"
+        "        return ''\n"
+        # the terminal's end may be read, as an error or as the end of a file, before its signal comes
+        "while not line():\n"
+        "    time.sleep(0.02)\n"
     )
     return lambda *options: monkeypatch.setenv("VISUAL", " ".join([sys.executable, str(script), *options]))
 
