@@ -7,7 +7,6 @@ written (or is left out, `drop_full_stop`), where an expert of MoCoOp learns it.
 
 from __future__ import annotations
 
-from mocoop.backbone.hard_features import hard_features
 from mocoop.config import CONTEXT, IMAGE_TOWER, OPTIMISER, TEXT_LOSS, VIEWS, Config
 from mocoop.groupfile.groups import Group, GroupFile
 from mocoop.mixture.classifier import Learned
@@ -46,7 +45,7 @@ class LASP(PromptMethod):
         """Train the one context."""
         names = text_classnames(task.classnames, task.config)
         task.stage("encoding the templates")
-        hard = hard_features(task.backbone, [task.groups.groups[0].texts], names, cache=task.text_cache)
+        hard = task.hard_features([task.groups.groups[0].texts], names)
         objective = Objective(task.config, hard, len(task.classnames), task.backbone.logit_scale)
         return learn_prompts(task, loop, prompt_model(task, names), objective, text_names=names)
 

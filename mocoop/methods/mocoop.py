@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor
 
-from mocoop.backbone.hard_features import hard_features
 from mocoop.backbone.prompts import without_full_stop
 from mocoop.config import IMAGE_TOWER, OPTIMISER, TEXT_LOSS, VIEWS, Config
 from mocoop.mixture.classifier import Learned
@@ -81,7 +80,7 @@ class MoCoOp(PromptMethod):
         task.stage("encoding the templates")
         contexts = task.backbone.prompts.contexts(inits, names)
         texts = [group.texts for group in task.groups.groups]
-        hard = hard_features(task.backbone, texts, names, cache=task.text_cache)
+        hard = task.hard_features(texts, names)
         trained = [features[:, : len(task.classnames)] for features in hard]
         model = new_model(
             task.backbone, contexts, task.config, trained, task.seed, lambda: _unit_features(task), task.weights

@@ -54,6 +54,7 @@ class Fitted:
     seconds: float
     notes: tuple[str, ...]
     collapse: str | None = None  # how the router collapsed, if it did
+    frozen_sha256: str | None = None  # of the templates' frozen features that it learned by
     validation: tuple[ValidationLog, ...] = ()
 
 
@@ -144,6 +145,7 @@ def fit(
             weights=None if weights is None else weights.to(backbone.device, torch.float32),
             held=replace(held, at_once=config.batch_size) if held and method.conditional else held,
             rates=rates,
+            frozen=task.frozen.hexdigest(),
             epoch_ended=watch,
         )
         listener.stage("training")
@@ -179,6 +181,7 @@ def fit(
         seconds=time.monotonic() - began,
         notes=tuple(said),
         validation=tuple(validation),
+        frozen_sha256=task.frozen.hexdigest(),
         collapse=collapse([log for log in history if log.epoch == history[-1].epoch], ids, config),
     )
 

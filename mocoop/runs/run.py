@@ -291,6 +291,7 @@ def save_run(
             "epochs": fitted.history[-1].epoch + 1 if fitted.history else 0,
             "steps": len(fitted.history),
             "seconds": round(fitted.seconds, 2),
+            "frozen_sha256": fitted.frozen_sha256,
         },
         "notes": [*info.get("notes", ()), *fitted.notes],
         "collapse": fitted.collapse,

@@ -56,7 +56,7 @@ from mocoop.runs.record import (
 from mocoop.runs.run import Run, new_record, save_run
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
 from mocoop.training.method import Method, Samples
-from mocoop.training.trainer import Batch, FolderCheckpoints, Listener
+from mocoop.training.trainer import OTHER_BITS, SAME_BITS, Batch, FolderCheckpoints, Listener
 
 _OURS = (RUN, GROUPS, MODEL, FEATURES, CALIBRATION, LOG, AUTO)
 _LOCK, _CHECKPOINTS = ".lock", "checkpoints"
@@ -102,8 +102,6 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         TrainingStopped: the loss is not finite.
     """
     listener = listener or Listener()
-    if plan.threads is not None:
-        torch.set_num_threads(plan.threads)
     method = method_named(plan.config.method)
     plan = replace(plan, config=method.settle(plan.config))
     given = _given_groups(plan, method)
@@ -111,6 +109,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
     with _locked(plan.out) as left:
         sweep_stale(plan.out, alone=True)
         check_folder(plan, left=left)
+        torch.set_num_threads(plan.threads or _threads_of_before(plan) or torch.get_num_threads())
         everything = open_dataset(
             plan.data,
             class_names=plan.class_names,
@@ -399,11 +398,24 @@ def _left_out(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, st
     )
 
 
+def _interrupted(out: Path, before: Mapping[str, Any] | None) -> bool:
+    """Whether a training that had learned something stopped here."""
+    return before is not None and before["status"] != "finished" and (out / _CHECKPOINTS / "latest").is_file()
+
+
+def _threads_of_before(plan: TrainingPlan) -> int | None:
+    """With how many threads the training that goes on here was started: the last bits depend on it."""
+    if plan.force or not _interrupted(plan.out, before := read_record(plan.out)):
+        return None
+    assert before is not None
+    return before.get("threads")
+
+
 def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> bool:
     """Refuse to go on with a run unless settings, data, groups and backbone are the same; returns if it is finished."""
     before = read_record(out)
     finished = before is not None and before["status"] == "finished"
-    if before is None or not (finished or (out / _CHECKPOINTS / "latest").is_file()):
+    if before is None or not (finished or _interrupted(out, before)):
         return False  # nothing has been learned yet
     pairs = {name: (before.get(name), info[name]) for name in _IDENTITY}
     pairs["groups"] = (before["groups"]["sha256"], info["groups"]["sha256"])
@@ -411,16 +423,17 @@ def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> bool:
     now = info["data"]["reading"]
     pairs["bands and range"] = (before["data"].get("reading", now), now)
     pairs["backbone"] = (before["backbone"]["fingerprint"], info["backbone"]["fingerprint"])
-    old, new = (
-        Config.from_dict(before["config"]).to_dict(),
-        info["config"],
-    )  # newer settings have their default
-    pairs |= {f"config.{key}": (old.get(key), value) for key, value in new.items()}
-    changed = [f"{name} ({_short(was)}, now {_short(now)})" for name, (was, now) in pairs.items() if was != now]
+    old = Config.from_dict(before["config"]).to_dict()  # newer settings have their default
+    pairs |= {f"config.{key}": (old.get(key), value) for key, value in info["config"].items()}
+    if not finished and info["device"] == "cpu":
+        pairs["threads"] = (before.get("threads", info["threads"]), info["threads"])
+    changed = {name: f"{name} ({_short(was)}, now {_short(now)})" for name, (was, now) in pairs.items() if was != now}
+    if list(changed) == ["data"] and before["data"].get("images_sha256") == info["data"]["images_sha256"] != []:
+        raise UsageError(OTHER_BITS.format(out=out, what="images"), SAME_BITS)
     if changed:
         which = "a finished" if finished else "an interrupted"
         raise UsageError(
-            f"{out} holds {which} run with other settings: {'; '.join(changed)}",
+            f"{out} holds {which} run with other settings: {'; '.join(changed.values())}",
             "give the settings it was started with, add --force to start anew, or choose another -o",
         )
     if before["versions"] != info["versions"]:

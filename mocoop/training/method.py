@@ -7,13 +7,15 @@ and the command line use methods only through this module. B images, E experts, 
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from torch import Tensor, nn
 
+from mocoop.backbone.hard_features import hard_features
 from mocoop.config import TEXT_LOSS, Config
 from mocoop.data.templates import PLAIN, own_template
 from mocoop.errors import DataError, UsageError
@@ -56,6 +58,17 @@ class Task:
     notice: Callable[[str], None]
     text_cache: FeatureCache | None = None
     weights: Tensor | None = None  # of the training images (N,), above 0; None: all the same
+    frozen: hashlib._Hash = field(default_factory=hashlib.sha256)  # of all text features that `hard_features` gave
+
+    def hard_features(self, groups: Sequence[Sequence[str]], classnames: Sequence[str]) -> list[Tensor]:
+        """For each group, the frozen features (T_g, C, D) of its templates, which a resumed training must find again.
+
+        Their last bits depend on the number of threads, the processor and the version of PyTorch.
+        """
+        found = hard_features(self.backbone, groups, classnames, cache=self.text_cache)
+        for features in found:
+            self.frozen.update(features.cpu().numpy().tobytes())
+        return found
 
 
 class Loop(Protocol):

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor, nn
 
-from mocoop.backbone.hard_features import hard_features
 from mocoop.backbone.prompts import Context, with_slot, without_full_stop
 from mocoop.config import Config
 from mocoop.data.templates import PLAIN
@@ -187,4 +186,4 @@ def started(backbone: Backbone, context: Context, config: Config, classes: int) 
 def template_features(task: Task) -> Tensor:
     """Frozen, normalised features (C, D) of the data set's own template."""
     template = task.config.template or PLAIN
-    return hard_features(task.backbone, [[template]], task.classnames, cache=task.text_cache)[0][0]
+    return task.hard_features([[template]], task.classnames)[0][0]

@@ -31,6 +31,11 @@ from mocoop.training.checkpoint import Checkpoint, load_checkpoint, save_checkpo
 Batch = Callable[[int, Tensor], Tensor]  # (epoch, image numbers (B,)) -> normalised image features (B, D)
 Step = Callable[..., Terms]  # image features (B, D), labels (B,), and weights (B,) if images have any -> loss terms
 HELD_AT_ONCE = 1024  # validation images of one forward pass
+OTHER_BITS = (
+    "{out} was begun with features of the same {what} that differ from those of now in their last bits: another number "
+    "of threads, processor or version of PyTorch made them"
+)
+SAME_BITS = "go on where it was started, with its cache of features, or add --force to start anew"
 NO_RATES: Mapping[str, float] = MappingProxyType({})
 
 
@@ -160,11 +165,11 @@ class Listeners(Listener):
 class Checkpoints(Protocol):
     """Where training is saved and resumed from."""
 
-    def save(self, step: int, tensors: Mapping[str, Tensor], history: list[StepLog]) -> None:
-        """Keep the state after a step, and the log up to it."""
+    def save(self, step: int, tensors: Mapping[str, Tensor], history: list[StepLog], frozen: str) -> None:
+        """Keep the state after a step, the log up to it, and the hash of the frozen features that led to it."""
 
-    def load(self, shapes: Mapping[str, torch.Size]) -> tuple[Checkpoint, list[StepLog]] | None:
-        """The newest good state that fits `shapes` and the log up to it, or None."""
+    def load(self, shapes: Mapping[str, torch.Size], frozen: str) -> tuple[Checkpoint, list[StepLog]] | None:
+        """The newest good state that fits `shapes` and `frozen`, and the log up to it, or None."""
 
 
 class Trainer:
@@ -178,6 +183,7 @@ class Trainer:
         weights: of the images (N,), above 0, on the device; only their ratios count. None: all the same.
         held: validation images, measured after each epoch.
         rates: parameters that learn at a rate of their own, as a factor of the schedule's.
+        frozen: hash of the frozen features that the steps use; a state that came of others is not taken up.
         epoch_ended: gets the log up to the end of each epoch.
     """
 
@@ -194,9 +200,10 @@ class Trainer:
         weights: Tensor | None = None,
         held: Held | None = None,
         rates: Mapping[str, float] = NO_RATES,
+        frozen: str = "",
         epoch_ended: Callable[[Sequence[StepLog]], None] = lambda _history: None,
     ) -> None:
-        self._epoch_ended = epoch_ended
+        self._epoch_ended, self._frozen = epoch_ended, frozen
         self._parameters = dict(parameters)
         self._step_terms, self._batch, self._labels, self._config = step_terms, batch, labels, config
         self._weights = None if weights is None else weights / weights.mean()
@@ -253,7 +260,7 @@ class Trainer:
             crash_point("after-step", done)
             ending = ranks.any_of(stop.is_set())  # all end after the same step
             if checkpoints is not None and (ending or done % self.steps_per_epoch == 0):
-                checkpoints.save(done, self._state(), self.history)
+                checkpoints.save(done, self._state(), self.history, self._frozen)
             if ending:
                 raise KeyboardInterrupt
         self._epoch_ended(self.history)
@@ -352,7 +359,7 @@ class Trainer:
 
     def _resume(self, checkpoints: Checkpoints | None, listener: Listener) -> int:
         shapes = {name: tensor.shape for name, tensor in self._state().items()}
-        found = ranks.from_first(lambda: checkpoints.load(shapes) if checkpoints is not None else None)
+        found = ranks.from_first(lambda: checkpoints.load(shapes, self._frozen) if checkpoints is not None else None)
         if found is None:
             return 0
         checkpoint, self.history = found
@@ -407,16 +414,18 @@ class FolderCheckpoints:
     ):
         self._folder, self._write_log, self._read_log = folder, write_log, read_log
 
-    def save(self, step: int, tensors: Mapping[str, Tensor], history: list[StepLog]) -> None:
+    def save(self, step: int, tensors: Mapping[str, Tensor], history: list[StepLog], frozen: str) -> None:
         """Write the log, then the checkpoint that counts on it."""
         self._write_log(history)
-        save_checkpoint(self._folder, step, tensors, {})
+        save_checkpoint(self._folder, step, tensors, {"frozen": frozen})
 
-    def load(self, shapes: Mapping[str, torch.Size]) -> tuple[Checkpoint, list[StepLog]] | None:
-        """The newest good checkpoint and the log up to its step."""
+    def load(self, shapes: Mapping[str, torch.Size], frozen: str) -> tuple[Checkpoint, list[StepLog]] | None:
+        """The newest good checkpoint and the log up to its step. Raises CheckpointError."""
         checkpoint = load_checkpoint(self._folder, shapes)
         if checkpoint is None:
             return None
+        if checkpoint.meta.get("frozen", frozen) != frozen:  # earlier versions kept none
+            raise CheckpointError(OTHER_BITS.format(out=self._folder.parent, what="templates"), SAME_BITS)
         history = self._read_log(checkpoint.step)
         if len(history) != checkpoint.step:
             raise CheckpointError(

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ import torch
 import worlds
 from worlds import CLASSNAMES, plan_for, write_world
 
+from mocoop.backbone.hard_features import hard_features
 from mocoop.config import PRESETS, preset
 from mocoop.data.sources import open_dataset
 from mocoop.errors import (
@@ -26,9 +28,12 @@ from mocoop.errors import (
     TrainingStopped,
     UsageError,
 )
+from mocoop.runs import train as runs_train
 from mocoop.runs.evaluate import evaluate, harmonic_mean
 from mocoop.runs.run import Run
 from mocoop.runs.train import _locked, train
+from mocoop.training import method
+from mocoop.training.inputs import load_inputs
 from mocoop.training.trainer import Listener
 
 
@@ -314,6 +319,50 @@ def test_a_killed_run_resumes_to_the_same_bits(world, tmp_path, uninterrupted, c
     resumed = Run.open(out)
     assert all(torch.equal(resumed.tensors[name], uninterrupted.tensors[name]) for name in uninterrupted.tensors)
     assert resumed.history() == uninterrupted.history()
+
+
+@pytest.fixture
+def two_threads():
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(1)
+
+
+def test_a_training_goes_on_with_the_threads_it_was_started_with(world, tmp_path, uninterrupted, two_threads):
+    _interrupt(world, tmp_path / "run")
+    with pytest.raises(UsageError, match=r"other settings: threads \(1, now 2\)"):
+        train(plan_for(world, tmp_path / "run", threads=2))
+    resumed = train(plan_for(world, tmp_path / "run"))
+    assert torch.get_num_threads() == 1
+    assert all(torch.equal(resumed.tensors[name], uninterrupted.tensors[name]) for name in uninterrupted.tensors)
+
+
+def test_a_training_does_not_go_on_with_template_features_of_other_bits(world, tmp_path, monkeypatch):
+    _interrupt(world, tmp_path / "run")
+    monkeypatch.setattr(method, "hard_features", lambda *a, **k: [f * (1 + 2**-23) for f in hard_features(*a, **k)])
+    with pytest.raises(CheckpointError, match=r"the same templates that differ .* in their last bits.*--force"):
+        train(plan_for(world, tmp_path / "run"))
+    assert train(plan_for(world, tmp_path / "run", force=True)).info["status"] == "finished"
+
+
+def test_a_training_does_not_go_on_with_image_features_of_other_bits(world, tmp_path, monkeypatch):
+    _interrupt(world, tmp_path / "run")
+
+    def elsewhere(*arguments, **options):
+        found = load_inputs(*arguments, **options)
+        return replace(found, features=found.features * np.float32(1 + 2**-23))
+
+    monkeypatch.setattr(runs_train, "load_inputs", elsewhere)
+    with pytest.raises(UsageError, match=r"the same images that differ .* in their last bits.*--force"):
+        train(plan_for(world, tmp_path / "run"))
+
+
+def test_a_run_keeps_the_hash_of_the_template_features_it_learned_by(world, tmp_path, monkeypatch):
+    hashes = [train(plan_for(world, tmp_path / "one", seed=1)), train(plan_for(world, tmp_path / "two", seed=2))]
+    monkeypatch.setattr(method, "hard_features", lambda *a, **k: [f * (1 + 2**-23) for f in hard_features(*a, **k)])
+    hashes.append(train(plan_for(world, tmp_path / "three")))
+    one, two, three = (run.info["training"]["frozen_sha256"] for run in hashes)
+    assert one == two != three
 
 
 def test_a_checkpoint_without_its_log_is_refused(world, tmp_path):
