@@ -26,6 +26,8 @@ ROOMS = {
     "errors": "",
     "strictjson": "",
     "openclip": "",
+    "packages": "errors",
+    "web": "errors",
     "files": "errors strictjson",
     "cli": "errors",
     "config": "errors",
@@ -42,16 +44,16 @@ ROOMS = {
     "methods": "errors config groupfile data backbone mixture training",
     "runs": "errors files config certainty answers groupfile data backbone mixture training methods",
     "estimator": "errors config certainty groupfile data backbone mixture training methods runs",
-    "export": "errors strictjson files certainty answers data miniclip backbone mixture runs",
-    "serving": "errors certainty answers data backbone runs export",
+    "export": "errors packages strictjson files certainty answers data miniclip backbone mixture runs",
+    "serving": "errors web certainty answers data backbone runs export",
     "bench": "errors files cli cluster config certainty groupfile data miniclip backbone mixture training methods runs",
     "auto": "errors files groupfile config data backbone mixture training methods runs bench",
     "bulk": "errors files cli cluster certainty answers data backbone runs export",
     "reporting": "errors files cli config certainty data backbone training methods runs bench",
     "demo": "errors files cli config groupfile data miniclip backbone training runs reporting",
     "commands": (
-        "errors files cli config certainty answers groupfile data miniclip backbone training methods runs export "
-        "serving bench auto bulk reporting demo"
+        "errors packages web files cli config certainty answers groupfile data miniclip backbone training methods runs "
+        "export serving bench auto bulk reporting demo"
     ),
     "__main__": "commands",
     "grouping": "errors strictjson files cli groupfile data backbone reporting",

@@ -86,7 +86,7 @@ def export(
     if form == "torch-export" and precision != "float32":
         raise UsageError(f"--format torch-export writes float32 only, not {precision}", "leave --precision out")
     if form == "onnx":
-        from mocoop.export.packages import require
+        from mocoop.packages import require
 
         require("onnx", "onnxruntime", "onnxscript", extra="export")
     use_threads(options["threads"])

@@ -86,12 +86,13 @@ def serve(run: Path, host: str, port: int, names: tuple[str, ...], engine: str |
     mocoop serve run/
     mocoop serve model.onnx --port 8080 --threads 4
     """
-    from mocoop.export.packages import require
+    from mocoop.packages import require
 
     require("fastapi", "uvicorn", "python_multipart", "prometheus_client", extra="serve")
 
+    from mocoop.serving.app import make_app
     from mocoop.serving.limits import Limits
-    from mocoop.serving.server import serve as serve_model
+    from mocoop.web.process import serve as serve_app
 
     model = _model(run, engine, options)
     for note in model.notes:
@@ -107,13 +108,11 @@ def serve(run: Path, host: str, port: int, names: tuple[str, ...], engine: str |
         body_seconds=options["body_time_limit"],
         batch_size=options["batch_size"],
     )
-    serve_model(
-        model,
+    serve_app(
+        make_app(model, limits, [*names, host], parse_doubt(model.calibration, run, options)),
         host=host,
         port=port,
-        limits=limits,
-        names=names,
-        doubt=parse_doubt(model.calibration, run, options),
+        bounds=limits,
         ready=lambda address: cli.say(f"serving {len(model.classnames)} classes on {address} (Ctrl-C ends it)"),
     )
     cli.say("all that was asked is answered")

@@ -26,8 +26,8 @@ from mocoop.data.survey import find_reading
 from mocoop.data.views import centre_crop, normalised
 from mocoop.errors import DataError, ImageError, StorageError
 from mocoop.export.onnxfile import read_model
-from mocoop.export.packages import require
 from mocoop.export.record import KEY, Record
+from mocoop.packages import require
 
 if TYPE_CHECKING:
     from PIL import Image

@@ -19,8 +19,8 @@ import torch
 
 from mocoop.errors import UsageError
 from mocoop.export.graph import FEATURES, INPUT, OUTPUTS, example_pixels
-from mocoop.export.packages import require
 from mocoop.export.record import KEY, Record
+from mocoop.packages import require
 
 if TYPE_CHECKING:
     from mocoop.export.graph import ImageClassifier

@@ -26,9 +26,10 @@ from mocoop import __version__
 from mocoop.certainty.doubt import Doubt
 from mocoop.errors import ImageError, MoCoOpError
 from mocoop.serving.batching import Batcher, Row
-from mocoop.serving.limits import App, Gate, Limits
+from mocoop.serving.limits import Limits
 from mocoop.serving.metrics import CONTENT_TYPE, Metrics
 from mocoop.serving.models import Model
+from mocoop.web.gate import App, Gate
 
 _DECODERS = 2  # threads; each may hold one picture of the most pixels
 _MAX_NAME = 200  # characters of a file's name that come back

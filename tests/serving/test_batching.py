@@ -15,8 +15,9 @@ from mocoop.export.engine import Answer
 from mocoop.runs.predict import predict_images
 from mocoop.serving.app import Answers
 from mocoop.serving.batching import Batcher
-from mocoop.serving.limits import Gate, Limits
+from mocoop.serving.limits import Limits
 from mocoop.serving.models import RunModel
+from mocoop.web.gate import Gate
 
 
 def doubled(pixels):

@@ -20,7 +20,7 @@ from onnxmodels import a_model, slow_model
 from servers import form, serving
 
 from mocoop.export.engine import Engine
-from mocoop.serving.server import _bound
+from mocoop.web.process import _bound
 
 PICTURE = encoded(pixels(1, 30, 40), "PNG")
 POST = b"POST /predict HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"

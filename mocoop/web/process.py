@@ -9,17 +9,14 @@ import asyncio
 import math
 import signal
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from mocoop.certainty.doubt import Doubt
 from mocoop.errors import UsageError
-from mocoop.serving.app import make_app
-from mocoop.serving.limits import Limits
-from mocoop.serving.models import Model
+from mocoop.web.gate import App, Bounds
 
 _KEEP_ALIVE = 5  # seconds that an idle connection is kept
 _MAX_HEAD = 16 * 1024  # bytes of a request's line and headers
@@ -27,33 +24,24 @@ _SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 def serve(
-    model: Model,
-    *,
-    host: str,
-    port: int,
-    limits: Limits,
-    names: Iterable[str] = (),
-    doubt: Doubt | None = None,
-    ready: Callable[[str], None] = lambda _address: None,
+    app: App, *, host: str, port: int, bounds: Bounds, ready: Callable[[str], None] = lambda _address: None
 ) -> None:
-    """Serve a model until a signal ends it; `ready` is called with the address once connections are taken.
-
-    `doubt` is what each answer says of its certainty.
+    """Serve an application until a signal ends it; `ready` is called with the address once connections are taken.
 
     Port 0 takes any free one. Raises UsageError if the address cannot be had.
     """
     bound = _bound(host, port)
     shown = f"[{host}]" if ":" in host else host
     config = uvicorn.Config(
-        make_app(model, limits, [*names, host], doubt),
-        http=_patient(limits.body_seconds),
+        app,
+        http=_patient(bounds.body_seconds),
         ws="none",
         log_config=None,
         access_log=False,
         server_header=False,
-        limit_concurrency=limits.connections,
+        limit_concurrency=bounds.connections,
         timeout_keep_alive=_KEEP_ALIVE,
-        timeout_graceful_shutdown=math.ceil(limits.seconds + limits.body_seconds) + 1,  # clients that read nothing
+        timeout_graceful_shutdown=math.ceil(bounds.seconds + bounds.body_seconds) + 1,  # clients that read nothing
         h11_max_incomplete_event_size=_MAX_HEAD,
     )
     server = uvicorn.Server(config)
