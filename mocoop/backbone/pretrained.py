@@ -174,6 +174,9 @@ def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
 
     try:
         text = (open_clip.get_model_config(source) or {}).get("text_cfg", {})
+        others = text.get("hf_tokenizer_name") or text.get("tokenizer_kwargs") or "siglip" in source.lower()
+        if text and not others:
+            return _clip_tokenizer()
         # Set explicitly, it overrides the model's configuration, and transformers does not ask on the terminal.
         options = {"trust_remote_code": False} if text.get("hf_tokenizer_name") else {}
         tokenizer = open_clip.get_tokenizer(source, **options)
@@ -186,6 +189,13 @@ def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
             "a local folder needs its tokenizer files (tokenizer.json, tokenizer_config.json, vocab.txt)",
         ) from error
     return functools.partial(_token_ids, tokenizer)
+
+
+@functools.cache  # its byte pairs take a quarter of a second to read, and never change
+def _clip_tokenizer() -> Callable[[list[str], int], Tensor]:
+    from mocoop.openclip import open_clip
+
+    return functools.partial(_token_ids, open_clip.SimpleTokenizer())
 
 
 def _token_ids(tokenizer: Callable[..., Tensor], texts: list[str], length: int) -> Tensor:

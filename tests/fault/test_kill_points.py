@@ -122,6 +122,7 @@ def live(home, what, die_at=None):
         code = FAILED
         try:
             os.environ["MOCOOP_CACHE"] = str(home / "cache")
+            os.fsync = lambda _: None  # a quarter of the time: the machine lives on, only the process dies
             _watch(home, os.open(seen, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), die_at)
             train(what)
             code = FINISHED
