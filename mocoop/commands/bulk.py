@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from mocoop import cli
+from mocoop.commands.exported import is_exported, refuse_other_options
 from mocoop.commands.shared import (
     ANY,
     FILE,
@@ -62,15 +63,18 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
     \b
     mocoop predict-many run/ photos/ -o predictions/
     mocoop predict-many run/ "shards/*.tar" -o predictions/ --format jsonl
+    mocoop predict-many model.onnx photos/ -o predictions/
     mocoop predict-many run/ photos.csv -o predictions/ --engine ray --workers 8 --address auto
     """
-    if run.is_file():
-        hint = "give the folder of the run; an exported model answers by mocoop predict MODEL.onnx FOLDER -o FILE"
-        raise UsageError(f"{run} is a file, and bulk prediction takes a run", hint)
+    exported = is_exported(run)
+    if exported:
+        refuse_other_options({**options, "classes_file": classes_file})
+    elif run.is_file():
+        raise UsageError(f"{run} is a file", "give the folder of the run, or the .onnx file of mocoop export")
     if not os.path.exists(source):
         refuse_address(source)
     cluster = cluster_of(options)
-    if cluster is None:
+    if cluster is None and not exported:
         use_threads(options["threads"])
     classnames = read_class_names(classes_file) if classes_file else None
     asked = parse_reading(options)
@@ -83,9 +87,12 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
     from mocoop.bulk.progress import Progress
     from mocoop.reporting.printing import print_summary
 
-    parse_doubt(open_run(run).calibration, run, dict(options), classnames)
+    if not exported:
+        parse_doubt(open_run(run).calibration, run, dict(options), classnames)
     settings = Options(
         run=run.absolute(),
+        engine="onnx" if exported else "torch",
+        threads=options["threads"],
         classnames=classnames,
         precision=options["precision"] or "auto",
         **{name: options[name] for name in _PASSED},

@@ -95,12 +95,12 @@ def test_a_rule_for_depths_goes_for_pictures_in_tars_too(runs, tmp_path):
     assert "needs pictures that are files" in refused.err
 
 
-def test_an_exported_model_and_an_address_are_refused_with_a_way_out(runs, photos, tmp_path):
-    (model := tmp_path / "model.onnx").write_bytes(b"model")
+def test_another_file_and_an_address_are_refused_with_a_way_out(runs, photos, tmp_path):
+    (model := tmp_path / "model.pt2").write_bytes(b"model")
     code, _, said = many(model, photos, tmp_path / "out")
     assert code == 2
-    assert f"{model} is a file, and bulk prediction takes a run" in said
-    assert "mocoop predict MODEL.onnx FOLDER -o FILE" in said
+    assert f"{model} is a file" in said
+    assert "give the folder of the run, or the .onnx file of mocoop export" in said
     code, _, said = many(runs["all"], "https://example.org/photos.tar", tmp_path / "out")
     assert code == 4
     assert "images must be files here, and https://example.org/photos.tar is an address" in said

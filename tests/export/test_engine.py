@@ -109,6 +109,19 @@ class TestTheCommand:
         there = {path.name: path.parent.name for path in (tmp_path / "sorted").rglob("*.*") if path.name[0] != "_"}
         assert there == {path.name: row["class"] for path, row in zip(photos, rows, strict=False)}
 
+    def test_very_many_pictures_are_answered_the_same(self, model, photos, tmp_path):
+        (folder := tmp_path / "photos").mkdir()
+        for path in photos:
+            shutil.copy(path, folder)
+        done = call(
+            "predict-many", model, folder, "-o", tmp_path / "out", "--format", "jsonl", "--part-size", 2, "--threads", 1
+        )
+        assert done.code == 0, done.err
+        rows = [row for part in sorted((tmp_path / "out").glob("*.jsonl")) for row in part.read_text().splitlines()]
+        alike([json.loads(row) for row in rows], lines(call("predict", model, folder, "--json", "--experts", "ids")))
+        refused = call("predict-many", model, folder, "-o", tmp_path / "other", "--precision", "float16")
+        assert (refused.code, "--precision" in refused.err) == (2, True)
+
     def test_a_run_folder_is_used_by_its_own_model(self, run, model, photos, tmp_path):
         folder = shutil.copytree(run.path, tmp_path / "run")
         missing = call("predict", folder, photos[0], "--engine", "onnx")
