@@ -30,8 +30,9 @@ from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned
 from mocoop.runs.evaluate import Evaluation, evaluate
 from mocoop.runs.fitting import Fitted
+from mocoop.runs.folder import check_folder
 from mocoop.runs.record import AUTO
-from mocoop.runs.train import TrainingPlan, check_folder, check_templates, train
+from mocoop.runs.train import TrainingPlan, check_templates, train
 from mocoop.training.method import Samples
 from mocoop.training.progress import LiveProgress
 from mocoop.training.trainer import Listener, StepLog
@@ -113,7 +114,7 @@ def auto(plan: TrainingPlan, groups: GroupFile, minutes: float, listener: Listen
     if plan.threads is not None:
         torch.set_num_threads(plan.threads)
     plan.out.mkdir(parents=True, exist_ok=True)
-    check_folder(plan)
+    check_folder(plan.out, plan.inputs, force=plan.force)
     data = open_bench_data(
         data_name(plan.data),
         plan.data,

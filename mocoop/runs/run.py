@@ -291,8 +291,8 @@ def save_run(
             "epochs": fitted.history[-1].epoch + 1 if fitted.history else 0,
             "steps": len(fitted.history),
             "seconds": round(fitted.seconds, 2),
-            "frozen_sha256": fitted.frozen_sha256,
         },
+        "frozen_sha256": fitted.frozen_sha256,  # of the templates' features that it learned by
         "notes": [*info.get("notes", ()), *fitted.notes],
         "collapse": fitted.collapse,
         "files": hashes(path, written),

@@ -6,12 +6,10 @@ interrupted run, and refuses a finished one unless told to overwrite it.
 
 from __future__ import annotations
 
-import os
-import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Container, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -32,35 +30,20 @@ from mocoop.data.reading import Reading, ValueRange
 from mocoop.data.sources import open_dataset
 from mocoop.data.splits import VAL_SHOTS, choose_classes, chosen_on, few_shot
 from mocoop.data.survey import settled
-from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError, UsageError
-from mocoop.files import crash_point, is_temporary, os_error, sweep_stale
+from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError
+from mocoop.files import crash_point, sweep_stale
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import method_named
 from mocoop.mixture.model import chosen_experts
 from mocoop.runs.calibrating import NotEnough, calibrate, held_out
 from mocoop.runs.fitting import Fitted, fit
+from mocoop.runs.folder import check_folder, checkpoints, clear, drop_checkpoints, goes_on, locked, threads_of_before
 from mocoop.runs.measured import trained_sha256
-from mocoop.runs.record import (
-    AUTO,
-    CALIBRATION,
-    FEATURES,
-    GROUPS,
-    LOG,
-    MODEL,
-    RUN,
-    read_log,
-    read_record,
-    write_log,
-    write_record,
-)
+from mocoop.runs.record import write_record
 from mocoop.runs.run import Run, new_record, save_run
 from mocoop.training.inputs import Inputs, cached_batches, files_sha256, load_inputs, online_batches, view_plan
 from mocoop.training.method import Method, Samples
-from mocoop.training.trainer import OTHER_BITS, SAME_BITS, Batch, FolderCheckpoints, Listener
-
-_OURS = (RUN, GROUPS, MODEL, FEATURES, CALIBRATION, LOG, AUTO)
-_LOCK, _CHECKPOINTS = ".lock", "checkpoints"
-_IDENTITY = ("method", "shots", "seed", "split_seed", "classes", "classnames")
+from mocoop.training.trainer import Batch, Listener
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +74,11 @@ class TrainingPlan:
     use_cache: bool = True
     force: bool = False
 
+    @property
+    def inputs(self) -> tuple[Path | None, ...]:
+        """What is read, and must not be overwritten."""
+        return self.groups, self.data, self.class_names
+
 
 def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
     """Train, or resume an interrupted training run, and return the finished run.
@@ -106,10 +94,10 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
     plan = replace(plan, config=method.settle(plan.config))
     given = _given_groups(plan, method)
     method.groups(given, plan.config)  # first refuse a method without the groups it needs
-    with _locked(plan.out) as left:
+    with locked(plan.out) as left:
         sweep_stale(plan.out, alone=True)
-        check_folder(plan, left=left)
-        torch.set_num_threads(plan.threads or _threads_of_before(plan) or torch.get_num_threads())
+        check_folder(plan.out, plan.inputs, force=plan.force, left=left)
+        torch.set_num_threads(plan.threads or threads_of_before(plan.out, force=plan.force) or torch.get_num_threads())
         everything = open_dataset(
             plan.data,
             class_names=plan.class_names,
@@ -165,9 +153,9 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             unknown_words=unknown,
         )
         if plan.force:
-            _clear(plan.out)
-        elif _check_resume(plan.out, info, listener):
-            _drop_checkpoints(plan.out)  # a process died before it had
+            clear(plan.out)
+        elif goes_on(plan.out, info, listener):
+            drop_checkpoints(plan.out)  # a process died before it had
             return Run.open(plan.out)
         write_record(plan.out, info)
         listener.planned(info)
@@ -182,7 +170,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
             epochs=epochs,
             samples=lambda: _samples(plan, backbone, everything, dataset, plain, listener),
             plain=plain,
-            checkpoints=_checkpoints(plan.out),
+            checkpoints=checkpoints(plan.out),
             listener=listener,
             text_cache=text_cache() if plan.use_cache else None,
         )
@@ -191,7 +179,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         crash_point("before-save", 0)
         run = save_run(plan.out, fitted, groups, info, calibration)
         with suppress(StorageError):  # the run itself has the last state, and is finished
-            _drop_checkpoints(plan.out)
+            drop_checkpoints(plan.out)
     return run
 
 
@@ -395,150 +383,4 @@ def _left_out(plan: TrainingPlan, everything: Dataset, skipped: Mapping[Path, st
     return (
         f"{len(skipped)} image(s) could not be read and were replaced by others{alone}; run.json names them: "
         f"{named(skipped)}"
-    )
-
-
-def _interrupted(out: Path, before: Mapping[str, Any] | None) -> bool:
-    """Whether a training that had learned something stopped here."""
-    return before is not None and before["status"] != "finished" and (out / _CHECKPOINTS / "latest").is_file()
-
-
-def _threads_of_before(plan: TrainingPlan) -> int | None:
-    """With how many threads the training that goes on here was started: the last bits depend on it."""
-    if plan.force or not _interrupted(plan.out, before := read_record(plan.out)):
-        return None
-    assert before is not None
-    return before.get("threads")
-
-
-def _check_resume(out: Path, info: dict[str, Any], listener: Listener) -> bool:
-    """Refuse to go on with a run unless settings, data, groups and backbone are the same; returns if it is finished."""
-    before = read_record(out)
-    finished = before is not None and before["status"] == "finished"
-    if before is None or not (finished or _interrupted(out, before)):
-        return False  # nothing has been learned yet
-    pairs = {name: (before.get(name), info[name]) for name in _IDENTITY}
-    pairs["groups"] = (before["groups"]["sha256"], info["groups"]["sha256"])
-    pairs["data"] = (before["data"]["sha256"], info["data"]["sha256"])
-    now = info["data"]["reading"]
-    pairs["bands and range"] = (before["data"].get("reading", now), now)
-    pairs["backbone"] = (before["backbone"]["fingerprint"], info["backbone"]["fingerprint"])
-    old = Config.from_dict(before["config"]).to_dict()  # newer settings have their default
-    pairs |= {f"config.{key}": (old.get(key), value) for key, value in info["config"].items()}
-    if not finished and info["device"] == "cpu":
-        pairs["threads"] = (before.get("threads", info["threads"]), info["threads"])
-    changed = {name: f"{name} ({_short(was)}, now {_short(now)})" for name, (was, now) in pairs.items() if was != now}
-    if list(changed) == ["data"] and before["data"].get("images_sha256") == info["data"]["images_sha256"] != []:
-        raise UsageError(OTHER_BITS.format(out=out, what="images"), SAME_BITS)
-    if changed:
-        which = "a finished" if finished else "an interrupted"
-        raise UsageError(
-            f"{out} holds {which} run with other settings: {'; '.join(changed.values())}",
-            "give the settings it was started with, add --force to start anew, or choose another -o",
-        )
-    if before["versions"] != info["versions"]:
-        listener.notice("going on with other versions of the software than the run was started with")
-    return finished
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 40 else f"{text[:12]}..."
-
-
-def check_folder(plan: TrainingPlan, *, left: bool = False) -> None:
-    """Refuse a finished run, a folder that is not a run, and inputs that the run would overwrite.
-
-    `left` says that a process died here: if it had just finished the run, the same command may still tidy up after it.
-    """
-    for given in (plan.groups, plan.data, plan.class_names):
-        if given is not None and given.resolve() in {(plan.out / name).resolve() for name in _OURS}:
-            raise UsageError(f"{given} is a file of the run folder itself", "copy it elsewhere and name the copy")
-    if not (plan.out / RUN).is_file():
-        _check_remains(plan)
-        return
-    left = left or (plan.out / _CHECKPOINTS).exists()
-    if plan.force or left or (before := read_record(plan.out)) is None or before["status"] != "finished":
-        return
-    raise UsageError(f"{plan.out} holds a finished run", "add --force to train it again, or choose another -o")
-
-
-def _check_remains(plan: TrainingPlan) -> None:
-    """Refuse a folder without run.json that holds more than remains of a run, or those without --force.
-
-    A group file alone may be somebody's own; with the log beside it, it is of a run.
-    """
-    names = {entry.name for entry in plan.out.iterdir() if entry.name != _LOCK and not is_temporary(entry.name)}
-    remains = {name for name in (*_OURS, _CHECKPOINTS) if name != GROUPS or LOG in names}
-    if foreign := sorted(names - remains):
-        raise UsageError(f"{plan.out} holds other files ({foreign[0]})", "choose an empty or a new folder for -o")
-    if names and not plan.force:
-        raise UsageError(
-            f"{plan.out} holds a run without its {RUN} ({min(names)})",
-            "add --force to train it again, or choose another -o",
-        )
-
-
-def _clear(out: Path) -> None:
-    """Remove an earlier run, after everything for the next one has been read and checked.
-
-    Its run.json stays until that of the next one takes its place: whenever a process dies, the folder is known as a
-    run's. Raises StorageError.
-    """
-    _drop_checkpoints(out)
-    for name in _OURS:
-        if name != RUN:
-            with _removing(out / name):
-                (out / name).unlink(missing_ok=True)
-
-
-def _drop_checkpoints(out: Path) -> None:
-    """Remove the folder for resuming. Raises StorageError."""
-    with _removing(out / _CHECKPOINTS), suppress(FileNotFoundError):
-        shutil.rmtree(out / _CHECKPOINTS)
-
-
-@contextmanager
-def _removing(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise os_error(error, "remove", path) from error
-
-
-@contextmanager
-def _locked(out: Path) -> Iterator[bool]:
-    """Lock the folder for one training process; released when the process ends. Also the first write there.
-
-    Yields whether the lock of a process that died was there. The lock's file goes with it: filelock does not take a
-    file that was removed after it had been opened for a lock.
-    """
-    from filelock import FileLock, Timeout
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        left = (out / _LOCK).exists()
-        lock = FileLock(out / _LOCK)
-        lock.acquire(timeout=0)
-        (out / _LOCK).write_text(f"{os.getpid()}\n")
-    except Timeout as error:
-        owner = (out / _LOCK).read_text().strip() or "unknown"
-        raise StorageError(
-            f"another process (pid {owner}) is training into {out}", "wait for it, or choose another -o"
-        ) from error
-    except OSError as error:
-        raise StorageError(f"{out} cannot be written: {error.strerror}", "choose another folder for -o") from error
-    try:
-        yield left
-    finally:
-        with suppress(OSError):  # still held: no other process has it open as its own
-            (out / _LOCK).unlink()
-        lock.release()
-
-
-def _checkpoints(out: Path) -> FolderCheckpoints:
-    return FolderCheckpoints(
-        out / _CHECKPOINTS,
-        write_log=lambda history: write_log(out / LOG, history),
-        read_log=lambda step: read_log(out / LOG, step),
     )

@@ -30,8 +30,9 @@ from mocoop.errors import (
 )
 from mocoop.runs import train as runs_train
 from mocoop.runs.evaluate import evaluate, harmonic_mean
+from mocoop.runs.folder import locked
 from mocoop.runs.run import Run
-from mocoop.runs.train import _locked, train
+from mocoop.runs.train import train
 from mocoop.training import method
 from mocoop.training.inputs import load_inputs
 from mocoop.training.trainer import Listener
@@ -361,7 +362,7 @@ def test_a_run_keeps_the_hash_of_the_template_features_it_learned_by(world, tmp_
     hashes = [train(plan_for(world, tmp_path / "one", seed=1)), train(plan_for(world, tmp_path / "two", seed=2))]
     monkeypatch.setattr(method, "hard_features", lambda *a, **k: [f * (1 + 2**-23) for f in hard_features(*a, **k)])
     hashes.append(train(plan_for(world, tmp_path / "three")))
-    one, two, three = (run.info["training"]["frozen_sha256"] for run in hashes)
+    one, two, three = (run.info["frozen_sha256"] for run in hashes)
     assert one == two != three
 
 
@@ -418,8 +419,8 @@ def test_a_training_that_fails_leaves_no_lock_and_another_may_go_on(world, tmp_p
     with pytest.raises(DataError):
         train(plan_for(world, out, data=tmp_path / "nowhere"))
     assert list(out.iterdir()) == []
-    with _locked(out):
-        with pytest.raises(StorageError, match=f"pid {os.getpid()}"), _locked(out):
+    with locked(out):
+        with pytest.raises(StorageError, match=f"pid {os.getpid()}"), locked(out):
             pass
         assert (out / ".lock").is_file()
     assert list(out.iterdir()) == []
