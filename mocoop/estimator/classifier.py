@@ -23,6 +23,8 @@ from sklearn.utils.validation import validate_data
 from torch import Tensor
 
 from mocoop.backbone.hard_features import text_cache
+from mocoop.certainty.calibration import FEWEST, Calibration
+from mocoop.certainty.conformal import prediction_sets
 from mocoop.config import Config, check_names, preset
 from mocoop.data.classnames import final_names
 from mocoop.data.dataset import Example
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from mocoop.backbone.backbone import Backbone
-    from mocoop.certainty.calibration import Calibration
     from mocoop.mixture.classifier import Prediction, Predictor
     from mocoop.runs.fitting import Fitted
     from mocoop.training.trainer import Batch
@@ -142,8 +143,9 @@ class MoCoOpClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
             y: labels; None: those that a data set X brings along.
             sample_weight: how much each image counts (N,), 0 or more: in the class loss, in the router's and in the
                 linear probe's. One of weight 2 counts as two, one of weight 0 is left out.
-            validation_data: (X, y) of other images. They are measured after each epoch (`validation_history_`), and the
-                linear probe chooses its penalty on them.
+            validation_data: (X, y) of other images. They are measured after each epoch (`validation_history_`). Methods
+                that choose settings on val, such as the linear probe, choose them on these; for the others they
+                calibrate the probabilities, if there are 20 or more.
 
         Raises:
             DataError: X and y do not match, there are fewer than two classes, or images cannot be read.
@@ -219,7 +221,7 @@ class MoCoOpClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         for note in (*self._unused(method, config), *backbone.notes, *notes, *told):
             warnings.warn(note, UserWarning, stacklevel=2)
         self._fitted, self._record, self._groups, self._reading = fitted, record, groups, reading
-        self._ready, self._calibration = _Ready(backbone), None
+        self._ready, self._calibration = _Ready(backbone), _calibrated(method, fitted, backbone, held)
         self._use(classes, names)
         if images.features is not None:
             validate_data(self, X, skip_check_array=True)  # takes the names of the columns
@@ -230,7 +232,7 @@ class MoCoOpClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
     def predict_proba(self, X: Any) -> NDArray[np.float32]:
         """Probabilities (N, C) of the classes, in the order of `classes_`. Raises DataError.
 
-        They are calibrated if the classifier was loaded from a run that is.
+        They are calibrated if there were validation images for it, or if the run that was loaded is.
         """
         probabilities: NDArray[np.float32] = self._predict(X).probabilities.numpy()
         return probabilities
@@ -240,6 +242,23 @@ class MoCoOpClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         probabilities = self.predict_proba(X)
         chosen: NDArray[Any] = self.classes_[probabilities.argmax(axis=1)]
         return chosen
+
+    def predict_set(self, X: Any, coverage: float = 0.9) -> NDArray[np.bool_]:
+        """Which classes cannot be ruled out (N, C), so that the true one is in the set of that share of images.
+
+        That holds for images like those of the calibration, whatever was learned (`mocoop.certainty.conformal`).
+
+        Raises UsageError without a calibration, with too few images in it, and for other classes than those trained on.
+        """
+        if not 0 < coverage < 1:
+            raise UsageError(f"coverage is {coverage!r}", "give a share between 0 and 1")
+        self._check_fitted()
+        if self._calibration is None:
+            remedy = "fit with validation_data= (20 images or more, and not a method that chooses settings on them)"
+            raise UsageError("there is no calibration, without which no set can promise anything", remedy)
+        if self.class_names_ != self._calibration.classnames:
+            raise UsageError("the calibration is of the classes trained on", "leave set_classes out")
+        return prediction_sets(self.predict_proba(X), self._calibration.limits(coverage))
 
     def transform(self, X: Any) -> NDArray[np.float32]:
         """Image features (N, D), not normalised, as `fit` and `predict` take them. Raises DataError."""
@@ -527,6 +546,16 @@ class _Ready:
 
     def __reduce__(self) -> tuple[type[_Ready], tuple[()]]:
         return _Ready, ()
+
+
+def _calibrated(method: Method, fitted: Fitted, backbone: Backbone, held: Held | None) -> Calibration | None:
+    """On validation images that nothing was chosen on, if there are enough."""
+    if held is None or method.chooses_on_val or len(held.labels) < FEWEST:
+        return None
+    names = fitted.learned.classnames
+    predictor = method.predictor(fitted.learned, names, fitted.class_features, backbone)
+    probabilities = predictor.predict(held.features()).probabilities.cpu().numpy()
+    return Calibration.fit(probabilities, held.labels.numpy(), names)
 
 
 def _given_labels(images: Images, y: Any) -> Any:

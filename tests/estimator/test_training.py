@@ -124,6 +124,70 @@ class TestValidation:
         assert model.validation_history_[-1].loss == pytest.approx(-np.log(chosen).mean(), rel=1e-3)
 
 
+class TestCalibration:
+    @pytest.fixture(scope="class")
+    def halves(self):
+        random = np.random.default_rng(5)
+        centres, labels = random.normal(size=(6, 24)), np.repeat(np.arange(6), 10)
+        x = (centres[labels] + 0.9 * random.normal(size=(60, 24))).astype(np.float32)
+        y = np.array(CLASSNAMES)[labels]
+        return (x[::2], y[::2]), (x[1::2], y[1::2])
+
+    @pytest.fixture(scope="class")
+    def fitted(self, world, halves):
+        return classifier(world).fit(*halves[0], validation_data=halves[1])
+
+    def test_probabilities_are_those_of_one_temperature_fitted_on_the_validation_data(self, world, halves, fitted):
+        (train, (x, y)) = halves
+        raw = np.log(classifier(world).fit(*train).predict_proba(x).astype(np.float64))
+        right = np.searchsorted(fitted.classes_, y)
+
+        def loss(temperature):
+            p = np.exp(raw / temperature)
+            return -np.log(p / p.sum(1, keepdims=True))[np.arange(30), right].mean()
+
+        grid = np.geomspace(0.05, 20, 4000)
+        best = grid[np.argmin([loss(one) for one in grid])]
+        assert fitted._calibration.temperature == pytest.approx(best, rel=5e-3)
+        p = np.exp(raw / fitted._calibration.temperature)
+        np.testing.assert_allclose(fitted.predict_proba(x), p / p.sum(1, keepdims=True), atol=1e-5)
+
+    def test_sets_are_those_of_the_sorted_scores(self, halves, fitted):
+        x, y = halves[1]
+        p = fitted.predict_proba(x).astype(np.float64)
+        scores = sorted(1 - p[np.arange(30), np.searchsorted(fitted.classes_, y)])
+        limit = scores[int(np.ceil(31 * 0.8)) - 1]
+        expected = 1 - p <= limit + 1e-6  # scores are kept rounded up to six digits
+        expected[np.arange(30), p.argmax(1)] = True
+        assert (fitted.predict_set(x, 0.8) == expected).all()
+        assert fitted.predict_set(x, 0.8)[np.arange(30), np.searchsorted(fitted.classes_, y)].mean() >= 0.8
+
+    def test_it_is_saved_and_loaded(self, fitted, halves, tmp_path):
+        loaded = MoCoOpClassifier.load(fitted.save(tmp_path / "run"), device="cpu", cache=False)
+        x, _ = halves[1]
+        np.testing.assert_allclose(loaded.predict_proba(x), fitted.predict_proba(x), atol=1e-6)
+        assert (loaded.predict_set(x) == fitted.predict_set(x)).all()
+
+    @pytest.mark.parametrize("method", ["mocoop", "linear-probe"])
+    def test_without_enough_of_them_or_where_they_were_chosen_on_there_is_none(self, world, halves, method):
+        (train, (x, y)) = halves
+        few = slice(None, 19 if method == "mocoop" else None)
+        model = classifier(world, method=method, settings=None if method != "mocoop" else QUICK)
+        model.fit(*train, validation_data=(x[few], y[few]))
+        with pytest.raises(UsageError, match="there is no calibration"):
+            model.predict_set(x)
+
+    def test_what_sets_cannot_be_is_refused(self, fitted, halves):
+        x, _ = halves[1]
+        with pytest.raises(UsageError, match="coverage is 1"):
+            fitted.predict_set(x, 1)
+        with pytest.raises(UsageError, match="need more than the 30 images"):
+            fitted.predict_set(x, 0.99)
+        others = copy.deepcopy(fitted).set_classes(["zebra", "yak"])
+        with pytest.raises(UsageError, match="is of the classes trained on"):
+            others.predict_set(x)
+
+
 class TestCallbacks:
     def test_they_hear_the_training(self, world, data):
         heard = Recorder()
