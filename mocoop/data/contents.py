@@ -52,9 +52,9 @@ def head_of(path: Path, size: int) -> bytes:
         return file.read(size)
 
 
-def is_there(path: Path) -> bool:
+def is_there(path: str | os.PathLike[str]) -> bool:
     """Whether a picture is where it is said to be."""
-    return os.path.exists(path) or is_inside(path)  # Path.exists raises for too long names
+    return os.path.exists(path) or is_inside(Path(path))  # Path.exists raises for too long names
 
 
 def picture_sha256(path: Path) -> str:

@@ -9,11 +9,13 @@ No files are read here, and nothing here is random.
 
 from __future__ import annotations
 
+import os
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from mocoop.errors import DataError
 
@@ -28,15 +30,41 @@ UNSPLIT = "all"  # the only split of a Listing whose source has no splits
 MAX_NAMED = 5  # examples or classes listed in one message
 
 
-class Example(NamedTuple):
-    """One image: its file, its label, and its row if the data set is an array of features."""
+@dataclass(frozen=True, slots=True, init=False)
+class Example:
+    """One image: its file, its label, and its row if the data set is an array of features.
 
-    path: Path | None
+    The file is kept as text, because there may be millions of examples and a Path takes several times as much memory.
+    """
+
+    file: str | None
     label: int
-    row: int | None = None
+    row: int | None
+
+    def __init__(self, path: str | os.PathLike[str] | None, label: int, row: int | None = None) -> None:
+        """A `path` given as text should be as `str(Path(path))` is, so that one file has one name."""
+        object.__setattr__(self, "file", None if path is None else os.fspath(path))
+        object.__setattr__(self, "label", label)
+        object.__setattr__(self, "row", row)
+
+    @property
+    def path(self) -> Path | None:
+        """The file, made into a Path each time."""
+        return None if self.file is None else Path(self.file)
+
+    def __iter__(self) -> Iterator[Any]:
+        """Path, label and row: an example is unpacked and sorted like a tuple of them."""
+        return iter((self.path, self.label, self.row))
+
+    def __lt__(self, other: Example) -> bool:
+        return tuple(self) < tuple(other)
+
+    def _replace(self, **changes: Any) -> Example:
+        """The same with another `path`, `label` or `row`, as of a named tuple."""
+        return Example(**{"path": self.file, "label": self.label, "row": self.row, **changes})
 
     def __str__(self) -> str:
-        return f"row {self.row}" if self.path is None else str(self.path)
+        return f"row {self.row}" if self.file is None else self.file
 
 
 @dataclass(frozen=True)
@@ -100,12 +128,11 @@ def check_examples(keys: Sequence[str], splits: Mapping[str, Sequence[Example]])
     Errors: no image at all, fewer than two classes, a class without any image, one file with two labels, one file in
     train and in another split. Raises DataError.
     """
-    everything = [example for examples in splits.values() for example in examples]
-    if not everything:
+    if not any(splits.values()):
         raise DataError("there is no image in this data set", "check that the path is the right one")
     if len(keys) < 2:
         raise DataError(f"there is one class only, {keys[0]!r}", "two classes or more are needed")
-    present = {example.label for example in everything}
+    present = {example.label for example in chain.from_iterable(splits.values())}
     if missing := [key for label, key in enumerate(keys) if label not in present]:
         raise DataError(f"no image of the class {named(missing)}", "add images or take the class out")
     return _class_notes(keys, splits) + _file_notes(splits)
@@ -125,24 +152,25 @@ def _class_notes(keys: Sequence[str], splits: Mapping[str, Sequence[Example]]) -
 
 def _file_notes(splits: Mapping[str, Sequence[Example]]) -> list[str]:
     """Notes on files listed more than once. Raises DataError for one in train and another split, or with two labels."""
-    homes: dict[Path, tuple[str, int]] = {}
-    twice: list[Path] = []
+    homes: dict[str, tuple[str, int]] = {}
+    twice: list[str] = []
     val_is_test = splits.get("val") is not None and splits.get("val") == splits.get("test")
     for name, examples in splits.items():
         if name == "val" and val_is_test:
             continue
-        for path, label, _row in examples:
-            if path is None:
+        kinds: dict[int, tuple[str, int]] = {}  # one object a class, not one a file
+        for example in examples:
+            if example.file is None:
                 continue
-            if path not in homes:
-                homes[path] = (name, label)
+            if example.file not in homes:
+                homes[example.file] = kinds.setdefault(example.label, (name, example.label))
                 continue
-            first_split, first_label = homes[path]
-            if first_label != label:
-                raise DataError(f"{path} is listed under two classes", "keep the right one")
+            first_split, first_label = homes[example.file]
+            if first_label != example.label:
+                raise DataError(f"{example} is listed under two classes", "keep the right one")
             if first_split != name and "train" in (first_split, name):
-                raise DataError(f"{path} is in {first_split} and in {name}", "keep it in one split")
-            twice.append(path)
+                raise DataError(f"{example} is in {first_split} and in {name}", "keep it in one split")
+            twice.append(example.file)
     return [f"listed more than once: {named(twice)}"] if twice else []
 
 

@@ -67,14 +67,14 @@ def absence_notes(splits: Mapping[str, Sequence[Example]], root: Path) -> list[s
 
     Raises DataError if all are missing: then the folder is the wrong one.
     """
-    paths = [example.path for examples in splits.values() for example in examples if example.path is not None]
-    absent = [path for path in paths if not is_there(path)]
+    files = [example.file for examples in splits.values() for example in examples if example.file is not None]
+    absent = [file for file in files if not is_there(file)]
     if not absent:
         return []
-    message = f"{len(absent):,} of {len(paths):,} listed images are missing: {named(absent)}"
-    if len(absent) == len(paths):
+    message = f"{len(absent):,} of {len(files):,} listed images are missing: {named(absent)}"
+    if len(absent) == len(files):
         raise DataError(message, f"the images belong below {root}")
-    twin = _other_case(absent[0].relative_to(root), root)
+    twin = _other_case(Path(absent[0]).relative_to(root), root)
     return [message + (f" ({twin.relative_to(root)} is there, in other case)" if twin else "")]
 
 

@@ -12,7 +12,8 @@ or none has. Every error names the line. How tables are read: `mocoop.data.table
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from array import array
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -54,10 +55,11 @@ def read_manifest(path: Path, *, follow_links: bool = False, columns: Mapping[st
     check_columns(columns or {})
     notes: list[str] = []
     chooser = Columns(columns or {}, notes)
-    rows = read_rows(path, chooser)
-    if not rows:
+    rows = ((path, row, None) for row in read_rows(path, chooser))
+    listing = listing_of(rows, path.parent, chooser, notes, follow_links)
+    if not listing.splits:
         raise DataError(f"{path}: no images are listed", "write one line an image: path,label[,split]")
-    return listing_of([(path, row, None) for row in rows], path.parent, chooser, notes, follow_links)
+    return listing
 
 
 def read_paths(
@@ -67,12 +69,14 @@ def read_paths(
     check_columns(columns or {})
     notes: list[str] = []
     chooser = Columns(columns or {}, notes, roles=("path",))
-    rows = read_rows(path, chooser)
-    if not rows:
-        raise DataError(f"{path}: no images are listed", "write one line an image, under a column path")
     place = _Places(path.parent, follow_links)
-    column = next(iter(chooser.role_of))
-    found = [place(path, f"{path}:{row.line}", _text(row.values[column], "path", f"{path}:{row.line}")) for row in rows]
+    found = []
+    for row in read_rows(path, chooser):
+        where = f"{path}:{row.line}"
+        (cell,) = row.values.values()
+        found.append(place(path, where, _text(cell, "path", where)))
+    if not found:
+        raise DataError(f"{path}: no images are listed", "write one line an image, under a column path")
     return found, [*notes, *place.notes]
 
 
@@ -89,16 +93,13 @@ def read_metadata(
         places = dict(split_folders(folder).items())
     notes: list[str] = []
     chooser = Columns(columns or {}, notes)
-    found: list[tuple[Path, Row, str | None]] = []
-    for split, home in places.items():
-        path = _metadata_of(home)
-        if path is None:
-            continue
-        try:
-            found += [(path, row, split) for row in read_rows(path, chooser)]
-        except _NoLabel:
-            return None  # captions, boxes: the classes are folders
-    return listing_of(found, folder, chooser, notes, follow_links) if found else None
+    tables = [(split, path) for split, home in places.items() if (path := _metadata_of(home)) is not None]
+    found = ((path, row, split) for split, path in tables for row in read_rows(path, chooser))
+    try:
+        listing = listing_of(found, folder, chooser, notes, follow_links)
+    except _NoLabel:
+        return None  # captions, boxes: the classes are folders
+    return listing if listing.splits else None
 
 
 def _metadata_of(folder: Path) -> Path | None:
@@ -172,7 +173,7 @@ def _shown(column: str) -> str:
 
 
 def listing_of(
-    found: Sequence[tuple[Path, Row, str | None]],
+    found: Iterable[tuple[Path, Row, str | None]],
     root: Path,
     columns: Columns,
     notes: list[str],
@@ -181,28 +182,69 @@ def listing_of(
 ) -> Listing:
     """The listing of the rows of one or more tables; a row's split may come from its table's folder.
 
-    Classes are in the order given, others after them in sorted order. Raises DataError.
+    Classes are in the order given, others after them in sorted order. There may be millions of rows: of each only its
+    file and two numbers are kept until all are read. Raises DataError.
     """
-    rows = [(path, row, split, {columns.role_of[c]: v for c, v in row.values.items()}) for path, row, split in found]
-    has_splits = _has_splits(rows, columns, notes)
-    labels: dict[str, None] = {}
-    place = _Places(root, follow_links)
-    read: list[tuple[str, Path, str]] = []
-    for path, row, split, values in rows:
+    place, splits = _Places(root, follow_links), _Splits()
+    files: list[str] = []
+    labels: dict[str, int] = {}  # numbered as they come
+    label_of = array("I")
+    for path, row, split in found:
         where = f"{path}:{row.line}"
+        values = {columns.role_of[column]: value for column, value in row.values.items()}
         texts = {role: _text(values[role], role, where) for role in _REQUIRED}
-        image = place(path, where, texts["path"])
-        labels[texts["label"]] = None
-        read.append((split or _split_of(values, has_splits, where), image, texts["label"]))
+        files.append(str(place(path, where, texts["path"])))
+        label_of.append(labels.setdefault(texts["label"], len(labels)))
+        splits.add(where, split, values)
+    names = splits.names(columns, notes)
     notes += place.notes
     keys = [key for key in order if key in labels]
     keys += in_order(sorted(labels.keys() - set(keys)))
     number = {key: label for label, key in enumerate(keys)}
-    splits: dict[str, list[Example]] = {split: [] for split in (*SPLITS, UNSPLIT)}
-    for split, image, label in read:
-        splits[split].append(Example(image, number[label]))
-    present = {split: examples for split, examples in splits.items() if examples}
+    final = [number[key] for key in labels]
+    examples: dict[str, list[Example]] = {split: [] for split in (*SPLITS, UNSPLIT)}
+    for file, label, cell in zip(files, label_of, splits.of_row, strict=True):
+        examples[names[cell]].append(Example(file, final[label]))
+    present = {split: some for split, some in examples.items() if some}
     return Listing(keys=keys, splits=present, notes=[*notes, *absence_notes(present, root)])
+
+
+class _Splits:
+    """The splits of rows: `of_row` are numbers of the few different cells, each kept once with its first place."""
+
+    def __init__(self) -> None:
+        self.of_row = array("I")
+        self._numbers: dict[Hashable, int] = {}
+        self._cells: list[tuple[str, str | None, dict[str, Any]]] = []
+
+    def add(self, where: str, folder: str | None, values: Mapping[str, Any]) -> None:
+        """Another row: the split of its table's folder, or else its own cell, if there is one."""
+        cell = {"split": values["split"]} if "split" in values else {}
+        kind = [(type(value), str(value)) for value in cell.values()]
+        number = self._numbers.setdefault((folder, *kind), len(self._cells))
+        if number == len(self._cells):
+            self._cells.append((where, folder, cell))
+        self.of_row.append(number)
+
+    def names(self, columns: Columns, notes: list[str]) -> list[str]:
+        """The split of each different cell, by number. Raises DataError."""
+        has_splits = self._are_splits(columns, notes)
+        return [folder or _split_of(cell, has_splits, where) for where, folder, cell in self._cells]
+
+    def _are_splits(self, columns: Columns, notes: list[str]) -> bool:
+        """Whether a column gives the splits; one with another name, and no split in it (folds 1 to 5), does not."""
+        if not self._cells:
+            return False
+        _, folder, first = self._cells[0]
+        if "split" not in first or folder is not None:
+            return False
+        column = next(name for name, role in columns.role_of.items() if role == "split")
+        if column == "split" or any(split_word(str(cell.get("split", ""))) for *_, cell in self._cells):
+            return True
+        notes.append(f"the column {column} names no splits and is not used")
+        for *_, cell in self._cells:
+            cell.pop("split", None)
+        return False
 
 
 class _Places:
@@ -227,22 +269,7 @@ class _Places:
         return [f"{self._backslashes} paths have backslashes, read as /"] if self._backslashes else []
 
 
-def _has_splits(
-    rows: Sequence[tuple[Path, Row, str | None, dict[str, Any]]], columns: Columns, notes: list[str]
-) -> bool:
-    """Whether a column gives the splits; one with another name, and no split in it (folds 1 to 5), does not."""
-    if not rows or "split" not in rows[0][3] or rows[0][2] is not None:
-        return False
-    column = next(name for name, role in columns.role_of.items() if role == "split")
-    if column == "split" or any(split_word(str(values.get("split", ""))) for *_, values in rows):
-        return True
-    notes.append(f"the column {column} names no splits and is not used")
-    for *_, values in rows:
-        values.pop("split", None)
-    return False
-
-
-def _split_of(values: dict[str, Any], has_splits: bool, where: str) -> str:
+def _split_of(values: Mapping[str, Any], has_splits: bool, where: str) -> str:
     if ("split" in values) is not has_splits:
         raise DataError(f"{where}: some lines have a split and some have none", "give every line one, or none")
     if not has_splits:

@@ -58,7 +58,8 @@ def settled(
     if dataset.features is not None:
         return dataset
     looked = dataset.train if examples is None else examples
-    paths = [example.path for example in looked if example.path is not None]
+    files = [example.file for example in looked if example.file is not None]
+    paths = [Path(file) for file in _spread(files)]
     reading, notes = find_reading(paths, known=known, bands=bands, value_range=value_range)
     return replace(dataset, reading=reading, notes=(*dataset.notes, *notes))
 

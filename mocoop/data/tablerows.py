@@ -32,25 +32,30 @@ class Row(NamedTuple):
     values: dict[str, Any]
 
 
-def read_rows(path: Path, wanted: Wanted) -> list[Row]:
+def read_rows(path: Path, wanted: Wanted) -> Iterator[Row]:
     """The rows of a table, with the columns that `wanted` chooses from the header, or from each object's keys.
 
-    Raises DataError.
+    They come one by one, because a table may have millions. Raises DataError.
     """
     suffix = path.suffix.lower()
     if suffix == ".parquet":
         return _parquet_rows(path, wanted)
     if suffix == ".json":
-        return list(_json_rows(path, read_json(path, what="manifest", error=DataError, max_bytes=MAX_BYTES), wanted))
+        return _json_rows(path, read_json(path, what="manifest", error=DataError, max_bytes=MAX_BYTES), wanted)
     data = read_bytes(path, max_bytes=MAX_BYTES, what="manifest", error=DataError)
-    return list(_csv_rows(data, path, wanted) if suffix in (".csv", ".tsv") else _line_rows(data, path, wanted))
+    decode(data, path)  # whether it is text at all; it is decoded again as its lines are read
+    return _csv_rows(data, path, wanted) if suffix in (".csv", ".tsv") else _line_rows(data, path, wanted)
+
+
+def _lines(data: bytes, newline: str) -> Iterator[str]:
+    """The lines of a text in bytes, with their ends; `newline` as of `open`."""
+    return io.TextIOWrapper(io.BytesIO(data), encoding="utf-8-sig", newline=newline)
 
 
 def _csv_rows(data: bytes, path: Path, wanted: Wanted) -> Iterator[Row]:
-    text = decode(data, path)
-    first = next((line for line in text.splitlines() if line.strip()), "")
+    first = next((part for line in _lines(data, "") for part in line.splitlines() if part.strip()), "")
     separator = max(_SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    reader = csv.reader(_lines(data, ""), delimiter=separator, strict=True)
     header: list[str] | None = None
     chosen: Sequence[str] = ()
     try:
@@ -74,7 +79,8 @@ def _csv_rows(data: bytes, path: Path, wanted: Wanted) -> Iterator[Row]:
 
 
 def _line_rows(data: bytes, path: Path, wanted: Wanted) -> Iterator[Row]:
-    for number, line in enumerate(decode(data, path).split("\n"), start=1):
+    for number, whole in enumerate(_lines(data, "\n"), start=1):
+        line = whole.removesuffix("\n")
         if not line.strip():
             continue
         where = f"{path}:{number}"
@@ -110,7 +116,7 @@ def _object_row(value: Any, number: int, where: str, wanted: Wanted) -> Row:
     return Row(number, {column: value[column] for column in wanted(list(value), where)})
 
 
-def _parquet_rows(path: Path, wanted: Wanted) -> list[Row]:
+def _parquet_rows(path: Path, wanted: Wanted) -> Iterator[Row]:
     try:
         import pyarrow as arrow
         from pyarrow import parquet
@@ -122,11 +128,11 @@ def _parquet_rows(path: Path, wanted: Wanted) -> list[Row]:
             chosen = wanted(list(file.schema_arrow.names), str(path))
             for column in chosen:
                 _check_type(arrow, file.schema_arrow.field(column).type, column, path)
-            found = list(_cells(file, chosen, path))
+            for number, row in enumerate(_cells(file, chosen, path), start=1):
+                yield Row(number, row)
     except (arrow.ArrowException, OSError) as error:
         reason = str(error).split("\n")[0][:200]
         raise DataError(f"{path}: this is no Parquet file that can be read: {reason}", "save it again") from error
-    return [Row(number, row) for number, row in enumerate(found, start=1)]
 
 
 def _check_type(arrow: Any, kind: Any, column: str, path: Path) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -254,9 +254,10 @@ def _plain_inputs(
     return load_inputs(backbone, dataset, examples, cache=cache, on_bad_image=plan.on_bad_image, listener=listener)
 
 
-def _draw(plan: TrainingPlan, everything: Dataset, unreadable: Container[Path] = ()) -> Dataset:
+def _draw(plan: TrainingPlan, everything: Dataset, unreadable: Iterable[Path] = ()) -> Dataset:
     """The shots of the classes trained on, drawn from the readable images."""
-    readable = tuple(example for example in everything.train if example.path not in unreadable)
+    left_out = {str(path) for path in unreadable}
+    readable = tuple(example for example in everything.train if example.file not in left_out)
     return choose_classes(few_shot(replace(everything, train=readable), plan.shots, plan.seed), plan.classes)
 
 

@@ -345,6 +345,6 @@ def test_a_parquet_table_that_unpacks_to_more_than_may_be_is_refused(tmp_path, m
     assert path.stat().st_size < 20_000
     monkeypatch.setattr(tablerows, "MAX_BYTES", 1_000_000)
     with pytest.raises(DataError, match="larger than 1,000,000 bytes"):
-        tablerows.read_rows(path, lambda columns, _where: columns)
+        list(tablerows.read_rows(path, lambda columns, _where: columns))
     monkeypatch.setattr(tablerows, "MAX_BYTES", 10_000_000)
-    assert len(tablerows.read_rows(path, lambda columns, _where: columns)) == 5000
+    assert len(list(tablerows.read_rows(path, lambda columns, _where: columns))) == 5000
