@@ -141,7 +141,8 @@ def _identity(dataset: Dataset, where: Path) -> str:
     if dataset.reading is not None and (dataset.reading.bands or dataset.reading.limits):  # what was asked for
         digest.update(f"bands {dataset.reading.bands} range {dataset.reading.limits}\n".encode())
     if dataset.features is not None:
-        digest.update(np.ascontiguousarray(dataset.features).data)
+        for block in dataset.features.blocks():
+            digest.update(block.data)
     return digest.hexdigest()
 
 

@@ -25,7 +25,7 @@ from mocoop.errors import DataError
 from mocoop.files import sha256_bytes
 
 if TYPE_CHECKING:
-    import numpy as np
+    from mocoop.data.storedrows import StoredRows
 
 _TAR, _PARQUET = ".tar", ".parquet"
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
@@ -113,7 +113,7 @@ class FeatureRows:
 
 
 @lru_cache(maxsize=1)  # the shards of a file come one after another
-def _features(name: str) -> tuple[np.ndarray, list[str]]:
+def _features(name: str) -> tuple[StoredRows, list[str]]:
     return read_features(Path(name))
 
 

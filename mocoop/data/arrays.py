@@ -11,27 +11,31 @@ classnames=np.array(["forest", "river"])). In a .safetensors file `features` and
 strings are JSON lists in the metadata: save_file({"features": x, "labels": y}, path,
 metadata={"classnames": json.dumps(["forest", "river"])}).
 
-How a .npz is read without trusting it is in `mocoop.data.npz`.
+Every row is checked when a file is opened, some megabytes at a time, and stays in the file until it is asked for
+(`mocoop.data.storedrows`). How a .npz is read without trusting it is in `mocoop.data.npz`.
 """
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import repeat
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from mocoop import strictjson
 from mocoop.data.classnames import nearest
-from mocoop.data.dataset import SPLITS, UNSPLIT, Example, Listing, named
+from mocoop.data.dataset import MAX_NAMED, SPLITS, UNSPLIT, Example, Listing, named
 from mocoop.data.npz import open_npz
 from mocoop.data.splitwords import split_word
+from mocoop.data.storedrows import StoredRows, check_floats
 from mocoop.errors import DataError
 from mocoop.files import os_error
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 SUFFIXES = (".npz", ".safetensors")
@@ -42,9 +46,9 @@ _KEYS = ("features", "labels", *_STRINGS)
 
 @dataclass(frozen=True)
 class _Raw:
-    """The arrays of a file, before they are validated."""
+    """What a file holds, before its values are checked."""
 
-    features: NDArray[Any]
+    features: StoredRows
     labels: NDArray[Any] | None  # None if not requested
     strings: Mapping[str, list[str]]
     ignored: list[str]
@@ -55,7 +59,8 @@ def read_arrays(path: Path) -> Listing:
     with _reading(path):
         raw = _read(path, needed=("features", "labels", "classnames"))
     assert raw.labels is not None
-    features = _checked_features(raw.features, path)
+    features = raw.features
+    _check_values(features, path)
     keys = raw.strings["classnames"]
     labels = _checked_labels(raw.labels, len(features), len(keys), path)
     for key in ("paths", "split"):
@@ -70,14 +75,15 @@ def read_arrays(path: Path) -> Listing:
     )
 
 
-def read_features(path: Path) -> tuple[NDArray[np.float32], list[str]]:
+def read_features(path: Path) -> tuple[StoredRows, list[str]]:
     """Features (N, D) of a file, and a name for each row: from `paths`, else its number. Raises DataError.
 
     Labels and class names are not read and may be missing.
     """
     with _reading(path):
         raw = _read(path, needed=("features",), wanted=("features", "paths"))
-    features = _checked_features(raw.features, path)
+    features = raw.features
+    _check_values(features, path)
     names = raw.strings.get("paths") or [f"{path} row {row}" for row in range(len(features))]
     if len(names) != len(features):
         raise DataError(f"{path}: {len(names)} paths for {len(features)} rows", "one for each row")
@@ -101,7 +107,7 @@ def _read(path: Path, needed: Sequence[str], wanted: Sequence[str] = _KEYS) -> _
 
 
 def _splits(labels: list[int], strings: Mapping[str, list[str]], path: Path) -> dict[str, list[Example]]:
-    paths = [Path(text) for text in strings["paths"]] if "paths" in strings else [None] * len(labels)
+    paths = map(Path, strings["paths"]) if "paths" in strings else repeat(None, len(labels))
     rows = [Example(*row) for row in zip(paths, labels, range(len(labels)), strict=True)]
     if "split" not in strings:
         return {UNSPLIT: rows}
@@ -114,24 +120,33 @@ def _splits(labels: list[int], strings: Mapping[str, list[str]], path: Path) -> 
     return {split: found for split, found in splits.items() if found}
 
 
-def _checked_features(features: NDArray[Any], path: Path) -> NDArray[np.float32]:
+def _check_values(features: StoredRows, path: Path) -> None:
+    """Raises DataError for a row that is not finite as float32, or all zeros."""
     import numpy as np
 
-    if features.ndim != 2 or features.dtype.kind != "f" or 0 in features.shape:
-        message = f"{path}: features are {features.dtype} of shape {features.shape}"
-        raise DataError(message, "they should be floats of shape (images, dimensions)")
-    with np.errstate(over="ignore"):
-        single = np.ascontiguousarray(features, dtype=np.float32)  # (N, D)
-    if not (finite := np.isfinite(single).all(axis=1)).all():
-        rows = np.flatnonzero(~finite)
-        raise DataError(f"{path}: NaN or infinity in row {named(rows[:5], len(rows))}", "compute the features again")
-    if not (nonzero := single.any(axis=1)).all():
-        rows = np.flatnonzero(~nonzero)
-        raise DataError(f"{path}: nothing but zeros in row {named(rows[:5], len(rows))}", "compute the features again")
-    return single
+    first, bad, zero = 0, _Faults(), _Faults()
+    for block in features.blocks():  # (n, D)
+        bad.add(np.flatnonzero(~np.isfinite(block).all(axis=1)) + first)
+        zero.add(np.flatnonzero(~block.any(axis=1)) + first)
+        first += len(block)
+    for faults, what in ((bad, "NaN or infinity"), (zero, "nothing but zeros")):
+        if faults.total:
+            raise DataError(f"{path}: {what} in row {named(faults.rows, faults.total)}", "compute the features again")
 
 
-def _norm_notes(features: NDArray[np.float32]) -> list[str]:
+class _Faults:
+    """The first few rows with a fault, and how many there are."""
+
+    def __init__(self) -> None:
+        self.rows: list[int] = []
+        self.total = 0
+
+    def add(self, rows: NDArray[Any]) -> None:
+        self.total += len(rows)
+        self.rows += rows[: MAX_NAMED - len(self.rows)].tolist()
+
+
+def _norm_notes(features: StoredRows) -> list[str]:
     import numpy as np
 
     norms = np.linalg.norm(features[:1000].astype(np.float64), axis=1)  # (N,)
@@ -152,7 +167,8 @@ def _checked_labels(labels: NDArray[Any], rows: int, classes: int, path: Path) -
     if len(outside):
         message = f"{path}: label {labels[outside[0]]} in row {outside[0]}, with {classes} class names"
         raise DataError(message, f"labels run from 0 to {classes - 1}")
-    return [int(label) for label in labels]
+    numbers = list(range(classes))
+    return [numbers[label] for label in labels.tolist()]  # one object a class, not one a row
 
 
 def _check_keys(found: list[str], path: Path, needed: Sequence[str]) -> list[str]:
@@ -168,31 +184,40 @@ def _check_keys(found: list[str], path: Path, needed: Sequence[str]) -> list[str
 def _read_npz(path: Path, needed: Sequence[str], wanted: Sequence[str]) -> _Raw:
     with open_npz(path) as archive:
         ignored = _check_keys(list(archive.names), path, needed)
-        arrays = {key: archive.array(key) for key in wanted if key in archive.names}
-    strings = {key: _string_list(arrays[key], key, path) for key in _STRINGS if key in arrays}
-    return _Raw(arrays["features"], arrays.get("labels"), strings, ignored)
-
-
-def _string_list(array: NDArray[Any], key: str, path: Path) -> list[str]:
-    if array.ndim != 1 or array.dtype.kind != "U" or array.nbytes > MAX_TEXT_BYTES:
-        message = f"{path}: {key} are {array.dtype} of shape {array.shape}"
-        raise DataError(message, "write them as np.array(list_of_strings)")
-    return [str(text) for text in array]
+        features = archive.rows("features")
+        labels = archive.array("labels") if "labels" in wanted and "labels" in archive.names else None
+        strings = {
+            key: archive.strings(key, MAX_TEXT_BYTES) for key in _STRINGS if key in wanted and key in archive.names
+        }
+    return _Raw(features, labels, strings, ignored)
 
 
 def _read_safetensors(path: Path, needed: Sequence[str], wanted: Sequence[str]) -> _Raw:
     from safetensors import SafetensorError, safe_open
 
     try:
-        with safe_open(path, framework="np") as file:
+        with open(path, "rb") as raw, safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
             ignored = _check_keys([*file.keys(), *metadata], path, needed)
-            features = file.get_tensor("features")
+            features = _tensor_rows(raw, file, path)
             labels = file.get_tensor("labels") if "labels" in wanted and "labels" in file.keys() else None  # noqa: SIM118 (no mapping)
     except (SafetensorError, TypeError, AttributeError) as error:  # for example, numpy has no bfloat16
         raise DataError(f"{path}: cannot be read: {error}", "write float32 with safetensors' save_file") from error
     strings = {key: _json_strings(metadata[key], key, path) for key in _STRINGS if key in wanted and key in metadata}
     return _Raw(features, labels, strings, ignored)
+
+
+def _tensor_rows(raw: IO[bytes], file: Any, path: Path) -> StoredRows:
+    """The rows of `features`, which safetensors has found to lie inside the file. Raises DataError."""
+    tensor = file.get_slice("features")
+    shape = tuple(tensor.get_shape())
+    few = tensor[:1] if shape and shape[0] else file.get_tensor("features")
+    rows, width = check_floats(shape, few.dtype, path)
+    size = int.from_bytes(raw.read(8), "little")
+    begin, end = json.loads(raw.read(size))["features"]["data_offsets"]
+    if end - begin != math.prod(shape) * few.dtype.itemsize:
+        raise DataError(f"{path} changed while it was opened", "run again when it is complete")
+    return StoredRows(raw, path, 8 + size + begin, (rows, width), few.dtype)
 
 
 def _json_strings(text: str, key: str, path: Path) -> list[str]:

@@ -20,10 +20,8 @@ from typing import TYPE_CHECKING, Any
 from mocoop.errors import DataError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from mocoop.data.reading import Reading
+    from mocoop.data.storedrows import StoredRows
 
 SPLITS = ("train", "val", "test")
 UNSPLIT = "all"  # the only split of a Listing whose source has no splits
@@ -71,7 +69,7 @@ class Example:
 class Dataset:
     """Class names by label, the examples of each split in a fixed order, and notes.
 
-    `features` (N, D) float32, not normalised, is set if the source was an array file; an example's `row` indexes it.
+    `features` (N, D), not normalised, is set if the source was an array file; an example's `row` indexes it.
     `reading` is the rule for bands and depths of its pictures, once found (`mocoop.data.survey`).
     `notes` are sentences for the user: what was ignored, missing or decided. `keys` may be empty: then none are known.
     `divided`: the source had no splits, so they were made by a seed.
@@ -82,7 +80,7 @@ class Dataset:
     train: tuple[Example, ...]
     val: tuple[Example, ...]
     test: tuple[Example, ...]
-    features: NDArray[np.float32] | None = field(default=None, compare=False, repr=False)
+    features: StoredRows | None = field(default=None, compare=False, repr=False)
     notes: tuple[str, ...] = ()
     keys: tuple[str, ...] = field(default=(), compare=False)  # the source's own name of each class, by label
     reading: Reading | None = None
@@ -109,7 +107,7 @@ class Listing:
     keys: Sequence[str]
     splits: Mapping[str, Sequence[Example]]
     names: Sequence[str] | None = None
-    features: NDArray[np.float32] | None = None
+    features: StoredRows | None = None
     notes: Sequence[str] = ()
     twins_allowed: bool = False
 

@@ -42,7 +42,7 @@ def leaks(dataset: Dataset) -> tuple[str, ...]:
 
 def content(dataset: Dataset, example: Example) -> str | None:
     """The sha256 of an example's file, or of its row of features; None for a file that cannot be read."""
-    if dataset.features is not None:
+    if dataset.features is not None and example.row is not None:
         return sha256_bytes(dataset.features[example.row].tobytes())
     try:
         return picture_sha256(_file(example))

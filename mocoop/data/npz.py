@@ -2,21 +2,30 @@
 
 Arrays of Python objects are refused: reading one would run code from the file. Sizes are checked against the headers
 before anything is allocated. What the arrays mean is up to the caller.
+
+Large ones are not held in memory: every member is read in blocks to its end, which checks its CRC. Rows of a stored
+member then stay where they are in the file. Those of a compressed one, or of one whose order is Fortran's, cannot be
+read one by one there; they are written once, unpacked, into a temporary file without a name in the cache's folder (the
+system's folder for temporary files is often in memory), as read-only rows that go when they are no longer used.
 """
 
 from __future__ import annotations
 
 import math
+import sys
+import tempfile
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from mocoop.errors import DataError
+from mocoop.data.storedrows import BLOCK_BYTES, StoredRows, check_floats, read_at
+from mocoop.errors import DataError, StorageError
+from mocoop.files import cache_root
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,40 +44,147 @@ class Npz:
     """An open .npz; `names` are the names of its arrays."""
 
     path: Path
+    file: IO[bytes]
     archive: zipfile.ZipFile
     names: Mapping[str, zipfile.ZipInfo]
 
     def array(self, name: str) -> NDArray[Any]:
         """One of its arrays, read-only. Raises DataError."""
-        return _member(self.archive, self.names[name], self.path)
+        import numpy as np
+
+        with self._member(name) as member:
+            flat = np.frombuffer(b"".join(member.blocks()), dtype=member.dtype)
+        return flat.reshape(member.shape, order="F" if member.fortran else "C")
+
+    def strings(self, name: str, max_bytes: int) -> list[str]:
+        """An array of strings as a list. Raises DataError."""
+        import numpy as np
+
+        with self._member(name) as member:
+            size = math.prod(member.shape) * member.dtype.itemsize
+            if len(member.shape) != 1 or member.dtype.kind != "U" or size > max_bytes:
+                message = f"{self.path}: {name} are {member.dtype} of shape {member.shape}"
+                raise DataError(message, "write them as np.array(list_of_strings)")
+            code = np.dtype("u4").newbyteorder(member.dtype.byteorder)
+            found: list[str] = []
+            for block in member.blocks():
+                if np.frombuffer(block, code).max() > sys.maxunicode:  # numpy (2.4) makes a str of it that cannot be
+                    raise DataError(f"{self.path}: {name} are no text", "write it again with np.savez")
+                found += np.frombuffer(block, member.dtype).tolist()
+            return found
+
+    def rows(self, name: str) -> StoredRows:
+        """A matrix of floats, whose rows stay on disk. Raises DataError, StorageError."""
+        with self._member(name) as member:
+            shape = check_floats(member.shape, member.dtype, self.path)
+            info = self.names[name]
+            if info.compress_type == zipfile.ZIP_STORED and not member.fortran:
+                for _ in member.blocks():  # to the end, where the CRC is checked
+                    pass
+                start = _data_start(self.file, info) + member.header
+                return StoredRows(self.file, self.path, start, shape, member.dtype)
+            try:
+                with _spool() as unpacked:
+                    for block in member.blocks():
+                        unpacked.write(block)
+                    unpacked.flush()
+                    if not member.fortran:
+                        return StoredRows(unpacked, self.path, 0, shape, member.dtype)
+                    with _spool() as turned:
+                        _turn(unpacked, turned, shape, member.dtype)
+                        return StoredRows(turned, self.path, 0, shape, member.dtype)
+            except OSError as error:
+                raise StorageError(
+                    f"cannot unpack {self.path} below {cache_root()}: {error.strerror or error}",
+                    "make room there, set MOCOOP_CACHE to another folder, or write it with np.savez",
+                ) from error
+
+    @contextmanager
+    def _member(self, name: str) -> Iterator[_Member]:
+        """One array, after its header; numpy's own reader allocates what a header says before checking the data."""
+        info = self.names[name]
+        where = f"{self.path}: {info.filename}"
+        if info.file_size > MAX_BYTES or info.file_size > MAX_INFLATION * max(info.compress_size, 1 << 16):
+            message = f"{where}: {info.file_size:,} bytes when unpacked"
+            raise DataError(message, "write it with np.savez, in smaller files")
+        with self.archive.open(info) as file:
+            shape, fortran, dtype, header = _npy_header(file, where)
+            if dtype.hasobject:
+                raise DataError(f"{where} is an array of Python objects", "write strings as np.array(list_of_strings)")
+            if math.prod(shape) * dtype.itemsize != info.file_size - header:
+                raise _wrong_size(where, shape)
+            yield _Member(file, where, shape, fortran, dtype, header)
+
+
+@dataclass(frozen=True)
+class _Member:
+    """What the header of an array says, its length in bytes, and the file at its end."""
+
+    file: IO[bytes]
+    where: str
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[Any]
+    header: int
+
+    def blocks(self) -> Iterator[bytes]:
+        """Its numbers, whole ones, to the end. Raises DataError if there are fewer than its shape says."""
+        left = math.prod(self.shape) * self.dtype.itemsize
+        step = max(1, BLOCK_BYTES // max(1, self.dtype.itemsize)) * max(1, self.dtype.itemsize)
+        while left:
+            block = self.file.read(min(step, left))
+            if len(block) < min(step, left):
+                raise _wrong_size(self.where, self.shape)
+            left -= len(block)
+            yield block
+        self.file.read(1)  # at its end the CRC is checked
 
 
 @contextmanager
 def open_npz(path: Path) -> Iterator[Npz]:
     """Open a .npz for reading. Raises DataError if it is damaged, OSError if it cannot be read."""
     try:
-        with zipfile.ZipFile(path) as archive:
-            yield Npz(path, archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()})
+        with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
+            yield Npz(path, file, archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()})
     # Nothing is unfinished here: NotImplementedError is what zipfile itself raises for a compression it does not know.
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise DataError(f"{path}: damaged or no .npz file: {error}", "write it again with np.savez") from error
 
 
-def _member(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> NDArray[Any]:
-    """Read one array of a .npz; numpy's own reader allocates what a header says before checking the data."""
+def _wrong_size(where: str, shape: tuple[int, ...]) -> DataError:
+    return DataError(f"{where}: its size does not fit its shape {shape}", "write it again with np.savez")
+
+
+def _data_start(file: IO[bytes], info: zipfile.ZipInfo) -> int:
+    """Where the bytes of a stored member begin: after its local header, which zipfile has checked on opening it."""
+    fixed = read_at(file.fileno(), info.header_offset, 30)
+    name, extra = (int.from_bytes(fixed[at : at + 2], "little") for at in (26, 28))
+    return info.header_offset + len(fixed) + name + extra
+
+
+def _spool() -> IO[bytes]:
+    """A temporary file without a name: nothing is left of it, however the process ends."""
+    with suppress(OSError):
+        cache_root().mkdir(parents=True, exist_ok=True)
+        return tempfile.TemporaryFile(dir=cache_root())
+    return tempfile.TemporaryFile()
+
+
+def _turn(columns: IO[bytes], rows: IO[bytes], shape: tuple[int, int], dtype: np.dtype[Any]) -> None:
+    """Write a matrix that is stored column by column as rows."""
     import numpy as np
 
-    where = f"{path}: {info.filename}"
-    if info.file_size > MAX_BYTES or info.file_size > MAX_INFLATION * max(info.compress_size, 1 << 16):
-        raise DataError(f"{where}: {info.file_size:,} bytes when unpacked", "write it with np.savez, in smaller files")
-    with archive.open(info) as file:
-        shape, fortran, dtype, header = _npy_header(file, where)
-        if dtype.hasobject:
-            raise DataError(f"{where} is an array of Python objects", "write strings as np.array(list_of_strings)")
-        if math.prod(shape) * dtype.itemsize != info.file_size - header:
-            raise DataError(f"{where}: its size does not fit its shape {shape}", "write it again with np.savez")
-        flat = np.frombuffer(file.read(), dtype=dtype)
-    return flat.reshape(shape, order="F" if fortran else "C")
+    count, width = shape
+    step = max(1, BLOCK_BYTES // (width * dtype.itemsize))
+    for start in range(0, count, step):
+        size = min(step, count - start)
+        parts = [
+            read_at(columns.fileno(), (column * count + start) * dtype.itemsize, size * dtype.itemsize)
+            for column in range(width)
+        ]
+        block = np.frombuffer(b"".join(parts), dtype=dtype).reshape(width, size)
+        rows.write(block.T.tobytes())
+    rows.flush()
 
 
 def _npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.dtype[Any], int]:
@@ -85,6 +201,8 @@ def _npy_header(file: IO[bytes], where: str) -> tuple[tuple[int, ...], bool, np.
             raise ValueError(f"shape is not valid: {shape}")
         if dtype.subdtype is not None:
             raise ValueError(f"descr is an array of its own: {dtype}")
+        if not dtype.itemsize:
+            raise ValueError(f"its values have no bytes: {dtype}")
     except _UNREADABLE as error:
         why = " ".join(str(error).split())[:120]
         raise DataError(f"{where} is no array: {why}", "write it again with np.savez") from error

@@ -120,10 +120,11 @@ def predict_features(
 
     def rows() -> Iterator[dict[str, Any]]:
         for start in range(0, len(names), batch_size):
-            prediction = classifier.predict(torch.tensor(features[start : start + batch_size]))
+            some = features[start : start + batch_size]  # (n, D)
+            prediction = classifier.predict(torch.from_numpy(some))
             for row, name in enumerate(names[start : start + batch_size]):
                 told = described(name, prediction, row, classifier, templates, top, doubt)
-                yield told | marked(run, sha256_bytes(features[start + row].tobytes()))
+                yield told | marked(run, sha256_bytes(some[row].tobytes()))
 
     return rows()
 
