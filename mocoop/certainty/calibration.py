@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from mocoop.certainty.conformal import rank, thresholds
-from mocoop.certainty.temperature import COLDEST, HOTTEST, fit_temperature, log_of, tempered
+from mocoop.certainty.temperature import COLDEST, HOTTEST, by_rows, fit_temperature, log_of, tempered
 from mocoop.errors import UsageError
 
 if TYPE_CHECKING:
@@ -36,8 +36,7 @@ class Calibration:
     def fit(cls, probabilities: NDArray[Any], labels: NDArray[Any], classnames: Sequence[str]) -> Calibration:
         """From probabilities (N, C) as the training left them, and labels (N,)."""
         temperature = fit_temperature(log_of(probabilities), labels)
-        calibrated = tempered(probabilities, temperature)
-        scores = 1 - calibrated[np.arange(len(labels)), labels]
+        scores = 1 - by_rows(lambda p, y: tempered(p, temperature)[np.arange(len(y)), y], probabilities, labels)
         own = [sorted(_rounded_up(float(score)) for score in scores[labels == c]) for c in range(len(classnames))]
         return cls(temperature, tuple(classnames), tuple(map(tuple, own)))
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 HOTTEST, COLDEST = 100.0, 0.01  # temperatures between which the best is sought
+ROWS = 8192  # of probabilities in memory at a time, besides all of them
 SMALLEST = float(np.finfo(np.float32).tiny)
 
 
@@ -26,17 +27,29 @@ def fit_temperature(log_probabilities: NDArray[Any], labels: NDArray[Any]) -> fl
     share of right ones that N of N right leave to be expected (Laplace's rule of succession). N is 1 or more.
     """
     z = np.asarray(log_probabilities, np.float64)
-    z = z - z.max(axis=1, keepdims=True)
-    true = z[np.arange(len(z)), labels]
+    largest = z.max(axis=1, keepdims=True)
+    true = z[np.arange(len(z)), labels] - largest[:, 0]
     most = (len(z) + 1) / (len(z) + 2)
 
     def slope(b: float) -> float:
-        return float(((_softmax(b * z) * z).sum(axis=1) - true).mean())
+        def expected(z: NDArray[Any], largest: NDArray[Any]) -> NDArray[Any]:
+            return np.sum(_softmax(b * (z - largest)) * (z - largest), axis=1)  # type: ignore[no-any-return]
+
+        return float((by_rows(expected, z, largest) - true).mean())
 
     def excess(b: float) -> float:
-        return float(_softmax(b * z).max(axis=1).mean()) - most
+        def top(z: NDArray[Any], largest: NDArray[Any]) -> NDArray[Any]:
+            return np.max(_softmax(b * (z - largest)), axis=1)  # type: ignore[no-any-return]
+
+        return float(by_rows(top, z, largest).mean()) - most
 
     return 1 / min(_root(slope), _root(excess))
+
+
+def by_rows(function: Callable[..., NDArray[Any]], *arrays: NDArray[Any]) -> NDArray[Any]:
+    """A function of each row of some arrays, some rows at a time: what is made on the way is as large as they are."""
+    starts = range(0, len(arrays[0]), ROWS)
+    return np.concatenate([function(*(array[start : start + ROWS] for array in arrays)) for start in starts])
 
 
 def tempered(probabilities: NDArray[Any], temperature: float) -> NDArray[np.float64]:
@@ -47,8 +60,9 @@ def tempered(probabilities: NDArray[Any], temperature: float) -> NDArray[np.floa
 
 def log_of(probabilities: NDArray[Any]) -> NDArray[np.float64]:
     """Their logarithms, finite: a probability of 0 counts as the smallest of single precision."""
-    logs: NDArray[np.float64] = np.log(np.maximum(np.asarray(probabilities, np.float64), SMALLEST))
-    return logs
+    logs = np.array(probabilities, np.float64)  # a copy, changed in place: it can be large
+    np.maximum(logs, SMALLEST, out=logs)
+    return np.log(logs, out=logs)
 
 
 def _root(rising: Callable[[float], float]) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Container, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from mocoop.certainty.calibration import FEWEST, Calibration
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.features import FeatureCache
@@ -20,6 +22,7 @@ if TYPE_CHECKING:
     from mocoop.mixture.classifier import Predictor
 
 A_CLASS, IN_ALL = 20, 400  # images to encode: so many a class, or with few classes so many in all
+ROWS = 8192  # stored features read and predicted at a time: there may be more than fit into memory
 
 
 class NotEnough(Exception):
@@ -57,13 +60,31 @@ def calibrate(
     if len(images) < FEWEST:
         raise NotEnough(_told(len(images)))
     try:
-        inputs = load_inputs(backbone, dataset, images, cache=cache, on_bad_image="skip", listener=listener)
+        probabilities, labels = _predicted(predictor, backbone, dataset, images, cache, listener)
     except DataError as error:  # none of them can be read
         raise NotEnough(f"no calibration: {error.message}") from error
-    if len(inputs.examples) < FEWEST:
-        raise NotEnough(_told(len(inputs.examples)))
-    probabilities = predictor.predict(inputs.view(0)).probabilities.cpu().numpy()
-    return Calibration.fit(probabilities, inputs.labels.numpy(), dataset.classnames)
+    if len(labels) < FEWEST:
+        raise NotEnough(_told(len(labels)))
+    return Calibration.fit(probabilities, labels, dataset.classnames)
+
+
+def _predicted(
+    predictor: Predictor,
+    backbone: Backbone,
+    dataset: Dataset,
+    images: Sequence[Example],
+    cache: FeatureCache | None,
+    listener: Listener,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities (N, C) and labels (N,) of the images that can be read. Raises DataError if none can."""
+    step = len(images) if dataset.features is None else ROWS
+    probabilities, labels = list[np.ndarray](), list[np.ndarray]()
+    for start in range(0, len(images), step):
+        some = images[start : start + step]
+        inputs = load_inputs(backbone, dataset, some, cache=cache, on_bad_image="skip", listener=listener)
+        probabilities.append(predictor.predict(inputs.view(0)).probabilities.cpu().numpy())
+        labels.append(inputs.labels.numpy())
+    return np.concatenate(probabilities), np.concatenate(labels)
 
 
 def _told(count: int) -> str:

@@ -11,6 +11,7 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 
+from mocoop.certainty.calibration import Calibration
 from mocoop.certainty.temperature import COLDEST, HOTTEST, fit_temperature, log_of, tempered
 from mocoop.mixture.classifier import Prediction
 
@@ -93,3 +94,17 @@ def test_tensors_are_tempered_as_arrays_are(temperature):
     np.testing.assert_allclose(found.numpy(), tempered(given.numpy(), temperature), atol=1e-6)
     if temperature == 1.0:
         np.testing.assert_allclose(found.numpy(), given.numpy(), atol=1e-6)
+
+
+def test_rows_taken_a_few_at_a_time_give_the_same_bits(monkeypatch):
+    rng = np.random.default_rng(0)
+    logits, labels = rng.normal(size=(500, 7)) * 3, rng.integers(0, 7, 500)
+    logits[np.arange(500), labels] += 2
+    probabilities = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
+
+    def fitted():
+        return fit_temperature(log_of(probabilities), labels), Calibration.fit(probabilities, labels, list("abcdefg"))
+
+    whole = fitted()
+    monkeypatch.setattr("mocoop.certainty.temperature.ROWS", 3)
+    assert fitted() == whole

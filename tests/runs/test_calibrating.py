@@ -19,7 +19,7 @@ from mocoop.data.sources import open_dataset
 from mocoop.data.splits import few_shot
 from mocoop.errors import CheckpointError
 from mocoop.files import sha256_file
-from mocoop.runs.calibrating import held_out
+from mocoop.runs.calibrating import calibrate, held_out
 from mocoop.runs.evaluate import evaluate
 from mocoop.runs.predict import predict_features
 from mocoop.runs.record import CALIBRATION, RUN, write_record
@@ -58,6 +58,18 @@ def test_it_is_fitted_on_all_images_of_the_classes_that_are_neither_trained_on_n
     x, y = torch.from_numpy(data.features[[example.row for example in left]]), [example.label for example in left]
     given = run.classifier(calibrated=False).predict(x).probabilities.numpy()
     assert Calibration.fit(given, np.array(y), CLASSNAMES) == run.calibration
+
+
+def test_stored_features_are_read_a_few_at_a_time(run, world, monkeypatch):
+    monkeypatch.setattr("mocoop.runs.calibrating.ROWS", 7)
+    data = open_dataset(world["data"])
+    drawn = few_shot(data, 2, 1)
+    left = [example for example in (*data.train, *data.val) if example not in drawn.train]
+    predictor, backbone = run.classifier(calibrated=False), run.load_backbone()
+    found = calibrate(predictor, backbone, data, left, cache=None, listener=Listener())
+    assert found.temperature == pytest.approx(run.calibration.temperature, rel=1e-4)
+    for mine, theirs in zip(found.scores, run.calibration.scores, strict=True):
+        np.testing.assert_allclose(mine, theirs, atol=1e-5)
 
 
 def test_probabilities_are_calibrated_and_no_answer_changes(run, world):
