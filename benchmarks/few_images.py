@@ -61,7 +61,7 @@ def main() -> None:
 def in_clip_space(options: argparse.Namespace, folder: Path, out: Path) -> BenchPlan:
     dataset = open_bench_data("ucf101", options.clip_space / "ucf101.npz").dataset
     assert dataset.features is not None
-    data = dict(cuts("ucf101", dataset, dataset.features, options.seeds, folder))
+    data = dict(cuts("ucf101", dataset, np.asarray(dataset.features), options.seeds, folder))
     return plan(
         data, dict.fromkeys(data, paper_groups("ucf101")), f"local-dir:{options.clip_space / 'text_tower'}", out
     )
