@@ -87,7 +87,7 @@ class Blend(MoCoOp, JoinedMethod):
         both = replace(mixture, tensors=tensors, config=task.config)
         samples = task.samples()
         if task.config.blend_weight is not None:
-            weight, why = task.config.blend_weight, "as set"
+            weight, why = task.config.blend_weight, ""
             shares = torch.tensor([1 - weight, weight])
         elif len(samples.val_labels):
             features = self.class_features(both, both.classnames, task.backbone)
@@ -98,7 +98,8 @@ class Blend(MoCoOp, JoinedMethod):
         else:
             weight, why = DEFAULT_WEIGHT, "the default, as there is no val to choose on"
             shares = torch.tensor([1 - weight, weight])
-        task.notice(f"blend: {100 * weight:.0f} % probe, {why}")
+        if why:  # nobody need be told what they set
+            task.notice(f"blend: {100 * weight:.0f} % probe, {why}")
         return replace(both, tensors={**tensors, f"{_SHARPNESS}shares": shares})
 
     def class_features(

@@ -71,8 +71,10 @@ class LinearProbe(Method):
         """Fit on the training images; C by accuracy on val."""
         samples = task.samples()
         task.stage("fitting the linear probe")
-        c, why = (task.config.probe_c, "as set") if task.config.probe_c else best_c(samples, task.weights)
-        task.notice(f"linear probe: C = {c:.4g}, {why}")
+        c = task.config.probe_c
+        if c is None:
+            c, why = best_c(samples, task.weights)
+            task.notice(f"linear probe: C = {c:.4g}, {why}")
         model = fitted(samples, c, task.weights)
         weight, bias = torch.from_numpy(model.coef_).float(), torch.from_numpy(model.intercept_).float()
         if len(weight) == 1:  # of two classes scikit-learn keeps one row, for the second

@@ -78,7 +78,8 @@ class TipAdapter(ZeroShot):
         alpha, beta, why = best_weights(
             samples, template_features(task).cpu(), tau, task.config.tip_alpha, task.config.tip_beta
         )
-        task.notice(f"Tip-Adapter: alpha = {alpha:g}, beta = {beta:g}, {why}")
+        if why:  # nobody need be told what they set
+            task.notice(f"Tip-Adapter: alpha = {alpha:g}, beta = {beta:g}, {why}")
         tensors = {
             "keys": F.normalize(samples.train.float(), dim=-1),
             "labels": samples.train_labels.float(),
@@ -113,10 +114,10 @@ def best_weights(
 ) -> tuple[float, float, str]:
     """alpha and beta of the best accuracy, the least loss among equals, and how they were found.
 
-    `text` (C, D) normalised. An `alpha` or `beta` that is given is kept.
+    `text` (C, D) normalised. An `alpha` or `beta` that is given is kept; if both are, nothing is to be said of it.
     """
     if alpha is not None and beta is not None:
-        return alpha, beta, "as set"
+        return alpha, beta, ""
     keys = F.normalize(samples.train.float(), dim=-1)
     values = F.one_hot(samples.train_labels, len(text)).float()
     if len(samples.val_labels):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import pickle
+import warnings
 
 import joblib
 import numpy as np
@@ -72,6 +73,14 @@ def test_grid_search_through_a_pipeline():
     ]
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], scores)
     assert search.best_params_ == {"mocoopclassifier__settings__probe_c": np.logspace(-6, 0, 3)[int(np.argmax(scores))]}
+
+
+def test_a_value_that_was_set_is_no_warning():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        probe(settings={"probe_c": 1.0}).fit(X, Y)
+    with pytest.warns(UserWarning, match="linear probe: C = 1, the default"):
+        probe().fit(X, Y)
 
 
 def test_optuna_searches_settings():
