@@ -73,6 +73,17 @@ def certainty_of(
     )
 
 
+def chance_error(bins: Sequence[Bin]) -> float:
+    """The calibration error, in percent, that chance alone gives on average where every probability is exactly right.
+
+    In a bin of n images with mean probability p the share of right answers is then off by sqrt(2 p (1 - p) / (pi n)),
+    the mean absolute deviation of a normal distribution of variance p (1 - p) / n.
+    """
+    images = sum(count for count, *_ in bins)
+    off = (count * math.sqrt(2 * sure * (1 - sure) / (math.pi * count)) for count, sure, _ in bins)
+    return 100 * math.fsum(off) / images
+
+
 def confidence_bins(probabilities: NDArray[Any], labels: NDArray[Any]) -> list[Bin]:
     """The images by the probability of their answer, in `BINS` bins of equal width, without the empty ones."""
     confidence = np.asarray(probabilities).max(axis=1).astype(np.float64)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from mocoop.certainty.measures import confidence_bins
+from mocoop.certainty.measures import BINS, Bin, chance_error, confidence_bins
 from mocoop.reporting.advice import next_step
 from mocoop.reporting.calibration import FEWEST
 from mocoop.reporting.curves import plot_reliability
@@ -202,7 +202,8 @@ def _certainty(result: Evaluation) -> Section:
     section = Section("certainty", "How sure it is, and how rightly")
     if found is None:
         return section
-    bins = [one for one in confidence_bins(result.probabilities.numpy(), np.array(_labels(result))) if one[0] >= FEWEST]
+    everything = confidence_bins(result.probabilities.numpy(), np.array(_labels(result)))
+    bins = [one for one in everything if one[0] >= FEWEST]
     how = (
         "its probabilities were calibrated on images it was not trained on"
         if found.temperature is not None
@@ -214,6 +215,8 @@ def _certainty(result: Evaluation) -> Section:
     section.blocks.append(
         Words(f"Probabilities are worth what they say if, of all answers at 80 %, 80 % are right. {text}")
     )
+    if result.images < BINS * FEWEST:
+        section.blocks.append(Words(_few(result.images, everything), "note"))
     if bins:
         draw = partial(plot_reliability, {"this run": bins}, title="Right answers over probability")
         section.blocks.append(Picture("reliability", draw, "Below the diagonal it is surer than it is right."))
@@ -229,6 +232,15 @@ def _certainty(result: Evaluation) -> Section:
         columns = ("asked to hold the class, %", "did, %", "classes in a set")
         section.blocks.append(Table("sets", columns, sets, caption))
     return section
+
+
+def _few(images: int, bins: Sequence[Bin]) -> str:
+    """Why the calibration error of few images says little."""
+    return (
+        f"That error is measured on {images} images only, which are divided among {BINS} bins of probability: fewer "
+        f"than {FEWEST} a bin on average. Chance alone makes {chance_error(bins):.1f} points of it, even where every "
+        f"probability is exactly right. With {BINS * FEWEST} test images or more it tells more."
+    )
 
 
 def _groups(run: Run, result: Evaluation | None) -> Section:
@@ -272,7 +284,7 @@ def _training(run: Run, data: str | None) -> Section:
         "groups": f"{run.groups.domain}, sha256 {run.groups.sha256[:12]}",
         "machine": f"{summary['device']}, {summary['precision']}, {summary['threads']} threads",
         "versions": ", ".join(f"{name} {version}" for name, version in summary["versions"].items()),
-        **{name: str(summary["config"][name]) for name in summary["read"]},
+        **{name: str(value) for name in summary["read"] if (value := summary["config"][name]) is not None},
     }
     section.blocks.append(Table("settings", ("what", "value"), tuple(facts.items()), "Settings and circumstances"))
     again = f"mocoop eval {run.path} --data {data} --baselines" if data else f"mocoop show {run.path}"

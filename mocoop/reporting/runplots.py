@@ -34,7 +34,8 @@ def draw_run(run: Run, evaluations: Sequence[Evaluation], folder: Path, kind: st
     except OSError as error:
         raise os_error(error, "write", folder) from error
     about = f"{shortened(run.info['backbone']['name'])}, {run.info['shots']} shots, seed {run.info['seed']}"
-    drawn = [plot_losses(run.history(), folder / f"losses{kind}", f"Losses ({about})")]
+    history = run.history()  # empty for a method that takes no steps
+    drawn = [plot_losses(history, folder / f"losses{kind}", f"Losses ({about})")] if history else []
     for result in evaluations:
         use = [one.expert_use for one in result.per_class]
         names = [one.name for one in result.per_class]

@@ -10,6 +10,7 @@ from mocoop.certainty.measures import (
     BINS,
     calibration_error,
     certainty_of,
+    chance_error,
     confidence_bins,
     coverage_and_size,
     risk_area,
@@ -40,6 +41,15 @@ def test_the_error_is_the_distance_of_confidence_and_accuracy_averaged_over_imag
             right = sum(PROBABILITIES[i].argmax() == LABELS[i] for i in inside) / len(inside)
             total += len(inside) / 200 * abs(sure - right)
     assert calibration_error(PROBABILITIES, LABELS) == pytest.approx(total)
+
+
+def test_the_error_of_chance_is_that_of_answers_that_are_right_as_often_as_they_say():
+    rng = np.random.default_rng(1)
+    sure = rng.uniform(0.5, 1, 90)
+    given = np.stack([sure, 1 - sure], axis=1)
+    errors = [calibration_error(given, (rng.uniform(size=90) > sure).astype(int)) for _ in range(2000)]
+    bins = confidence_bins(given, np.zeros(90, int))
+    assert chance_error(bins) == pytest.approx(100 * np.mean(errors), rel=0.05)
 
 
 def test_certain_and_right_is_no_error_and_certain_and_wrong_is_all():

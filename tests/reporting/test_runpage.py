@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 from datafiles import put_classes
-from worlds import plan_for, write_world
+from worlds import config_of, plan_for, write_world
 
 from mocoop.config import preset
 from mocoop.data.sources import open_dataset
@@ -16,6 +16,7 @@ from mocoop.reporting.mistakes import Mistake
 from mocoop.reporting.page import html
 from mocoop.reporting.plain import markdown
 from mocoop.reporting.runpage import run_page
+from mocoop.reporting.runplots import draw_run
 from mocoop.runs.evaluate import evaluate
 from mocoop.runs.train import train
 
@@ -117,3 +118,29 @@ def test_the_next_step_is_the_first_that_matters(run, result):
     assert "learned nothing" in next_step(run, replace(ahead, scores=replace(scores, chance=True)), [])
     neglected = replace(plain, scores=replace(scores, worst_recall=10.0, worst_class="dam"))
     assert "'dam'" in next_step(run, neglected, [])
+
+
+def test_what_a_method_has_not_is_left_out(world, tmp_path):
+    found = train(plan_for(world, tmp_path / "run", config_of("tip-adapter")))
+    page = run_page(found, None, None, tmp_path)
+    training = page.sections[-1]
+    assert not [block for block in training.blocks if isinstance(block, Picture)]
+    settings = next(block for block in training.blocks if isinstance(block, Table))
+    assert "None" not in {value for _, value in settings.rows}
+    drawn = draw_run(found, [evaluate(found, open_dataset(world["data"]))], tmp_path / "plots")
+    assert not [path for path in drawn if path.stem == "losses"]
+
+
+def test_an_error_of_calibration_on_few_images_says_what_chance_makes_of_it(run, result, page, tmp_path):
+    assert result.images < 150
+    assert f"measured on {result.images} images only" in said(page.sections[3])
+    several = -(-150 // result.images)
+    many = replace(
+        result,
+        images=result.images * several,
+        examples=result.examples * several,
+        predictions=result.predictions * several,
+        probabilities=result.probabilities.repeat(several, 1),
+        gate=result.gate.repeat(several, 1),
+    )
+    assert "images only" not in said(run_page(run, many, "data", tmp_path).sections[3])
