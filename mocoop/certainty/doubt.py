@@ -13,6 +13,8 @@ from mocoop.errors import UsageError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+NO_CALIBRATION = "no calibration: "  # how the note of a training begins that has none, and why
+
 
 @dataclass(frozen=True)
 class Doubt:
@@ -40,17 +42,25 @@ class Doubt:
 
 
 def doubt_of(
-    calibration: Calibration | None, of: str, *, coverage: float | None = None, unsure_below: float | None = None
+    calibration: Calibration | None,
+    of: str,
+    *,
+    coverage: float | None = None,
+    unsure_below: float | None = None,
+    notes: Sequence[str] = (),
 ) -> Doubt | None:
     """What is to be said of doubt beside the answers of a classifier; None if nothing was asked for.
 
-    `of` names the classifier. Raises UsageError for sets that its calibration does not allow, or without any.
+    `of` names the classifier, `notes` are those of its training. Raises UsageError for sets that its calibration does
+    not allow, or without any.
     """
     if coverage is None:
         return None if unsure_below is None else Doubt(unsure_below=unsure_below)
     if calibration is None:
+        told = next((note for note in notes if note.startswith(NO_CALIBRATION)), "").removeprefix(NO_CALIBRATION)
+        why = f" ({told.partition(';')[0]})" if told else ""
         raise UsageError(
-            f"{of} has no calibration, without which no set can promise anything",
-            "leave --coverage out, or train again with images left for it (a val split, or more images)",
+            f"{of} has no calibration{why}, without which no set can promise anything",
+            "leave --coverage out, or train again with images left for it: more val images, or fewer --shots",
         )
     return Doubt(calibration.limits(coverage), unsure_below)

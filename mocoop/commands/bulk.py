@@ -88,7 +88,8 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
     from mocoop.reporting.printing import print_summary
 
     if not exported:
-        parse_doubt(open_run(run).calibration, run, dict(options), classnames)
+        opened = open_run(run)
+        parse_doubt(opened.calibration, run, dict(options), classnames, opened.info.get("notes", ()))
     settings = Options(
         run=run.absolute(),
         engine="onnx" if exported else "torch",

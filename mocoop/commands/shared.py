@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -173,9 +174,16 @@ def backbone_of(run: Run, options: dict[str, Any]) -> Backbone:
 
 
 def parse_doubt(
-    calibration: Calibration | None, of: Path, options: dict[str, Any], classnames: object = None
+    calibration: Calibration | None,
+    of: Path,
+    options: dict[str, Any],
+    classnames: object = None,
+    notes: Sequence[str] = (),
 ) -> Doubt | None:
-    """What `doubt_options` ask for, taken out of the options. Raises UsageError for sets that cannot be had."""
+    """What `doubt_options` ask for, taken out of the options; `notes` are those of the training.
+
+    Raises UsageError for sets that cannot be had.
+    """
     from mocoop.certainty.doubt import doubt_of
 
     coverage, unsure_below = options.pop("coverage"), options.pop("unsure_below")
@@ -184,7 +192,7 @@ def parse_doubt(
         coverage = None
     if unsure_below is not None and calibration is None:
         cli.say(f"note: {of} has no calibration: --unsure-below goes by probabilities as the training left them")
-    return doubt_of(calibration, str(of), coverage=coverage, unsure_below=unsure_below)
+    return doubt_of(calibration, str(of), coverage=coverage, unsure_below=unsure_below, notes=notes)
 
 
 def parse_reading(options: dict[str, Any]) -> dict[str, Any]:

@@ -161,14 +161,15 @@ def predict(
     opened = open_run(run)
     if opened.stand_in:
         cli.say(f"note: {STAND_IN_NOTE}")
-    doubt = parse_doubt(opened.calibration, run, kept := dict(options), classnames)
+    notes = opened.info.get("notes", ())
+    doubt = parse_doubt(opened.calibration, run, kept := dict(options), classnames, notes)
     if outputs:
         how = {name: options[name] for name in _PASSED}
         settings = Options(run.absolute(), classnames=classnames, precision=options["precision"] or "auto", **how)
         outputs.write(settings, given, asked)
     else:
         _predict_here(opened, given, classnames, as_json, doubt, asked, kept)
-    for note in warnings_of(opened.info.get("notes", ())):
+    for note in warnings_of(notes):
         _say(f"of the training of this run: {note}")
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mocoop.certainty.calibration import FEWEST, Calibration
+from mocoop.certainty.doubt import NO_CALIBRATION
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.features import FeatureCache
 from mocoop.data.leaks import content
@@ -53,18 +54,22 @@ def calibrate(
     dataset: Dataset,
     images: Sequence[Example],
     *,
+    chosen: int,
     cache: FeatureCache | None,
     listener: Listener,
 ) -> Calibration:
-    """Fit a calibration of a predictor; images that cannot be read are left out. Raises NotEnough."""
+    """Fit a calibration of a predictor; images that cannot be read are left out.
+
+    `chosen` is how many others its settings were chosen on, for the message. Raises NotEnough.
+    """
     if len(images) < FEWEST:
-        raise NotEnough(_told(len(images)))
+        raise NotEnough(_told(len(images), chosen))
     try:
         probabilities, labels = _predicted(predictor, backbone, dataset, images, cache, listener)
     except DataError as error:  # none of them can be read
-        raise NotEnough(f"no calibration: {error.message}") from error
+        raise NotEnough(f"{NO_CALIBRATION}{error.message}") from error
     if len(labels) < FEWEST:
-        raise NotEnough(_told(len(labels)))
+        raise NotEnough(_told(len(labels), chosen))
     return Calibration.fit(probabilities, labels, dataset.classnames)
 
 
@@ -87,8 +92,9 @@ def _predicted(
     return np.concatenate(probabilities), np.concatenate(labels)
 
 
-def _told(count: int) -> str:
+def _told(count: int, chosen: int) -> str:
+    used = f" (its settings were chosen on {chosen} others, which are used up by that)" if chosen else ""
     return (
-        f"no calibration: it needs {FEWEST} images that are neither trained on nor test images, and {count} can be "
-        "used; probabilities are as the training left them: give more images, or fewer --shots"
+        f"{NO_CALIBRATION}it needs {FEWEST} images that are neither trained on nor test images, and {count} can be "
+        f"used{used}; probabilities are as the training left them: give more images, or fewer --shots"
     )

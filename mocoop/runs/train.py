@@ -239,7 +239,7 @@ def _calibrated(
     cache = FeatureCache() if plan.use_cache else None
     predictor = method.predictor(fitted.learned, dataset.classnames, fitted.class_features, backbone)
     try:
-        found = calibrate(predictor, backbone, dataset, images, cache=cache, listener=listener)
+        found = calibrate(predictor, backbone, dataset, images, chosen=len(chosen), cache=cache, listener=listener)
     except NotEnough as reason:
         listener.notice(str(reason))
         return replace(fitted, notes=(*fitted.notes, str(reason))), None

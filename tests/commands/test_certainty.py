@@ -6,7 +6,7 @@ import json
 
 import pytest
 from command_line import call
-from worlds import CLASSNAMES, plan_for, write_world
+from worlds import CLASSNAMES, config_of, plan_for, write_world
 
 from mocoop.runs.run import CALIBRATION
 from mocoop.runs.train import train
@@ -46,13 +46,22 @@ def test_a_run_without_a_calibration_promises_no_sets_and_says_so_of_not_sure(ba
     assert not (bare / CALIBRATION).exists()
     refused = call("predict", bare, world["data"], "--coverage", 0.9)
     assert refused.code == 2
-    assert "has no calibration" in refused.err
+    assert "has no calibration (it needs 20 images that are neither trained on nor test images" in refused.err
+    assert "more val images, or fewer --shots" in refused.err
     found = call("predict", bare, world["data"], "--unsure-below", 0.5)
     assert found.code == 0
     assert "--unsure-below goes by probabilities as the training left them" in found.err
     shown = json.loads(call("show", bare, "--json").out)
     assert shown["calibration"] is None
     assert any(note.startswith("no calibration") for note in shown["notes"])
+
+
+def test_images_that_settings_were_chosen_on_are_named_where_they_are_missed(world, tmp_path):
+    run = train(plan_for(world, tmp_path / "run", config_of("tip-adapter"), shots=8)).path
+    for command in (("predict", run, world["data"]), ("predict-many", run, world["data"], "-o", tmp_path / "out")):
+        refused = call(*command, "--coverage", 0.9)
+        assert refused.code == 2
+        assert "(its settings were chosen on 12 others, which are used up by that)" in refused.err
 
 
 def test_a_coverage_that_needs_more_images_is_refused(run, world):
