@@ -200,6 +200,73 @@ def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
             temporary.unlink()
 
 
+def check_can_write(path: str | os.PathLike[str]) -> None:
+    """Find out before long work whether a file can be written, by making another one beside it for a moment.
+
+    Folders that are missing are not made, and count as wrong. Raises StorageError.
+    """
+    with suppress(_Refused), atomic_path(path) as temporary:
+        temporary.touch()
+        raise _Refused
+
+
+def check_can_make(folder: str | os.PathLike[str]) -> None:
+    """The same for files in a folder that may have to be made, with those above it. Raises StorageError."""
+    above = Path(os.path.realpath(folder))
+    while not os.path.lexists(above):
+        above = above.parent
+    try:
+        check_can_write(above / _temp_name(""))
+    except StorageError as error:
+        if isinstance(error.__cause__, OSError):  # it names a file that nobody asked for
+            raise os_error(error.__cause__, "write", folder) from error
+        raise
+
+
+class _Refused(Exception):
+    """Ends an atomic write without a file."""
+
+
+@contextmanager
+def sole_writer(lock: Path, path: str | os.PathLike[str], doing: str, option: str = "-o") -> Iterator[bool]:
+    """Hold a lock file while something is written to `path`. The system releases it when a process ends, however.
+
+    Yields whether the lock file of a process that died was there. The file goes with the lock: filelock does not take
+    one that was removed after it had been opened. Raises StorageError for a lock that another process holds ("another
+    process (pid 7) is training into run"), and for a folder that cannot be written.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        left = lock.exists()
+        held = FileLock(lock)
+        held.acquire(timeout=0)
+        lock.write_text(f"{os.getpid()}\n")
+    except Timeout as error:
+        owner = _owner(lock)
+        raise StorageError(
+            f"another process (pid {owner}) is {doing} {os.fspath(path)}", f"wait for it, or choose another {option}"
+        ) from error
+    except FileExistsError as error:
+        raise os_error(NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR)), "write", path) from error
+    except OSError as error:
+        raise os_error(error, "write", path) from error
+    try:
+        yield left
+    finally:
+        with suppress(OSError):  # still held: no other process has it open as its own
+            lock.unlink()
+        held.release()
+
+
+def _owner(lock: Path) -> str:
+    """The process that holds a lock; it may be about to write its number, or have ended."""
+    with suppress(OSError):
+        return lock.read_text().strip() or "unknown"
+    return "unknown"
+
+
 def atomic_link(original: str | os.PathLike[str], path: str | os.PathLike[str]) -> None:
     """Make `path` a symbolic link to `original`, whatever it was before. Raises StorageError."""
     temporary = Path(path).with_name(_temp_name(""))

@@ -55,9 +55,10 @@ def prepare(
     follow_links: bool = False,
     bands: tuple[int, ...] | None = None,
     value_range: ValueRange | None = None,
+    option: str = "-o",
 ) -> Job:
     """Look at the source and open the folder of the job; the backbone is not loaded. `tower` is that of the options,
-    if it is open already.
+    if it is open already; `option` is the one by which the folder was given.
 
     Raises DataError for a source that cannot be used, CheckpointError for a run, UsageError for another job's folder.
     """
@@ -77,7 +78,7 @@ def prepare(
         "format": form,
         **_deciding(options),
     }
-    open_job(out, key, {"run": str(options.run), "source": named})
+    open_job(out, key, {"run": str(options.run), "source": named}, option=option)
     parts = Parts(out.absolute(), len(source.shards), form, options.experts, tower.doubt.keys if tower.doubt else ())
     source = replace(source, files=())  # looked at; a million of them would stay in memory
     return Job(source, parts, options, tower, key, (*source.notes, *notes))

@@ -26,7 +26,6 @@ JOB, SUMMARY = "_job.json", "_summary.json"
 FORMAT = 1
 _ROWS = 1024  # written at a time
 _NAMED = 20  # failed images in the summary
-_OTHER = "give another -o, or the command that this was made by; to begin anew, remove it"
 
 
 class Parts:
@@ -94,11 +93,11 @@ class Parts:
             self.out.rmdir()
 
 
-def open_job(out: Path, job: Mapping[str, Any], about: Mapping[str, Any]) -> None:
+def open_job(out: Path, job: Mapping[str, Any], about: Mapping[str, Any], *, option: str = "-o") -> None:
     """Begin a job in a new or empty folder, or go on with the same one.
 
-    `job` is all that decides what the parts hold; `about` is for the reader. Raises UsageError for a folder of another
-    job or with other files, StorageError if it cannot be written.
+    `job` is all that decides what the parts hold; `about` is for the reader, and `option` is how the folder was given.
+    Raises UsageError for a folder of another job or with other files, StorageError if it cannot be written.
     """
     try:
         out.mkdir(parents=True, exist_ok=True)
@@ -107,21 +106,23 @@ def open_job(out: Path, job: Mapping[str, Any], about: Mapping[str, Any]) -> Non
     except OSError as error:
         raise os_error(error, "write", out) from error
     if JOB in others:
-        _check_same(out, job)
+        _check_same(out, job, option)
         return
     if others:
-        raise UsageError(f"{out} is not empty and holds no bulk prediction: {others[0]}", "give a new folder with -o")
+        hint = f"give a new folder with {option}"
+        raise UsageError(f"{out} is not empty and holds no bulk prediction: {others[0]}", hint)
     write_json(out / JOB, {"format": FORMAT, "mocoop": __version__, **about, "job": dict(job)})
 
 
-def _check_same(out: Path, job: Mapping[str, Any]) -> None:
+def _check_same(out: Path, job: Mapping[str, Any], option: str) -> None:
     record = read_json(out / JOB, what="record of a job", error=StorageError)
     known = record.get("job") if isinstance(record, dict) else None
     if not isinstance(known, dict) or record.get("format") != FORMAT:
-        raise StorageError(f"{out / JOB} is damaged, or of a newer mocoop", "give another folder with -o")
+        raise StorageError(f"{out / JOB} is damaged, or of a newer mocoop", f"give another folder with {option}")
     differing = [key for key in {**job, **known} if known.get(key) != job.get(key)]
     if differing:
-        raise UsageError(f"{out} holds another job: {'; '.join(_told(k, known, job) for k in differing)}", _OTHER)
+        hint = f"give another {option}, or the command that this was made by; to begin anew, remove it"
+        raise UsageError(f"{out} holds another job: {'; '.join(_told(k, known, job) for k in differing)}", hint)
 
 
 def _told(key: str, there: Mapping[str, Any], here: Mapping[str, Any]) -> str:

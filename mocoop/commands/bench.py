@@ -18,6 +18,7 @@ from mocoop.commands.shared import (
     numbers_of,
     parse_reading,
     reading_options,
+    resumable,
     source_options,
     words_of,
 )
@@ -93,11 +94,8 @@ def bench(protocol: str, out: Path, jobs: int, dry_run: bool, **options: Any) ->
         there = sum(done for _, done in found)
         cli.say(f"{len(found)} cells: {there} there, {len(found) - there} to do")
         return
-    try:
+    with resumable():
         done = run_plan(plan, jobs) if cluster is None else run_on_ray(plan, _say, **cluster)
-    except KeyboardInterrupt:
-        cli.say("the same command again goes on where this one stopped")
-        raise
     cli.say(f"{done.cells} cells, {done.found} of them there before")
     if out.is_file():  # there is at least one row, new or old
         cli.say(f"next: mocoop report {cli.command_path(out)} -o report.html")

@@ -25,6 +25,7 @@ from mocoop.commands.shared import (
     read_class_names,
     reading_options,
     refuse_address,
+    resumable,
     table_options,
     use_threads,
 )
@@ -98,23 +99,24 @@ def predict_many(run: Path, source: str, out: Path, classes_file: Path | None, *
         precision=options["precision"] or "auto",
         **{name: options[name] for name in _PASSED},
     )
-    job = prepare(
-        settings,
-        source,
-        out,
-        form=options["form"],
-        part_size=options["part_size"],
-        columns=options["columns"],
-        follow_links=options["follow_links"],
-        **asked,
-    )
-    for note in job.notes:
-        _say(note)
-    progress = Progress(job)
-    if cluster is None:
-        predict_here(job, progress, _say)
-    else:
-        predict_on_ray(job, progress, _say, threads=options["threads"], **cluster)
+    with resumable():
+        job = prepare(
+            settings,
+            source,
+            out,
+            form=options["form"],
+            part_size=options["part_size"],
+            columns=options["columns"],
+            follow_links=options["follow_links"],
+            **asked,
+        )
+        for note in job.notes:
+            _say(note)
+        progress = Progress(job)
+        if cluster is None:
+            predict_here(job, progress, _say)
+        else:
+            predict_on_ray(job, progress, _say, threads=options["threads"], **cluster)
     print_summary(summarise(job.parts, job.classnames), out, job.parts.count)
 
 

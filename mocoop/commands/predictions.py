@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -11,9 +12,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import click
 
 from mocoop import cli
-from mocoop.commands.shared import FILE, FOLDER, together
+from mocoop.commands.shared import FILE, FOLDER, resumable, together
 from mocoop.errors import MoCoOpError, UsageError
-from mocoop.files import crash_point
+from mocoop.files import crash_point, sole_writer
 
 if TYPE_CHECKING:
     from mocoop.bulk.jobs import Job
@@ -34,6 +35,7 @@ output_options = together(
     click.option("--sort-into", type=FOLDER,
                  help="Copy the images here, into a folder a class, and one for those below --unsure-below."),
     click.option("--link", is_flag=True, help="Make links in --sort-into, not copies."),
+    click.option("--force", is_flag=True, help="Replace a file of -o that this command did not write."),
 )  # fmt: skip
 
 
@@ -44,6 +46,7 @@ class Outputs:
     out: Path | None
     sort_into: Path | None
     link: bool
+    force: bool
 
     @staticmethod
     def of(options: dict[str, Any], images: Sequence[Path]) -> Outputs | None:
@@ -51,13 +54,15 @@ class Outputs:
 
         Raises UsageError for a file of an unknown kind, and for a folder that the images are in, or that is in theirs.
         """
-        found = Outputs(options.pop("out"), options.pop("sort_into"), options.pop("link"))
+        found = Outputs(options.pop("out"), options.pop("sort_into"), options.pop("link"), options.pop("force"))
         if found.out is not None and found.out.suffix.lower() not in FORMS:
             raise UsageError(f"-o {found.out}: this name tells no form", f"end it with {', '.join(FORMS)}")
         if found.sort_into is not None:
             _check_apart(found.sort_into, images)
         elif found.link:
             raise UsageError("--link is for --sort-into", "add --sort-into FOLDER")
+        if found.force and found.out is None:
+            raise UsageError("--force is for -o", "add -o FILE, or leave it out")
         return found if found.out is not None or found.sort_into is not None else None
 
     def write(
@@ -67,6 +72,24 @@ class Outputs:
 
         Raises UsageError where the parts of another command lie, and the errors of predicting and writing.
         """
+        if features := [path for are_features, paths in given if are_features for path in paths if self.sort_into]:
+            raise UsageError(f"{features[0]} holds features, which cannot be sorted into folders", "give the images")
+        with resumable(), self._alone():
+            self._write(options, given, asked, tower)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Keep other commands from writing the same; raises StorageError if one does, or if nothing can be written."""
+        with ExitStack() as locks:
+            if self.out is not None:
+                locks.enter_context(sole_writer(self.out.with_name(f".{self.out.name}.lock"), self.out, "writing"))
+            if self.sort_into is not None:
+                lock = self.sort_into / ".lock"
+                locks.enter_context(sole_writer(lock, self.sort_into, "sorting into", "--sort-into"))
+            yield
+
+    def _write(self, options: Options, given: Sequence[Given], asked: dict[str, Any], tower: Tower | None) -> None:
+        from mocoop.bulk.finished import remember
         from mocoop.bulk.jobs import prepare
         from mocoop.bulk.local import predict_here
         from mocoop.bulk.parts import summarise
@@ -75,12 +98,11 @@ class Outputs:
         from mocoop.bulk.sorting import sort_images
         from mocoop.reporting.printing import print_summary
 
-        if features := [path for are_features, paths in given if are_features for path in paths if self.sort_into]:
-            raise UsageError(f"{features[0]} holds features, which cannot be sorted into folders", "give the images")
         source = open_given(given, part_size=_PART)
-        job = prepare(options, source, self._hidden, tower=tower, form=self._form, part_size=_PART, **asked)
-        if self.sort_into is not None:
-            self._open_folder(job, self.sort_into)
+        option = "--sort-into" if self.out is None else "-o"
+        how = {"tower": tower, "form": self._form, "part_size": _PART, "option": option, **asked}
+        job = prepare(options, source, self._hidden, **how)
+        self._check(job)
         for note in job.notes:
             _say(note)
         predict_here(job, Progress(job), _say)
@@ -91,22 +113,42 @@ class Outputs:
         crash_point("before-file", 0)
         if self.out is not None:
             _write(job, summary, self.out)
+            remember(self.out, job.key)
         job.parts.remove()
         print_summary(summary, self.out)
         if self.sort_into is not None:
             _say_sorted(found, self.sort_into)
 
+    def _check(self, job: Job) -> None:
+        """Raises UsageError for a file or a folder of another command, and leaves no parts there then."""
+        try:
+            if self.out is not None:
+                self._check_file(job, self.out)
+            if self.sort_into is not None:
+                self._open_folder(job, self.sort_into)
+        except MoCoOpError:
+            if _untouched(job):
+                job.parts.remove()
+            raise
+
+    def _check_file(self, job: Job, out: Path) -> None:
+        """Whoever goes on with parts has been asked before; a file with nothing in it is not worth asking."""
+        from mocoop.bulk.finished import is_of
+
+        if self.force or not _untouched(job) or not out.is_file() or not out.stat().st_size or is_of(out, job.key):
+            return
+        raise UsageError(
+            f"{out} is there already, and not known to be of this command (this run, images and options)",
+            "add --force to replace it, or choose another -o",
+        )
+
     def _open_folder(self, job: Job, folder: Path) -> None:
-        """Raises UsageError for a folder with other things in it, and leaves nothing there then."""
+        """Raises UsageError for a folder with other things in it."""
         from mocoop.bulk.parts import open_job
 
         record = {**job.key, "format": "folders", "by": "links" if self.link else "copies"}
-        try:
-            open_job(folder, record, {"run": str(job.options.run), "source": job.source.kind})
-        except MoCoOpError:
-            if len(job.parts.missing()) == job.parts.count:
-                job.parts.remove()
-            raise
+        about = {"run": str(job.options.run), "source": job.source.kind}
+        open_job(folder, record, about, option="--sort-into")
 
     @property
     def _hidden(self) -> Path:
@@ -120,6 +162,11 @@ class Outputs:
     def _form(self) -> Form:
         """Of the parts: all but Parquet is made from JSON lines."""
         return "parquet" if self.out is not None and self.out.suffix.lower() == ".parquet" else "jsonl"
+
+
+def _untouched(job: Job) -> bool:
+    """Whether no part of a job is there yet."""
+    return len(job.parts.missing()) == job.parts.count
 
 
 def _check_apart(folder: Path, images: Sequence[Path]) -> None:

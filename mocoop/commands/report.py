@@ -19,6 +19,7 @@ from mocoop.commands.shared import (
     use_threads,
 )
 from mocoop.errors import UsageError
+from mocoop.files import check_can_write
 
 if TYPE_CHECKING:
     from mocoop.reporting.document import Document
@@ -68,6 +69,8 @@ def report(
     mocoop report results.jsonl --run run/ --images photos/ -o report.html
     """
     forms = _forms(out, also)
+    for path in forms:
+        check_can_write(path)
     if any(path.is_dir() for path in results):
         if unfit := [name for name, value in (("--reference", reference), ("--run", run_path)) if value is not None]:
             raise UsageError(f"{unfit[0]} belongs to results of mocoop bench", "leave it out, or give their files")

@@ -212,6 +212,16 @@ def cluster_of(options: dict[str, Any]) -> dict[str, Any] | None:
     return None
 
 
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say at Ctrl-C that the same command goes on, of commands of which that is true."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        cli.say("the same command again goes on where this one stopped")
+        raise
+
+
 def refuse_address(given: object) -> None:
     """Raises DataError for an address on the web where a file is wanted; a path has lost one of its slashes."""
     if found := re.match(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", str(given), re.IGNORECASE):

@@ -20,6 +20,7 @@ from mocoop.commands.shared import (
     parse_reading,
     print_json,
     reading_options,
+    resumable,
 )
 from mocoop.config import METHODS, PRESETS, config_of, settings_by_name
 
@@ -96,12 +97,8 @@ def train(as_json: bool, **options: Any) -> None:
     from mocoop.training.trainer import Listeners
 
     logs = [loggers.log_to(where) for where in log_to]
-    try:
-        with training_progress(_group_ids(plan)) as progress:
-            run = train_on_ranks(plan, Listeners([progress, *logs]))
-    except KeyboardInterrupt:
-        cli.say("the same command again goes on where this one stopped")
-        raise
+    with resumable(), training_progress(_group_ids(plan)) as progress:
+        run = train_on_ranks(plan, Listeners([progress, *logs]))
     if run is None:
         return
     if as_json:

@@ -36,6 +36,7 @@ from mocoop.commands.shared import (
     use_threads,
 )
 from mocoop.errors import DataError, UsageError
+from mocoop.files import check_can_make, check_can_write
 
 if TYPE_CHECKING:
     from mocoop.answers import Experts
@@ -76,6 +77,10 @@ def evaluate(
     mocoop eval run/ --data photos/ -o images.csv
     """
     use_threads(options["threads"])
+    if out is not None:
+        check_can_write(out)
+    if plots is not None:
+        check_can_make(plots)
 
     from mocoop.reporting.imagerows import write_rows
     from mocoop.reporting.printing import evaluation_record, print_evaluation

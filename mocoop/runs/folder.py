@@ -5,16 +5,15 @@ Whenever a process dies, the folder is known as a run's, and the same command wo
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from mocoop.config import Config
-from mocoop.errors import StorageError, UsageError
-from mocoop.files import is_temporary, os_error
+from mocoop.errors import UsageError
+from mocoop.files import is_temporary, os_error, sole_writer
 from mocoop.runs.record import (
     AUTO,
     CALIBRATION,
@@ -142,34 +141,9 @@ def _removing(path: Path) -> Iterator[None]:
         raise os_error(error, "remove", path) from error
 
 
-@contextmanager
-def locked(out: Path) -> Iterator[bool]:
-    """Lock the folder for one training process; released when the process ends. Also the first write there.
-
-    Yields whether the lock of a process that died was there. The lock's file goes with it: filelock does not take a
-    file that was removed after it had been opened for a lock.
-    """
-    from filelock import FileLock, Timeout
-
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        left = (out / _LOCK).exists()
-        lock = FileLock(out / _LOCK)
-        lock.acquire(timeout=0)
-        (out / _LOCK).write_text(f"{os.getpid()}\n")
-    except Timeout as error:
-        owner = (out / _LOCK).read_text().strip() or "unknown"
-        raise StorageError(
-            f"another process (pid {owner}) is training into {out}", "wait for it, or choose another -o"
-        ) from error
-    except OSError as error:
-        raise StorageError(f"{out} cannot be written: {error.strerror}", "choose another folder for -o") from error
-    try:
-        yield left
-    finally:
-        with suppress(OSError):  # still held: no other process has it open as its own
-            (out / _LOCK).unlink()
-        lock.release()
+def locked(out: Path) -> AbstractContextManager[bool]:
+    """The folder for one training process: whether the lock of one that died was there (`mocoop.files.sole_writer`)."""
+    return sole_writer(out / _LOCK, out, "training into")
 
 
 def checkpoints(out: Path) -> FolderCheckpoints:

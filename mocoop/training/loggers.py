@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mocoop.errors import StorageError, UsageError
+from mocoop.files import check_can_make
 from mocoop.training.trainer import Listener, StepLog, ValidationLog
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ _ABOUT = ("method", "preset", "shots", "seed", "split_seed", "classes")
 
 
 def log_to(where: str) -> Listener:
-    """The listener of `tensorboard:FOLDER` or `wandb`. Raises UsageError, also if its package is missing."""
+    """The listener of `tensorboard:FOLDER` or `wandb`.
+
+    Raises UsageError, also if its package is missing, and StorageError for a folder that cannot be written.
+    """
     kind, _, folder = where.partition(":")
     if kind == TENSORBOARD and folder:
         return TensorBoardLog(folder)
@@ -41,9 +45,10 @@ class TensorBoardLog(Listener):
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
-        """Raises UsageError if tensorboard is not installed."""
+        """Raises UsageError if tensorboard is not installed, StorageError for a folder that cannot be written."""
         _require("tensorboard", extra="logging")
         self.folder = Path(folder)
+        check_can_make(self.folder)
         self._ids: tuple[str, ...] = ()
         self._resumed = 0
         self._writer: SummaryWriter | None = None

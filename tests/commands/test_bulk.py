@@ -117,3 +117,12 @@ def test_a_cluster_is_asked_for_by_its_engine(runs, photos, tmp_path, monkeypatc
     assert code == 2
     assert "--engine ray needs Ray" in said
     assert "pip install ray" in said
+
+
+def test_ctrl_c_says_how_to_go_on(runs, photos, tmp_path, monkeypatch):
+    monkeypatch.setenv("MOCOOP_SIGNAL_AT", "SIGINT:after-part:0")
+    stopped = many(runs["all"], photos, tmp_path / "out", "--part-size", 2)
+    assert stopped.code == 130
+    assert "the same command again goes on where this one stopped" in stopped.err
+    monkeypatch.delenv("MOCOOP_SIGNAL_AT")
+    assert "going on: 1 of 3 parts are there" in many(runs["all"], photos, tmp_path / "out", "--part-size", 2).err

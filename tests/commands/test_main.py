@@ -43,7 +43,7 @@ COMMANDS = {
     "predict": {
         "--top", "--classes-file", "--backbone", "--pretrained", "--device", "--precision", "--threads",
         "--on-bad-image", "--bands", "--range", "--engine", "--json", "--coverage", "--unsure-below",
-        "--experts", "--out", "--sort-into", "--link",
+        "--experts", "--out", "--sort-into", "--force", "--link",
     },
     "predict-many": {
         "--out", "--format", "--experts", "--top", "--classes-file", "--part-size", "--columns", "--follow-links",

@@ -6,6 +6,9 @@ import csv
 import json
 import random
 import signal
+import subprocess
+import sys
+import textwrap
 
 import numpy as np
 import pytest
@@ -109,6 +112,83 @@ def test_images_are_sorted_into_a_folder_a_class(run, photos, tmp_path, link):
     assert tree(out) == {"_job.json": record, **there}
     other = predict(run, photos, "--sort-into", out)
     assert (other.code, "holds another job" in other.err) == (2, True)
+    assert "give another --sort-into, or the command" in other.err
+
+
+def holder(lock, path):
+    """A process that writes to a path, until its stdin is closed."""
+    script = """
+        import sys
+        from pathlib import Path
+        from mocoop.files import sole_writer
+
+        with sole_writer(Path(sys.argv[1]), sys.argv[2], "writing"):
+            print(flush=True)
+            sys.stdin.read()
+    """
+    call = [sys.executable, "-c", textwrap.dedent(script), lock, path]
+    process = subprocess.Popen(call, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process.stdout.readline()  # it has the lock
+    return process
+
+
+def test_two_at_once_do_not_write_the_same(run, photos, tmp_path):
+    out, folder = tmp_path / "out.csv", tmp_path / "sorted"
+    for path, lock, option in ((out, tmp_path / ".out.csv.lock", "-o"), (folder, folder / ".lock", "--sort-into")):
+        with holder(lock, path) as other:
+            code, _, said = predict(run, photos, "-o", out, "--sort-into", folder)
+            assert code == 6
+            assert f"another process (pid {other.pid}) is" in said
+            assert str(path) in said.splitlines()[0]
+            assert f"wait for it, or choose another {option}" in said
+            other.kill()  # the lock's file stays, and holds nobody
+        assert lock.exists()
+        assert not out.exists()
+    done = predict(run, photos, "-o", out, "--sort-into", folder)
+    assert done.code == 0, done.err
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith(".")] == []
+    assert not (folder / ".lock").exists()
+
+
+def test_a_file_of_another_command_is_replaced_only_by_force(run, photos, tmp_path):
+    out = tmp_path / "out.jsonl"
+    first = (photos / "0.png", "-o", out)
+    assert predict(run, *first).code == 0
+    before = out.read_bytes()
+    assert predict(run, *first).code == 0  # the same again
+    for other in ((photos / "1.png", "-o", out), (*first, "--top", 2)):
+        code, _, said = predict(run, *other)
+        assert (code, f"{out} is there already" in said, "add --force" in said) == (2, True, True)
+        assert out.read_bytes() == before
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["out.jsonl", "photos"]  # no parts are left
+    out.write_text("edited\n")
+    assert predict(run, *first).code == 2
+    assert predict(run, *first, "--force").code == 0
+    assert out.read_bytes() == before
+    out.write_bytes(b"")  # as mktemp leaves it
+    assert predict(run, photos / "1.png", "-o", out).code == 0
+    assert predict(run, photos, "--force").code == 2  # replaces nothing
+
+
+def test_what_was_begun_by_force_is_gone_on_with(run, photos, tmp_path, monkeypatch):
+    out = tmp_path / "out.csv"
+    out.write_text("mine\n")
+
+    def stopped(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(predictions, "_write", stopped)
+    assert predict(run, photos, "-o", out, "--force").code == 130
+    monkeypatch.undo()
+    assert predict(run, photos, "-o", out).code == 0
+    assert out.read_text().startswith("path,")
+
+
+def test_what_cannot_be_written_is_named_as_it_was_given(run, photos, tmp_path):
+    (tmp_path / "file").write_text("x")
+    for option, path in (("-o", tmp_path / "file" / "out.csv"), ("--sort-into", tmp_path / "file" / "sorted")):
+        code, _, said = predict(run, photos, option, path)
+        assert (code, said.splitlines()[0]) == (6, f"mocoop: cannot write {path}: Not a directory")
 
 
 def test_a_bad_image_is_an_end_if_that_is_asked_for(run, photos, tmp_path):
@@ -125,7 +205,9 @@ def test_the_parts_of_another_command_are_refused(run, photos, tmp_path, monkeyp
         raise KeyboardInterrupt
 
     monkeypatch.setattr(predictions, "_write", full)
-    assert predict(run, photos, "-o", out).code == 130
+    stopped = predict(run, photos, "-o", out)
+    assert stopped.code == 130
+    assert "the same command again goes on where this one stopped" in stopped.err
     monkeypatch.undo()
     code, _, said = predict(run, photos, "-o", out, "--top", 2)
     assert code == 2

@@ -50,6 +50,19 @@ class TestEval:
         assert (certainty[1][0], certainty[1][-1]) == (part, f"{100 - float(rows[1][2]):.1f}")
         assert err.startswith("note: no val was given")
 
+    def test_what_cannot_be_written_is_refused_before_the_work(self, world, runs, tmp_path):
+        (tmp_path / "file").write_text("x")
+        refused = {
+            ("-o", tmp_path / "none" / "rows.csv"): "No such file or directory",
+            ("-o", tmp_path / "file" / "rows.csv"): "Not a directory",
+            ("--plots", tmp_path / "file" / "plots"): "Not a directory",
+        }
+        for (option, path), why in refused.items():
+            code, out, err = evaluate(world, runs["all"], option, path)
+            assert (code, out, err.splitlines()[0]) == (6, "", f"mocoop: cannot write {path}: {why}")
+        assert [path.name for path in tmp_path.iterdir()] == ["file"]
+        assert call("report", runs["all"], "-o", tmp_path / "none" / "page.html").code == 6
+
     def test_base_and_new_give_h(self, world, runs):
         record = json.loads(evaluate(world, runs["base"], "--classes", "base", "--classes", "new", "--json").out)
         base, new = (result["accuracy"] for result in record["results"])

@@ -14,7 +14,7 @@ from worlds import write_world
 
 from mocoop.commands import mocoop
 from mocoop.config import preset
-from mocoop.errors import UsageError
+from mocoop.errors import StorageError, UsageError
 from mocoop.mixture.model import Mixed
 from mocoop.mixture.objective import Terms
 from mocoop.training import loggers
@@ -228,3 +228,11 @@ def test_an_image_of_weight_2_counts_as_two():
     _, weighed = trained(images, labels, weights=torch.tensor([2.0] * 3 + [1.0] * 9))
     _, doubled = trained(torch.cat([images, images[:3]]), torch.cat([labels, labels[:3]]))
     torch.testing.assert_close(weighed, doubled)
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_the_training(tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(StorageError, match=r"cannot write .*file/logs: Not a directory"):
+        log_to(f"tensorboard:{tmp_path / 'file' / 'logs'}")
+    log_to(f"tensorboard:{tmp_path / 'new' / 'logs'}")
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]  # nothing is made
