@@ -66,7 +66,7 @@ def test_stored_features_are_read_a_few_at_a_time(run, world, monkeypatch):
     drawn = few_shot(data, 2, 1)
     left = [example for example in (*data.train, *data.val) if example not in drawn.train]
     predictor, backbone = run.classifier(calibrated=False), run.load_backbone()
-    found = calibrate(predictor, backbone, data, left, cache=None, listener=Listener())
+    found = calibrate(predictor, backbone, data, left, chosen=0, cache=None, listener=Listener())
     assert found.temperature == pytest.approx(run.calibration.temperature, rel=1e-4)
     for mine, theirs in zip(found.scores, run.calibration.scores, strict=True):
         np.testing.assert_allclose(mine, theirs, atol=1e-5)
