@@ -126,7 +126,6 @@ class Journal:
         Raises StorageError where it cannot be kept. A damaged journal is begun anew.
         """
         self._make()
-        files.sweep_stale(self.folder)
         try:
             earlier = self.history()
         except StorageError:
@@ -142,6 +141,7 @@ class Journal:
 
     def save(self, history: History) -> None:
         """Write the history, within its bounds, and drop the contents that it no longer names. Raises StorageError."""
+        files.sweep_stale(self.folder)
         bounded = self._bounded(history)
         told = os.fsencode(self._path).decode("utf-8", "backslashreplace")
         content = {"format": FORMAT, "path": told, "done": bounded.done, "steps": list(map(asdict, bounded.steps))}

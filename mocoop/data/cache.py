@@ -14,8 +14,8 @@ import hashlib
 import io
 import logging
 import re
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -42,6 +42,7 @@ Notice = Callable[[str], None]
 
 _ELSEWHERE = "set MOCOOP_CACHE to a folder that can be written"
 _NAME = re.compile(r"[0-9a-f]{64}\.(npy|json|lock)")
+_PARTS = "parts"  # in a description: keys of entries that the whole was made of, until they are removed
 _PIECE = 1 << 24  # bytes written and hashed at a time
 
 _log = logging.getLogger(__name__)
@@ -132,6 +133,10 @@ class FeatureCache:
             return stored if stored is not None and (usable is None or usable(stored)) else None
 
         if (stored := found()) is not None:
+            if _PARTS in stored.about:  # whoever put them together died before they were removed
+                with suppress(StorageError), self._held(key) as held:
+                    if held:
+                        self._remove_parts(key, stored.about)
             return stored
         with self._builder(key, notice) as writable:
             if not writable:
@@ -145,8 +150,8 @@ class FeatureCache:
                 notice(f"the {self.kind} features cannot be kept: {error}; {_ELSEWHERE}")
                 return blocks.joined()
             stored = self.read(key, notice) or blocks.joined()
-            for part in blocks.keys:
-                self._remove(part)
+            if _PARTS in stored.about:
+                self._remove_parts(key, stored.about)
             return stored
 
     def read(self, key: str, notice: Notice | None = None) -> Stored | None:
@@ -189,6 +194,18 @@ class FeatureCache:
         _unlink(self.folder / f"{key}.lock")
         return True
 
+    def _remove_parts(self, key: str, about: Mapping[str, Any]) -> None:
+        """Remove the entries of which a whole one was made, and then their names in its description.
+
+        What cannot be removed now is tried again when the entry is next used.
+        """
+        with suppress(StorageError):
+            sweep_stale(self.folder)
+            for part in about[_PARTS]:
+                if _NAME.fullmatch(f"{part}.lock"):  # nothing but an entry, whatever stands there
+                    self._remove(part)
+            self._describe(key, {name: value for name, value in about.items() if name != _PARTS})
+
     def _files(self) -> dict[str, list[Path]]:
         try:
             found = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)]
@@ -214,8 +231,12 @@ class FeatureCache:
         with atomic_path(path) as temporary:
             digest = _write_array(temporary, blocks)
             size = temporary.stat().st_size
-        about = {**blocks.about, "shape": list(blocks.shape), "bytes": size, "sha256": digest}
-        write_json(path.with_suffix(".json"), {"entry": about, "sha256": sha256_bytes(json_bytes(about))})
+        parts = {_PARTS: list(blocks.keys)} if blocks.keys else {}
+        self._describe(key, {**blocks.about, "shape": list(blocks.shape), "bytes": size, "sha256": digest, **parts})
+
+    def _describe(self, key: str, about: Mapping[str, Any]) -> None:
+        content = {"entry": about, "sha256": sha256_bytes(json_bytes(about))}
+        write_json(self.path(key).with_suffix(".json"), content)
 
     @contextmanager
     def _builder(self, key: str, notice: Notice) -> Iterator[bool]:

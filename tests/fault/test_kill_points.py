@@ -1,27 +1,21 @@
-"""A process may die before any of its file operations: the same command then ends as if it had never been interrupted.
+"""A training may die before any of its file operations: the same command then ends as if it had never been interrupted.
 
-The operations are counted in a process that is let live; others die at each in turn. What a killed process holds open
-or has half written is lost with it, for it ends by `os._exit`, as by a signal that cannot be caught.
+How operations are counted: `dying` in the helpers. Comparisons: test_kill_points_bench.py; group files and their
+journals: test_kill_points_move.py; the cache: test_kill_points_cache.py.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import sys
-import traceback
 
 import pytest
+from dying import DEAD, FINISHED, at_each, live
 from worlds import plan_for, write_world
 
 from mocoop.config import preset
 from mocoop.runs.record import RUN
 from mocoop.runs.run import Run
 from mocoop.runs.train import train
-
-DEAD, FINISHED, FAILED = 77, 0, 1
-_CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate", "os.link", "os.symlink")
-_WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +24,7 @@ def world(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(world, tmp_path_factory):
+def uninterrupted(world, another, tmp_path_factory):  # the other first: it imports for all what is imported late
     """The run as an uninterrupted process leaves it, and its file operations."""
     home = tmp_path_factory.mktemp("whole") / "home"
     code, points = started(world, home)
@@ -80,11 +74,8 @@ def test_one_that_overwrites_a_run_as_well(world, uninterrupted, overwriting, an
 @pytest.mark.parametrize("force", [False, True])
 def test_at_every_point(world, uninterrupted, overwriting, another, tmp_path, force):
     points, before = (overwriting, another) if force else (uninterrupted[1], None)
-    for point in range(1, len(points) + 1):
-        try:
-            dies_and_goes_on(world, uninterrupted[0], tmp_path / f"die{point}", point, before)
-        except Exception as error:
-            raise AssertionError(f"died before {point} of {len(points)}: {points[point - 1]}") from error
+    numbers = list(range(1, len(points) + 1))
+    at_each(points, numbers, lambda n: dies_and_goes_on(world, uninterrupted[0], tmp_path / f"die{n}", n, before))
 
 
 def started(world, home, before=None, die_at=None):
@@ -92,7 +83,7 @@ def started(world, home, before=None, die_at=None):
     home.mkdir()
     if before is not None:
         shutil.copytree(before, home / "run")
-    return live(home, plan(world, home / "run", force=before is not None), die_at)
+    return live(home, lambda: train(plan(world, home / "run", force=before is not None)), die_at)
 
 
 def dies_and_goes_on(world, whole, home, point, before):
@@ -101,7 +92,7 @@ def dies_and_goes_on(world, whole, home, point, before):
     (home / "run").mkdir(exist_ok=True)
     (home / "run" / ".mocoop-elsewhere-5-0a1b2c3d-0.tmp.json").write_text("{")  # and one of a process of another host
     (home / "run" / ".tmpA1b2C3").write_text("")  # as safetensors calls its own
-    code, _ = live(home, plan(world, home / "run", force=before is not None))
+    code, _ = live(home, lambda: train(plan(world, home / "run", force=before is not None)))
     assert code == FINISHED
     assert same(home / "run") == {**same(whole), **({"notes.txt": b"mine"} if before else {})}
     run, expected = Run.open(home / "run"), Run.open(whole)
@@ -112,48 +103,3 @@ def dies_and_goes_on(world, whole, home, point, before):
 def same(out):
     """All files of a run but run.json, which has the seconds it took."""
     return {str(path.relative_to(out)): path.read_bytes() for path in out.rglob("*") if path.name != RUN}
-
-
-def live(home, what, die_at=None):
-    """Train in a fork of this process, which dies before its `die_at`-th change of a file below `home`."""
-    seen = home / "operations"
-    pid = os.fork()
-    if pid == 0:
-        code = FAILED
-        try:
-            os.environ["MOCOOP_CACHE"] = str(home / "cache")
-            os.fsync = lambda _: None  # a quarter of the time: the machine lives on, only the process dies
-            _watch(home, os.open(seen, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), die_at)
-            train(what)
-            code = FINISHED
-        except BaseException:
-            traceback.print_exc()
-        finally:
-            os._exit(code)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status), seen.read_text().splitlines()
-
-
-def _watch(home, seen, die_at):
-    """Record this process's changes of files, and end it before one of them."""
-    count = 0
-
-    def hook(event, args):
-        nonlocal count
-        if _changes(event, args, str(home)):
-            count += 1
-            os.write(seen, f"{event} {args[0]}\n".encode())
-            if count == die_at:
-                os._exit(DEAD)
-
-    sys.addaudithook(hook)
-
-
-def _changes(event, args, home):
-    if event == "open":
-        path, flags = args[0], args[2]
-        return not isinstance(path, int) and os.fspath(path).startswith(home) and bool(flags & _WRITING)
-    if event not in _CHANGES:
-        return False
-    within_a_folder = event in ("os.remove", "os.rmdir") and args[1] != -1  # as shutil.rmtree does
-    return within_a_folder or str(args[0]).startswith(home)
