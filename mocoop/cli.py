@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -72,6 +73,7 @@ def options(command: Callable[..., Any]) -> Callable[..., Any]:
 
 def run(command: click.Command, name: str, arguments: Sequence[str] | None = None) -> NoReturn:
     """Run a command line and exit with 0, or with the error's code after one line on stderr and a hint."""
+    hush()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # characters the terminal cannot encode are shown escaped
@@ -81,6 +83,11 @@ def run(command: click.Command, name: str, arguments: Sequence[str] | None = Non
         say(f"{name}: interrupted")
         code = INTERRUPTED
     sys.exit(code)
+
+
+def hush() -> None:
+    """Keep Pillow's warnings on damaged pictures to itself: what is wrong with one is told by us, on one line."""
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
 def console(*, stderr: bool = False) -> Console:

@@ -12,6 +12,7 @@ import io
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from mocoop.groupfile.findings import Finding, quote
 from mocoop.groupfile.groups import GroupFile
@@ -106,8 +107,10 @@ def _rows(text: str, delimiter: str, source: str) -> tuple[list[_Row], list[str]
         hint = f'a template with a "{delimiter}" stands in double quotes'
         findings = [finding("G024", f"{len(c)} cells under {len(names)} columns", hint, source, n) for n, c in long]
         raise refusal(source, findings)
-    rows = [
-        _Row(line, {name: _unguarded(cell) for name, cell in zip(names, cells, strict=False) if name in COLUMNS})
+    rows = [  # a row that ends early has empty cells
+        _Row(
+            line, {name: _unguarded(cell) for name, cell in zip_longest(names, cells, fillvalue="") if name in COLUMNS}
+        )
         for line, cells in parsed[1:]
     ]
     return rows, [name for name in names if name not in COLUMNS]

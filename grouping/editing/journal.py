@@ -12,7 +12,7 @@ import os
 import re
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -105,7 +105,7 @@ class Journal:
             return History()
         kept = files.read_json(path, what="undo journal", max_bytes=MAX_BYTES)
         try:
-            if kept["format"] != FORMAT or not 0 <= kept["done"] <= len(kept["steps"]):
+            if kept["format"] != FORMAT or type(kept["done"]) is not int or not 0 <= kept["done"] <= len(kept["steps"]):
                 raise ValueError
             return History(tuple(_step(entry) for entry in kept["steps"]), kept["done"])
         except (KeyError, TypeError, ValueError):
@@ -132,7 +132,7 @@ class Journal:
             earlier = History()
         old, new = files.sha256_bytes(before), files.sha256_bytes(after)
         for sha256, data in ((old, before), (new, after)):
-            if not (self.folder / sha256).exists():
+            if not (self.folder / sha256).is_file():
                 files.atomic_write(self.folder / sha256, data)
         told = told.encode("utf-8", "backslashreplace").decode()  # it may name a path that is no UTF-8
         short = told if len(told) <= MOST_TOLD else told[: MOST_TOLD - 3] + "..."
@@ -149,7 +149,8 @@ class Journal:
         named = _named(bounded.steps)
         for path in self.folder.iterdir():
             if _FOLDER.fullmatch(path.name) and path.name not in named:
-                path.unlink(missing_ok=True)
+                with suppress(OSError):  # it is only room
+                    path.unlink()
 
     def _bounded(self, history: History) -> History:
         steps = history.steps[-MOST_STEPS:]
@@ -173,7 +174,9 @@ class Journal:
             raise files.os_error(error, "make", self.folder) from error
 
 
-def _step(entry: dict[str, Any]) -> Step:
+def _step(entry: Any) -> Step:
+    if not isinstance(entry, dict):
+        raise ValueError
     if not all(isinstance(value, str) for value in entry.values()) or not all(map(_FOLDER.fullmatch, _named([entry]))):
         raise ValueError
     return Step(**entry)

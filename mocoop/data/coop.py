@@ -89,7 +89,8 @@ def read_split_file(path: Path, *, follow_links: bool = False) -> Listing:
     The first listed image says which folder that is. Raises DataError.
     """
     value = read_json(path, what="split file", error=DataError, max_bytes=MAX_LIST_BYTES)
-    first = next((item[0] for items in value.values() for item in items if isinstance(item, list) and item), "")
+    lists = [items for items in value.values() if isinstance(items, list)]  # what else there is, is told below
+    first = next((item[0] for items in lists for item in items if isinstance(item, list) and item), "")
     homes = [path.parent, *(path.parent / name for name in subfolders(path.parent))]
     home = next((home for home in homes if isinstance(first, str) and os.path.exists(home / first)), path.parent)
     return _split_listing(path, home, follow_links)

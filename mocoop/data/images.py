@@ -59,6 +59,8 @@ _DAMAGE = (  # what Pillow raises for damaged content; fuzzing produced only the
     Warning,  # if a user's filter turns Pillow's warnings into errors
 )
 
+_ODD_TAGS = (TypeError, AttributeError, ArithmeticError, RecursionError)  # tags of a TIFF, of another type or size
+
 
 def _unheard(kind: str) -> None:
     """Nobody asks for the remarks."""
@@ -120,6 +122,10 @@ def _guarded(work: Callable[[Kind], Result], data: bytes, name: object, max_pixe
         raise ImageError(name, f"more than {max_pixels:,} pixels: {error}", _SMALLER) from error
     except _DAMAGE as error:
         raise ImageError(name, f"damaged or cut {kind.name}: {error}", "replace the file") from error
+    except _ODD_TAGS as error:
+        if kind is not TIFF:
+            raise
+        raise ImageError(name, f"damaged or cut TIFF: its tags cannot be read ({error})", "replace the file") from error
 
 
 def to_rgb(
@@ -287,10 +293,7 @@ def _page(data: bytes, name: object, max_pixels: int) -> Page:
     """The header of a TIFF's one picture, its size checked. Raises ImageError."""
     from mocoop.data.tiff import read_page
 
-    try:
-        page = read_page(data, name)
-    except (TypeError, AttributeError, ArithmeticError, RecursionError) as error:  # tags of another type or size
-        raise OSError(f"its tags cannot be read ({error})") from error
+    page = read_page(data, name)
     _check_size(page.size, name, max_pixels)
     return page
 
@@ -327,10 +330,7 @@ def _tiff_raster(page: Page, data: bytes, name: object, bands: tuple[int, ...] |
     if bands is None and page.samples == 2:
         remark(TWO)
     first = (1,) if page.samples < 3 else (1, 2, 3)
-    try:
-        return read_bands(page, data, first if bands is None else _chosen(bands, page.samples, name), name)
-    except (TypeError, AttributeError, ArithmeticError) as error:
-        raise OSError(f"its tags cannot be read ({error})") from error
+    return read_bands(page, data, first if bands is None else _chosen(bands, page.samples, name), name)
 
 
 def _chosen(bands: tuple[int, ...], samples: int, name: object) -> tuple[int, ...]:

@@ -16,6 +16,8 @@ from typing import NamedTuple
 from mocoop.data.dataset import named
 from mocoop.errors import DataError
 
+MAX_LINE = 1000  # characters: where a key ends is tried at every space
+
 _SEPARATOR = re.compile(r"\s*(?:[:,;=|\t]|->|=>)\s*|\s+[-–—]\s+|\s+")
 _AFTER_NUMBER = re.compile(r"[(\[#]?(\d+)[)\].:]?[\s._:,;=|-]*(?=\D)")
 _BEFORE_NUMBER = re.compile(r"(.*\D?)[\s._:,;=|(\[#-]+(\d+)[)\]]?")
@@ -41,6 +43,9 @@ class PositionNeeded(DataError):
 
 def match_list(keys: Sequence[str], lines: Sequence[str], where: str, *, by_position: bool = False) -> Match:
     """The names of a list by key. Raises PositionNeeded, or DataError for a list that fits neither way."""
+    if long := next((line for line in lines if len(line) > MAX_LINE), None):
+        message = f'{where}: the line "{long[:40]}..." has {len(long):,} characters'
+        raise DataError(message, f"a key and its name have at most {MAX_LINE:,}; write one class a line")
     known = Keys(keys)
     rests = _numbered(lines)
     tried = [(_by_name, lines), (_by_name, rests), (_by_part, lines), (_by_part, rests)]

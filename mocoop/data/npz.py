@@ -11,7 +11,9 @@ system's folder for temporary files is often in memory), as read-only rows that 
 
 from __future__ import annotations
 
+import lzma
 import math
+import struct
 import sys
 import tempfile
 import tokenize
@@ -37,6 +39,21 @@ MAX_DIMENSIONS = 32  # what every numpy can have
 
 # What numpy's reader of headers lets out: they are Python literals, and some are tokenised again.
 _UNREADABLE = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
+
+# The same of zipfile and its unpackers. Nothing is unfinished here: NotImplementedError is what zipfile itself raises
+# for a compression it does not know.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    lzma.LZMAError,
+    struct.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    LookupError,
+    OverflowError,
+)
 
 
 @dataclass(frozen=True)
@@ -146,8 +163,9 @@ def open_npz(path: Path) -> Iterator[Npz]:
     try:
         with open(path, "rb") as file, zipfile.ZipFile(file) as archive:
             yield Npz(path, file, archive, {info.filename.removesuffix(".npy"): info for info in archive.infolist()})
-    # Nothing is unfinished here: NotImplementedError is what zipfile itself raises for a compression it does not know.
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
+    except DataError:  # a ValueError too, but it says what it is about
+        raise
+    except _DAMAGE as error:
         raise DataError(f"{path}: damaged or no .npz file: {error}", "write it again with np.savez") from error
 
 

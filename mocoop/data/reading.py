@@ -156,7 +156,8 @@ def _scaled(values: np.ndarray, reading: Reading) -> np.ndarray:
         top: np.ndarray = np.clip(shifted, 0, 255).astype(np.uint8)
         return top
     low, high = reading.limits or (0.0, reading.top or 1.0)
-    share = (values.astype(np.float64) - low) / (high - low)
+    with np.errstate(invalid="ignore", over="ignore"):  # some NaN are told when they are cast
+        share = (values.astype(np.float64) - low) / (high - low)
     share = np.clip(np.nan_to_num(share, nan=0.0, posinf=1.0, neginf=0.0), 0, 1)
     scaled: np.ndarray = np.rint(255 * share).astype(np.uint8)
     return scaled

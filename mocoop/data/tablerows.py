@@ -54,7 +54,7 @@ def _lines(data: bytes, newline: str) -> Iterator[str]:
 
 def _csv_rows(data: bytes, path: Path, wanted: Wanted) -> Iterator[Row]:
     first = next((part for line in _lines(data, "") for part in line.splitlines() if part.strip()), "")
-    separator = max(_SEPARATORS, key=lambda mark: len(next(csv.reader([first], delimiter=mark), [])))
+    separator = max(_SEPARATORS, key=lambda mark: _columns(first, mark))
     reader = csv.reader(_lines(data, ""), delimiter=separator, strict=True)
     header: list[str] | None = None
     chosen: Sequence[str] = ()
@@ -76,6 +76,14 @@ def _csv_rows(data: bytes, path: Path, wanted: Wanted) -> Iterator[Row]:
                 yield Row(reader.line_num, {column: cell_of[column] for column in chosen})
     except csv.Error as error:
         raise DataError(f"{path}:{reader.line_num}: {error}", "check quotes and commas") from error
+
+
+def _columns(line: str, separator: str) -> int:
+    """How many cells a line has by a separator; none if it cannot be read, which is told when all lines are."""
+    try:
+        return len(next(csv.reader([line], delimiter=separator), []))
+    except csv.Error:
+        return 0
 
 
 def _line_rows(data: bytes, path: Path, wanted: Wanted) -> Iterator[Row]:

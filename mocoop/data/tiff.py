@@ -315,5 +315,6 @@ def _valid(page: Page, values: np.ndarray) -> np.ndarray | None:
     value = _nodata(page)
     if value is None or values.dtype == np.uint8 or np.isnan(value):
         return None
-    empty = np.asarray((values == values.dtype.type(value)).all(axis=-1))
+    with np.errstate(over="ignore"):  # a value that the type cannot hold is in no pixel
+        empty = np.asarray((values == values.dtype.type(value)).all(axis=-1))
     return ~empty if empty.any() else None
