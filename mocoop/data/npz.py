@@ -70,7 +70,7 @@ class Npz:
         import numpy as np
 
         with self._member(name) as member:
-            flat = np.frombuffer(b"".join(member.blocks()), dtype=member.dtype)
+            flat = _checked_text(np.frombuffer(b"".join(member.blocks()), dtype=member.dtype), member.where)
         return flat.reshape(member.shape, order="F" if member.fortran else "C")
 
     def strings(self, name: str, max_bytes: int) -> list[str]:
@@ -82,12 +82,9 @@ class Npz:
             if len(member.shape) != 1 or member.dtype.kind != "U" or size > max_bytes:
                 message = f"{self.path}: {name} are {member.dtype} of shape {member.shape}"
                 raise DataError(message, "write them as np.array(list_of_strings)")
-            code = np.dtype("u4").newbyteorder(member.dtype.byteorder)
             found: list[str] = []
             for block in member.blocks():
-                if np.frombuffer(block, code).max() > sys.maxunicode:  # numpy (2.4) makes a str of it that cannot be
-                    raise DataError(f"{self.path}: {name} are no text", "write it again with np.savez")
-                found += np.frombuffer(block, member.dtype).tolist()
+                found += _checked_text(np.frombuffer(block, member.dtype), member.where).tolist()
             return found
 
     def rows(self, name: str) -> StoredRows:
@@ -167,6 +164,13 @@ def open_npz(path: Path) -> Iterator[Npz]:
         raise
     except _DAMAGE as error:
         raise DataError(f"{path}: damaged or no .npz file: {error}", "write it again with np.savez") from error
+
+
+def _checked_text(flat: NDArray[Any], where: str) -> NDArray[Any]:
+    """The same array, if all of its text, where it holds any, is characters: numpy (2.4) makes a str of others too."""
+    if flat.dtype.kind == "U" and flat.nbytes and flat.view(f"{flat.dtype.str[0]}u4").max() > sys.maxunicode:
+        raise DataError(f"{where} holds what is no character", "write strings as np.array(list_of_strings)")
+    return flat
 
 
 def _wrong_size(where: str, shape: tuple[int, ...]) -> DataError:

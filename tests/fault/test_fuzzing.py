@@ -1,18 +1,21 @@
-"""What changing files by chance has found, each mended as a kind."""
+"""What changing files by chance has found, each mended as a kind; and a short run of it (benchmarks/fuzz.py)."""
 
 from __future__ import annotations
 
 import io
 import json
 import struct
+import sys
 import warnings
 import zipfile
 from contextlib import suppress
+from pathlib import Path
 
 import click
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 from worlds import GROUPS
 
@@ -24,6 +27,39 @@ from mocoop.data.reading import Reading
 from mocoop.data.sources import open_dataset
 from mocoop.errors import DataError, ImageError
 from mocoop.grouping.editing.journal import Journal
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+@pytest.fixture
+def fuzz(monkeypatch):
+    """The benchmark, whose modules and settings are gone afterwards."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    for name in ("MOCOOP_CACHE", "MOCOOP_STATE", "SOURCE_DATE_EPOCH"):
+        monkeypatch.setenv(name, "0")  # it sets them; here they become as they were
+    threads = torch.get_num_threads()
+    import fuzz
+
+    yield fuzz
+    torch.set_num_threads(threads)
+    for name in ("fuzz", "fuzz_kinds", "fuzz_changes"):
+        del sys.modules[name]
+
+
+def test_a_few_changes_of_files_that_need_no_training(fuzz, capsys):
+    few_changes(fuzz, [name for name, kind in fuzz.KINDS.items() if not kind.learned], capsys)
+
+
+@pytest.mark.slow
+def test_a_few_changes_of_what_a_training_leaves_or_reads(fuzz, capsys):
+    few_changes(fuzz, [name for name, kind in fuzz.KINDS.items() if kind.learned], capsys)
+
+
+def few_changes(fuzz, names, capsys):
+    assert fuzz.run(names, seed=0, seconds=60, tries=3)
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-1] == f"{3 * len(names)} tries, 0 escapes, 0 silent"
+    assert [line.split("  ")[0] for line in lines[1:-1]] == names
 
 
 @pytest.mark.parametrize(
