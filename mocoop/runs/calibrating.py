@@ -93,7 +93,7 @@ def _predicted(
 
 
 def _told(count: int, chosen: int) -> str:
-    used = f" (its settings were chosen on {chosen} others, which are used up by that)" if chosen else ""
+    used = f", since its settings were chosen on {chosen} others" if chosen else ""
     return (
         f"{NO_CALIBRATION}it needs {FEWEST} images that are neither trained on nor test images, and {count} can be "
         f"used{used}; probabilities are as the training left them: give more images, or fewer --shots"

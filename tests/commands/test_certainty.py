@@ -61,7 +61,7 @@ def test_images_that_settings_were_chosen_on_are_named_where_they_are_missed(wor
     for command in (("predict", run, world["data"]), ("predict-many", run, world["data"], "-o", tmp_path / "out")):
         refused = call(*command, "--coverage", 0.9)
         assert refused.code == 2
-        assert "(its settings were chosen on 12 others, which are used up by that)" in refused.err
+        assert "can be used, since its settings were chosen on 12 others)" in refused.err
 
 
 def test_a_coverage_that_needs_more_images_is_refused(run, world):
