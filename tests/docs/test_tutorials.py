@@ -2,78 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import re
-import shlex
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+from pages import ROOT, is_printed, plain, shell_in, steps
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(__file__).parents[2]
 TUTORIALS = sorted((ROOT / "docs" / "tutorials").glob("*.md"))
-COMMANDS = {"mocoop": "mocoop", "mocoop-groups": "mocoop.grouping.commands"}
-
-
-def steps(page):
-    """The commands of a page's console blocks in order, each with the lines shown below it."""
-    found = []
-    for block in re.findall(r"^```console\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL):
-        assert block.startswith("$ "), f"a console block begins with a command: {block}"
-        for line in block.replace("\\\n", " ").splitlines():
-            if line.startswith("$ "):
-                found.append((line[2:], []))
-            elif line.strip():
-                found[-1][1].append(line)
-    return found
-
-
-def plain(text):
-    """A line as it is compared: a table has columns at a terminal and tabs in a pipe."""
-    return " ".join(text.split())
-
-
-def is_printed(shown, lines):
-    """Whether a line of a tutorial stands among the lines printed; `...` in it is anything."""
-    pattern = ".*".join(re.escape(plain(part)) for part in shown.split("..."))
-    return any(re.fullmatch(pattern.replace(r".*", " ?.* ?"), line) for line in lines)
 
 
 @pytest.fixture
 def shell(tmp_path):
     """`shell(line)` runs one line of a tutorial in its folder and returns the exit code and all that was printed."""
-    programs, folder = tmp_path / "programs", tmp_path / "work"
-    programs.mkdir()
-    folder.mkdir()
-    for name, module in COMMANDS.items():
-        script = programs / name
-        script.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m {module} "$@"\n')
-        script.chmod(0o755)
-    environment = {
-        **os.environ,
-        "PATH": os.pathsep.join([str(programs), os.environ["PATH"]]),
-        "PYTHONPATH": os.pathsep.join([str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]),
-        "MOCOOP_CACHE": str(tmp_path / "cache"),
-    }
-
-    def run(line):
-        done = subprocess.run(
-            ["bash", "-c", line],
-            cwd=folder,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=300,
-            check=False,
-        )
-        return done.returncode, done.stdout
-
-    return run
+    return shell_in(tmp_path)
 
 
 def test_there_are_tutorials():
