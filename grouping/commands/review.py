@@ -13,6 +13,7 @@ from mocoop import cli
 from mocoop.errors import UsageError
 from mocoop.grouping.commands.edit import say_kept_edits
 from mocoop.grouping.commands.embedding import EmbedderOptions, choice, embedder_options
+from mocoop.grouping.commands.review_page import PageOptions, page_options, review_on_page
 from mocoop.grouping.commands.shared import FILE, print_json, say_notice
 
 if TYPE_CHECKING:
@@ -51,9 +52,12 @@ _WITHOUT_TERMINAL = (
 @click.option("--again", is_flag=True, help="Those too that were reviewed before.")
 @click.option("--lexical", is_flag=True, help="Compare by wording only; starts at once.")
 @click.option("--json", "as_json", is_flag=True, help="Print the queue as one JSON object, and ask nothing.")
+@page_options
 @embedder_options
-def review(path: str, only: str, again: bool, lexical: bool, as_json: bool, embedder: EmbedderOptions) -> None:
-    """Look at templates one at a time, the doubtful first.
+def review(
+    path: str, only: str, again: bool, lexical: bool, as_json: bool, page: PageOptions, embedder: EmbedderOptions
+) -> None:
+    """Look at templates one at a time, the doubtful first; with --web, at all of them on a page in the browser.
 
     Single keys keep, drop, move, edit and undo. The file is saved after every key, and says what was reviewed: leave
     with q and go on another day. `mocoop-groups undo` takes decisions back after that, too.
@@ -61,7 +65,16 @@ def review(path: str, only: str, again: bool, lexical: bool, as_json: bool, embe
     \b
     mocoop-groups review groups.json
     mocoop-groups review groups.json --only near-duplicates
+    mocoop-groups review groups.json --web
     """
+    if page.web:
+        if as_json or again or only != "unreviewed":
+            raise UsageError(
+                "--json, --again and --only are of the review at the terminal", "leave them out with --web"
+            )
+        review_on_page(path, page, None if lexical else embedder, embedder)
+        return
+    page.refuse_alone()
     from mocoop.grouping.editing.drafts import take_line
     from mocoop.grouping.editing.inplace import open_groups
     from mocoop.grouping.editing.neighbours import doubts_of, neighbours_of

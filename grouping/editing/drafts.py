@@ -120,6 +120,12 @@ def take_line(path: str) -> Line | None:
     return line if all(isinstance(value, str) for value in asdict(line).values()) else None
 
 
+def drop_line(path: str) -> None:
+    """Keep no half-typed line any more: it was entered, or given up. Raises nothing."""
+    with suppress(OSError):
+        _line(path).unlink(missing_ok=True)
+
+
 def read_kept(read: Callable[[], str], typed: Callable[[], str], keep: Callable[[str], None]) -> str:
     """The line that `read` gives; if the terminal closes meanwhile, `keep` gets what was typed, and the process ends.
 

@@ -38,12 +38,17 @@ def embedding_problems(file: GroupFile, embedding: Embedding, means: Array | Non
         means = measures.group_sums(embedding.vectors, labels)
     twins = meaning_twins(embedding, template_texts(file))
     if twins is None:
-        return [_blurred(file, embedding), *_twins(file, embedding, []), *_alike(file, embedding, unit(means))]
+        return [_blurred(file, embedding), *_twins(file, embedding.name, []), *_alike(file, embedding, unit(means))]
     return [
-        *_twins(file, embedding, twins),
+        *_twins(file, embedding.name, twins),
         *_misfits(file, embedding, labels),
         *_alike(file, embedding, unit(means)),
     ]
+
+
+def spelling_problems(file: GroupFile) -> list[Problem]:
+    """The findings G107 of a file by letters alone, where nothing knows what its templates mean."""
+    return list(_twins(file, "", []))
 
 
 def meaning_twins(embedding: Embedding, texts: Sequence[str]) -> list[Twin] | None:
@@ -89,7 +94,7 @@ def _blurred(file: GroupFile, embedding: Embedding) -> Problem:
     return Problem("G107", ("groups",), message, "compare by another model; a router that sees by this one is as blind")
 
 
-def _twins(file: GroupFile, embedding: Embedding, by_meaning: Sequence[Twin]) -> Iterator[Problem]:
+def _twins(file: GroupFile, model: str, by_meaning: Sequence[Twin]) -> Iterator[Problem]:
     """Twins by meaning, and by letters for typos, which a model sees as another word."""
     texts, paths, homes = template_texts(file), template_paths(file), _homes(file)
     seen = {twin.later for twin in by_meaning}
@@ -98,7 +103,7 @@ def _twins(file: GroupFile, embedding: Embedding, by_meaning: Sequence[Twin]) ->
         for twin in measures.twins(measures.letter_rows(texts), texts, SAME_LETTERS)
         if twin.later not in seen and as_many_words(texts[twin.later], texts[twin.earlier])
     ]
-    how = ((by_meaning, f"cosine {{:.3f}} by {embedding.name}"), (by_letters, "{:.0%} of their letter pairs shared"))
+    how = ((by_meaning, f"cosine {{:.3f}} by {model}"), (by_letters, "{:.0%} of their letter pairs shared"))
     for twins, words in how:
         for later, earlier, value in twins:
             same = homes[later] is homes[earlier]

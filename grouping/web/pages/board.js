@@ -1,0 +1,375 @@
+// The groups as columns and their templates as cards. Only what changed is drawn; a card is a thing of its own, known
+// by its text, since no text stands twice in a file.
+
+import { button, byId, count, make, say, words } from "./dom.js";
+import { addHere, editCard, isEdited } from "./editing.js";
+import { groupMenu } from "./dialogs.js";
+import { act, findingsOf, groupOf, listen, nameOf, state, templateOf } from "./store.js";
+
+export const EXCLUDED = "\u0000excluded"; // no group can have these ids
+export const NEW = "\u0000new";
+
+const columns = new Map(); // id -> {section, list, cards: Map(text -> li), ...}
+export const selection = new Set(); // texts
+let active = null; // the button in the board that Tab reaches
+let numbers = 0;
+const choosing = [];
+export const whenChosen = (listener) => choosing.push(listener);
+
+// ---- colours and shapes of groups, as on the map
+
+export function hueOf(id) {
+  const place = state.order.indexOf(id);
+  return place < 0 ? 0 : Math.round((215 + place * 137.508) % 360);
+}
+
+// ---- drawing
+
+listen((changed) => {
+  if (changed.order) drawOrder();
+  for (const id of changed.groups) if (state.groups[id]) drawGroup(id);
+  if (changed.excluded || changed.order) drawExcluded();
+  if (changed.findings) drawFindings();
+  if (changed.images) for (const id of state.order) drawImages(id);
+  if (changed.groups.size) {
+    for (const text of selection) if (!groupOf(text) && !isExcluded(text)) selection.delete(text);
+    applyFilter();
+  }
+  if (!active?.isConnected) reach(board.querySelector("button.words, button.title"));
+});
+
+const board = byId("board");
+const isExcluded = (text) => state.excluded.some((one) => one.text === text);
+
+function drawOrder() {
+  for (const id of [...columns.keys()]) {
+    if (id !== EXCLUDED && id !== NEW && !state.groups[id]) {
+      columns.get(id).section.remove();
+      columns.delete(id);
+    }
+  }
+  let after = null;
+  for (const id of [...state.order, NEW, EXCLUDED]) {
+    const column = columns.get(id) ?? newColumn(id);
+    const next = after ? after.nextElementSibling : board.firstElementChild;
+    if (next !== column.section) board.insertBefore(column.section, next);
+    column.section.style.setProperty("--hue", hueOf(id));
+    after = column.section;
+  }
+}
+
+function newColumn(id) {
+  const number = ++numbers;
+  const list = make("ul", { class: "cards" });
+  const title = button("", () => groupMenu(id, title), { class: "title", tabindex: "-1", id: `group-${number}`,
+    "aria-haspopup": "menu" });
+  const section = make("section", { class: "column", "aria-labelledby": `group-${number}` });
+  section.dataset.group = id;
+  const column = { section, list, title, cards: new Map(), drawn: null, number };
+  if (id === NEW) {
+    section.classList.add("new");
+    section.removeAttribute("aria-labelledby");
+    section.setAttribute("aria-label", "New group");
+    const open = button("+ New group", () => import("./dialogs.js").then((one) => one.newGroup([...selection])),
+      { class: "title", tabindex: "-1" });
+    column.title = open;
+    section.append(open, make("p", { class: "hint" }, "Drop templates here, too."));
+  } else if (id === EXCLUDED) {
+    section.classList.add("excluded");
+    title.textContent = "Excluded";
+    title.removeAttribute("aria-haspopup");
+    column.about = make("p", { class: "hint" });
+    section.append(make("header", {}, make("h2", {}, title)), column.about, list);
+  } else {
+    column.meta = make("span", { class: "meta" });
+    column.about = make("p", { class: "hint" });
+    column.remarks = make("ul", { class: "remarks" });
+    column.images = make("div", { class: "images" });
+    column.add = button("+ Add a template", () => addHere(id, column), { class: "add", tabindex: "-1" });
+    section.append(make("header", {}, make("h2", {}, title), column.meta), column.about, column.remarks,
+      column.images, list, column.add);
+  }
+  columns.set(id, column);
+  return column;
+}
+
+function drawGroup(id) {
+  const group = state.groups[id], column = columns.get(id);
+  const seen = group.templates.filter((one) => one.reviewed).length;
+  column.title.replaceChildren(make("bdi", {}, group.title || id));
+  column.meta.replaceChildren(`${seen}/${group.templates.length} reviewed`);
+  if (group.locked) column.meta.append(" · locked");
+  column.about.textContent = group.description;
+  column.section.classList.toggle("locked", group.locked);
+  column.section.classList.toggle("reviewed", seen === group.templates.length);
+  fill(column, group.templates.map((one) => ({ ...one, group: id })));
+}
+
+function drawExcluded() {
+  const column = columns.get(EXCLUDED) ?? newColumn(EXCLUDED);
+  column.about.textContent = state.excluded.length
+    ? "These do not come back when groups are made anew. Drag one into a group to restore it."
+    : "Drop here what should not come back.";
+  fill(column, state.excluded.map((one) => ({ ...one, out: true })));
+}
+
+// The cards of a column, in order: those that are as they were are left alone.
+function fill(column, templates) {
+  const wanted = new Set(templates.map((one) => one.text));
+  for (const [text, card] of column.cards) {
+    if (!wanted.has(text) && !isEdited(card)) {
+      card.remove();
+      column.cards.delete(text);
+    }
+  }
+  let before = null;
+  for (const template of templates) {
+    let card = column.cards.get(template.text);
+    if (!card) {
+      card = newCard(template.text);
+      column.cards.set(template.text, card);
+    }
+    const next = before ? before.nextElementSibling : column.list.firstElementChild;
+    if (next !== card) column.list.insertBefore(card, next);
+    drawCard(card, template);
+    before = card;
+  }
+}
+
+function newCard(text) {
+  const number = ++numbers;
+  const about = make("p", { class: "marks", id: `about-${number}` });
+  const shown = make("button", { type: "button", class: "words", tabindex: "-1", "aria-describedby": about.id },
+    make("bdi", {}, ...words(text)));
+  const card = make("li", { class: "card" }, shown, about);
+  card.dataset.text = text;
+  return card;
+}
+
+const MARKS = [
+  ["init", "init", "Its words start the group's expert"],
+  ["locked", "locked", "Nothing moves it"],
+  ["reviewed", "reviewed", "A person has seen it here"],
+];
+
+function drawCard(card, template) {
+  const found = template.out ? [] : findingsOf(template.text);
+  const key = JSON.stringify([template, found]);
+  if (card.dataset.key === key) return;
+  card.dataset.key = key;
+  card.classList.toggle("seen", Boolean(template.reviewed));
+  card.classList.toggle("flagged", found.some((one) => one.severity !== "info"));
+  const marks = MARKS.filter(([name]) => template[name]).map(([name, word, title]) =>
+    make("span", { class: `mark ${name}`, title }, word));
+  for (const one of found) marks.push(make("span", { class: `mark ${one.severity}`, title: one.message }, short(one)));
+  if (template.note) marks.push(make("span", { class: "mark note", title: template.note }, "note"));
+  if (template.reason) marks.push(make("span", { class: "why" }, make("bdi", {}, template.reason)));
+  if (template.tokens) marks.push(make("span", { class: "tokens", title: "Tokens without a class name" },
+    count(template.tokens, "token")));
+  card.lastElementChild.replaceChildren(...marks.flatMap((one) => [one, " "]));
+}
+
+const SHORT = { G104: "a twin", G107: "nearly the same", G108: "nearer elsewhere", G106: "too long", G117: "long",
+  G118: "long", G114: "odd characters", G115: "article", G116: "class name inside", G119: "also excluded",
+  G113: "wording" };
+const short = (one) => `${one.code} ${SHORT[one.code] ?? one.severity}`;
+
+let flagged = new Set();
+function drawFindings() {
+  const now = new Set(Object.keys(state.findings.cards));
+  for (const text of new Set([...now, ...flagged])) {
+    const id = groupOf(text), template = id && templateOf(id, text), card = id && columns.get(id)?.cards.get(text);
+    if (card) drawCard(card, { ...template, group: id });
+  }
+  flagged = now;
+  for (const id of state.order) {
+    const column = columns.get(id);
+    const found = state.findings.groups[id] ?? [];
+    column.remarks.replaceChildren(...found.map((one) => make("li", { class: one.severity, title: one.hint },
+      `${one.code} ${one.message}`)));
+  }
+  applyFilter();
+}
+
+function drawImages(id) {
+  const column = columns.get(id), shown = state.images.groups?.[id] ?? [];
+  column.images.replaceChildren(...shown.map((one) => make("button", {
+    type: "button", class: "picture", tabindex: "-1", title: `${one.name}: ${Math.round(100 * one.share)} %`,
+    onclick: () => import("./dialogs.js").then((dialogs) => dialogs.showImage(one, id)),
+  }, make("img", { src: `api/image/${one.number}`, alt: one.name, loading: "lazy" }))));
+}
+
+// ---- which are shown
+
+let sought = "", kept = "all";
+const FITS = {
+  all: () => true,
+  unreviewed: (one) => !one.reviewed,
+  flagged: (one, found) => found.length > 0,
+  twins: (one, found) => found.some((f) => ["G103", "G104", "G107"].includes(f.code)),
+  nearer: (one, found) => found.some((f) => f.code === "G108"),
+  locked: (one) => one.locked,
+  noted: (one) => one.note,
+};
+
+export function filter(text, which) {
+  sought = text.trim().toLocaleLowerCase("en");
+  kept = which;
+  applyFilter();
+  if (sought || kept !== "all") say(count(board.querySelectorAll(".card:not(.hidden)").length, "template shown",
+    "templates shown"));
+}
+
+let filtered = false;
+function applyFilter() {
+  const all = !sought && kept === "all";
+  if (all && !filtered) return;
+  filtered = !all;
+  board.classList.toggle("filtered", filtered);
+  for (const [id, column] of columns) {
+    if (id === NEW) continue;
+    let shown = 0;
+    const templates = id === EXCLUDED ? state.excluded : state.groups[id].templates;
+    for (const one of templates) {
+      const fits = (id === EXCLUDED ? kept === "all" : FITS[kept](one, findingsOf(one.text)))
+        && (!sought || one.text.toLocaleLowerCase("en").includes(sought));
+      column.cards.get(one.text)?.classList.toggle("hidden", !fits);
+      shown += fits;
+    }
+    column.section.classList.toggle("empty", filtered && shown === 0);
+  }
+}
+
+// ---- which is chosen, and where the keyboard is
+
+export const cardOf = (text) => {
+  const id = groupOf(text) ?? (isExcluded(text) ? EXCLUDED : null);
+  return id === null ? null : columns.get(id)?.cards.get(text) ?? null;
+};
+export const textOf = (element) => element?.closest?.(".card")?.dataset.text ?? null;
+export const columnOf = (element) => element?.closest?.(".column")?.dataset.group ?? null;
+export const chosen = () => (selection.size ? [...selection] : []);
+export const place = (id) => columns.get(id)?.section;
+
+export function choose(texts) {
+  for (const text of selection) if (!texts.includes(text)) cardOf(text)?.classList.remove("chosen");
+  for (const card of board.querySelectorAll(".card.chosen")) if (!texts.includes(card.dataset.text)) card.classList.remove("chosen");
+  selection.clear();
+  for (const text of texts) {
+    selection.add(text);
+    cardOf(text)?.classList.add("chosen");
+  }
+  for (const listener of choosing) listener([...selection]);
+}
+
+export function toggle(text) {
+  choose(selection.has(text) ? [...selection].filter((one) => one !== text) : [...selection, text]);
+}
+
+// Make a button of the board the one that Tab reaches.
+export function reach(target) {
+  if (!target || target === active) return;
+  if (active) active.tabIndex = -1;
+  active = target;
+  active.tabIndex = 0;
+}
+
+export function focusOn(text) {
+  const shown = cardOf(text)?.querySelector(".words");
+  if (!shown) return false;
+  reach(shown);
+  shown.focus();
+  shown.scrollIntoView({ block: "nearest", inline: "nearest" });
+  return true;
+}
+
+export function focusGroup(id) {
+  const target = columns.get(id)?.title;
+  if (!target) return;
+  reach(target);
+  target.focus();
+  target.scrollIntoView({ block: "nearest", inline: "nearest" });
+}
+
+board.addEventListener("focusin", (event) => {
+  if (event.target.matches("button.words, button.title, button.add")) reach(event.target);
+  const text = textOf(event.target);
+  if (text && selection.size < 2 && !selection.has(text)) choose([text]);
+});
+
+// Step through a column's buttons, or to the same height in the next column.
+export function step(from, across, down) {
+  const column = columnOf(from);
+  const inside = stops(column), at = inside.indexOf(from);
+  if (down) return inside[at + down] ?? null;
+  const ids = [...state.order, NEW, EXCLUDED].filter((id) => columns.get(id)?.section.getClientRects().length);
+  const next = ids[ids.indexOf(column) + across];
+  if (next === undefined) return null;
+  const there = stops(next);
+  return there[Math.min(at, there.length - 1)] ?? null;
+}
+
+export function ends(from, last) {
+  return stops(columnOf(from)).at(last ? -1 : 0);
+}
+
+function stops(id) {
+  const column = columns.get(id);
+  const cards = [...column.list.children].filter((card) => !card.classList.contains("hidden"));
+  return [column.title, ...cards.map((card) => card.querySelector(".words")), column.add].filter(Boolean);
+}
+
+// ---- what is done with cards
+
+// Move, exclude, restore: wherever cards are put down. The focus stays with the first of them.
+export async function putDown(texts, target) {
+  const out = texts.filter(isExcluded), inside = texts.filter((text) => groupOf(text) && groupOf(text) !== target);
+  let done = false;
+  if (target === NEW) {
+    const { newGroup } = await import("./dialogs.js");
+    return newGroup(texts);
+  }
+  if (target === EXCLUDED) {
+    const next = neighbour(inside[0]);
+    if (inside.length) done = await act({ operation: "exclude", texts: inside });
+    if (done) choose(inside);
+    if (done && next && document.activeElement === document.body) focusOn(next);
+    return done;
+  }
+  if (inside.length) done = await act({ operation: "move", texts: inside, to: target },
+    { told: `${count(inside.length, "template")} moved to ${nameOf(target)}` });
+  if (out.length) done = await act({ operation: "add", texts: out, to: target },
+    { told: `${count(out.length, "template")} restored to ${nameOf(target)}` });
+  if (done) {
+    choose(texts);
+    focusOn(texts[0]);
+  }
+  return done;
+}
+
+export function neighbour(text) {
+  const card = cardOf(text);
+  return (card?.nextElementSibling ?? card?.previousElementSibling)?.dataset.text ?? null;
+}
+
+export async function exclude(texts) {
+  const next = neighbour(texts.at(-1));
+  const done = await act({ operation: "exclude", texts: texts.filter((text) => groupOf(text)) });
+  if (done && next) {
+    choose([next]);
+    focusOn(next);
+  }
+}
+
+export async function setInit(text) {
+  if (groupOf(text)) await act({ operation: "set-init", group: groupOf(text), text });
+}
+
+export async function toggleAll(operation, key, texts) {
+  const inside = texts.filter((text) => groupOf(text));
+  const on = !inside.every((text) => templateOf(groupOf(text), text)[key]);
+  if (inside.length) await act({ operation, texts: inside, on });
+}
+
+export const edit = (text) => { if (groupOf(text)) editCard(text, cardOf(text)); };
+export const add = (id, given) => { if (columns.get(id)?.add) addHere(id, columns.get(id), given); };
