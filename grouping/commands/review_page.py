@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import ipaddress
+import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,13 +85,17 @@ def review_on_page(path: str, page: PageOptions, embedder: EmbedderOptions | Non
         kind = session.document.get("class_kind", "object")
         attraction = _attraction(session, page, choice(typed, kind))
         try:
-            _serve(session, page, None if embedder is None else choice(embedder, kind), attraction)
+            ended = _serve(session, page, None if embedder is None else choice(embedder, kind), attraction)
         finally:
             session.close()
     _farewell(session, path)
+    if not ended:  # a thread that is left inside PyTorch aborts the process when Python shuts down
+        sys.stderr.flush()
+        os._exit(0)
 
 
-def _serve(session: Session, page: PageOptions, way: EmbedderChoice | None, attraction: Attraction | None) -> None:
+def _serve(session: Session, page: PageOptions, way: EmbedderChoice | None, attraction: Attraction | None) -> bool:
+    """Serve until Ctrl-C; whether all threads are at their end then."""
     from mocoop.grouping.editing.drafts import take_line
     from mocoop.grouping.web.checking import Checking
     from mocoop.grouping.web.routes import Desk
@@ -106,6 +112,7 @@ def _serve(session: Session, page: PageOptions, way: EmbedderChoice | None, attr
     checking.start()
     if attraction is not None:
         attraction.start()
+    ended = True
     try:
         show_page(
             make_page("mocoop.grouping.web", desk.routes(), secret=secret, bounds=bounds),
@@ -117,7 +124,8 @@ def _serve(session: Session, page: PageOptions, way: EmbedderChoice | None, attr
             ready=lambda address: cli.say(f"reviewing {session.path} on {address} (Ctrl-C ends it)"),
         )
     finally:
-        checking.end()
+        ended = checking.end() and (attraction is None or attraction.end())
+    return ended
 
 
 def _attraction(session: Session, page: PageOptions, way: EmbedderChoice) -> Attraction | None:

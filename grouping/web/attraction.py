@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from mocoop.errors import MoCoOpError
 from mocoop.grouping.editing.lookup import Document
 from mocoop.grouping.keep import texts_of
+from mocoop.grouping.web.checking import END
 from mocoop.grouping.web.session import Session
 
 if TYPE_CHECKING:
@@ -46,13 +47,22 @@ class Attraction:
         self._paths: list[Path] = []
         self._reading: Reading | None = None
         self._means: dict[str, Array] = {}  # of a template over the classes (D,)
-        self._told: dict[str, Any] = {"told": f"looking at the images of {data} …", "groups": {}}
+        self._told: dict[str, Any] = {"told": f"looking at the images of {data.name} …", "groups": {}}
+        self._ended = False
+        self._thread = threading.Thread(target=self._run, name="attraction", daemon=True)
         self.number = 1
 
     def start(self) -> None:
         """Begin, and look again after every change of the session."""
         self._session.listeners.append(self._news.set)
-        threading.Thread(target=self._run, name="attraction", daemon=True).start()
+        self._thread.start()
+
+    def end(self) -> bool:
+        """Look at nothing more; whether the thread is at its end."""
+        self._ended = True
+        self._news.set()
+        self._thread.join(END)
+        return not self._thread.is_alive()
 
     def as_dict(self) -> dict[str, Any]:
         """For each group its images, the best first: number, name and share of the gate; and a word on all of it."""
@@ -79,7 +89,7 @@ class Attraction:
     def _run(self) -> None:
         try:
             backbone, names, features = self._look()
-            while True:
+            while not self._ended:
                 self._tell("", self._shared(self._session.document, backbone, names, features))
                 self._news.wait()
                 self._news.clear()
@@ -87,7 +97,7 @@ class Attraction:
             self._tell(f"no images: {error}", {})
 
     def _tell(self, told: str, groups: dict[str, Any]) -> None:
-        self._told = {"told": told or f"{len(self._paths)} images of {self._data}", "groups": groups}
+        self._told = {"told": told or f"{len(self._paths)} images of {self._data.name}: above each group those that fit it best", "groups": groups}
         self.number += 1
 
     def _look(self) -> tuple[Backbone, tuple[str, ...], Array]:

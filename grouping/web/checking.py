@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from mocoop.grouping.measuring.measures import Array
 
 MOST_COMPARED = 4000  # templates whose meanings are compared while a person works; `validate --embed` takes any number
+END = 0.5  # seconds that the thread has to end
 PATIENCE = 0.25  # seconds without an operation before a document is checked
 
 Told = dict[str, Any]
@@ -66,6 +67,7 @@ class Checking:
         self.found = Findings()
         self._news = threading.Event()
         self._ended = False
+        self._thread = threading.Thread(target=self._run, name="checking", daemon=True)
         self._embedding_lock = threading.Lock()
         self._embedded: tuple[tuple[str, ...], Embedding | None, str] | None = None
         self._map: tuple[tuple[str, ...], dict[str, tuple[float, float]], int] | None = None
@@ -74,12 +76,14 @@ class Checking:
         """Begin, and check again after every change of the session."""
         self._session.listeners.append(self._news.set)
         self._news.set()
-        threading.Thread(target=self._run, name="checking", daemon=True).start()
+        self._thread.start()
 
-    def end(self) -> None:
-        """Check nothing more."""
+    def end(self) -> bool:
+        """Check nothing more; whether the thread is at its end, since a model that computes cannot be stopped."""
         self._ended = True
         self._news.set()
+        self._thread.join(END)
+        return not self._thread.is_alive()
 
     def _run(self) -> None:
         while True:

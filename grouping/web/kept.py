@@ -42,12 +42,13 @@ class Kept:
 
     @contextmanager
     def alone(self) -> Iterator[None]:
-        """Be the only page of this file. Raises UsageError if another one is open, StorageError."""
+        """Be the only page of this file. Raises UsageError if another one is open."""
         try:
-            self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+            self._make()
             handle = os.open(self.folder, os.O_RDONLY)
-        except OSError as error:
-            raise files.os_error(error, "make", self.folder) from error
+        except (OSError, StorageError):  # nothing can be kept here, which the page says once there is something to keep
+            yield
+            return
         try:
             if not _locked(handle):
                 hint = "go on there, or end it with Ctrl-C; two tabs of one page are no trouble"
@@ -74,6 +75,7 @@ class Kept:
 
     def begin(self, base: bytes, entries: list[Entry]) -> None:
         """Keep these changes of a file with these bytes, in place of all that was kept. Raises StorageError."""
+        self._make()
         self.clear()
         files.atomic_write(self._base, base)
         about = os.fsencode(self._path).decode("utf-8", "backslashreplace")
@@ -106,6 +108,12 @@ class Kept:
         except OSError as error:
             raise files.os_error(error, "move", self._lines) from error
         return aside
+
+    def _make(self) -> None:
+        try:
+            self.folder.mkdir(parents=True, mode=0o700, exist_ok=True)
+        except OSError as error:
+            raise files.os_error(error, "make", self.folder) from error
 
     @property
     def _base(self) -> Path:
