@@ -11,7 +11,7 @@ from mocoop.groupfile.templatetext import folded
 from mocoop.grouping.bank import load_bank
 from mocoop.grouping.editing.lookup import Document, home
 from mocoop.grouping.keep import texts_of
-from mocoop.grouping.web.checking import MOST_COMPARED, Checking
+from mocoop.grouping.web.checking import Checking
 from mocoop.grouping.web.session import Session
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class Alike:
         texts = [one for group in document["groups"] for one in texts_of(group)]
         if text not in texts:
             raise UsageError("that template is no longer there", "choose another one")
-        if len(texts) > MOST_COMPARED:
+        if not self._checking.compares(texts):
             return {"nearest": [], "groups": []}
         embedding, _ = self._checking.embedding(tuple(texts))
         place = texts.index(text)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -95,6 +95,10 @@ class Checking:
                 time.sleep(PATIENCE)
             self.check_now()
 
+    def compares(self, texts: Sequence[str]) -> bool:
+        """Whether so many templates are compared."""
+        return len(texts) <= MOST_COMPARED
+
     def check_now(self) -> None:
         """Check the document as it is now, first by the rules, then by meaning."""
         with self._session.lock:
@@ -146,7 +150,7 @@ class Checking:
         from mocoop.grouping.measuring.audit import embedding_problems, spelling_problems, template_texts
 
         texts = template_texts(file)
-        if len(texts) > MOST_COMPARED:
+        if not self.compares(texts):
             return [], f"{len(texts):,} templates are too many to compare as you work; validate --embed does it"
         embedding, compared = self.embedding(tuple(texts))
         if embedding is None:

@@ -20,7 +20,7 @@ export const whenChosen = (listener) => choosing.push(listener);
 
 export function hueOf(id) {
   const place = state.order.indexOf(id);
-  return place < 0 ? 0 : Math.round((215 + place * 137.508) % 360);
+  return place < 0 ? 0 : Math.round((260 + place * 137.508) % 360);
 }
 
 // ---- drawing
@@ -294,7 +294,7 @@ export function focusGroup(id) {
 board.addEventListener("focusin", (event) => {
   if (event.target.matches("button.words, button.title, button.add")) reach(event.target);
   const text = textOf(event.target);
-  if (text && selection.size < 2 && !selection.has(text)) choose([text]);
+  if (text && selection.size < 2 && !selection.has(text) && event.target.matches(":focus-visible")) choose([text]);
 });
 
 // Step through a column's buttons, or to the same height in the next column.

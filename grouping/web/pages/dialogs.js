@@ -16,7 +16,6 @@ function modal(title, build, properties = {}) {
   };
   shown.append(heading, ...build(close));
   shown.addEventListener("cancel", (event) => { event.preventDefault(); close(); });
-  shown.addEventListener("keydown", (event) => event.stopPropagation());
   shown.addEventListener("click", (event) => { if (event.target === shown) close(); });
   document.body.append(shown);
   shown.showModal();

@@ -56,7 +56,6 @@ function field(given, { label, prompt, about, insteadOf, done, ended, entered })
   };
   typed.addEventListener("input", check);
   typed.addEventListener("keydown", (event) => {
-    event.stopPropagation();
     if (event.key === "Enter" && !event.isComposing) { event.preventDefault(); enter(); }
     if (event.key === "Escape") { event.preventDefault(); leave(); }
   });

@@ -113,10 +113,11 @@ function onGroup(event, id) {
 
 document.addEventListener("keydown", (event) => {
   const typing = event.target.matches?.("input, textarea, select");
-  if (isOpen()) return;
   const control = event.ctrlKey || event.metaKey;
   const key = event.key.toLowerCase();
-  if (control && key === "s") { event.preventDefault(); saveDialog(); return; }
+  if (control && key === "s") event.preventDefault(); // the browser would save the page
+  if (isOpen()) return;
+  if (control && key === "s") { saveDialog(); return; }
   if (typing) return;
   if (control && key === "z") { event.preventDefault(); travel(event.shiftKey ? "redo" : "undo"); }
   else if (control && key === "y") { event.preventDefault(); travel("redo"); }

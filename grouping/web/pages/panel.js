@@ -123,7 +123,6 @@ function noteField(text, template) {
   };
   typed.addEventListener("change", keep);
   typed.addEventListener("keydown", (event) => {
-    event.stopPropagation();
     if (event.key === "Enter" && !event.isComposing) { event.preventDefault(); typed.blur(); focusOn(text); }
     if (event.key === "Escape") { typed.value = template.note ?? ""; focusOn(text); }
   });

@@ -44,6 +44,7 @@ def cards(page, title):  # noqa: F811
 
 def drag(page, text, title):  # noqa: F811
     """Drag a card to a column, or to the small target that shows while one drags where the board is too wide."""
+    card(page, text).evaluate("card => card.scrollIntoView({block: 'center', inline: 'nearest'})")
     start, target = card(page, text).locator(".words").bounding_box(), column(page, title)
     page.mouse.move(start["x"] + 20, start["y"] + 10)
     page.mouse.down()
@@ -82,7 +83,7 @@ def test_by_mouse_from_opening_to_saving(page, path):  # noqa: F811
         page.get_by_label("Words of the template").press("Enter")
         card(page, "a {} in a mist").wait_for()
         drag(page, "a {} after dark.", "Excluded")
-        column(page, "Excluded").get_by_role("button", name="a {} after dark.").wait_for()
+        column(page, "Excluded").get_by_text("a {} after dark.").wait_for(state="attached")
         page.get_by_role("button", name="Save …").click()
         page.get_by_text('moved "a {} in thick fog." from night to fog').wait_for()
         page.get_by_role("button", name="Save", exact=True).click()
@@ -92,3 +93,241 @@ def test_by_mouse_from_opening_to_saving(page, path):  # noqa: F811
         page.goto("about:blank")
         assert server.end() == 0
         assert server.said[-1].endswith("2 of 6 templates reviewed\n")
+
+
+def test_by_keyboard_from_opening_to_saving(page, path):  # noqa: F811
+    with opened(page, path) as server:
+        press = page.keyboard.press
+        live = page.locator("#live")
+        press("?")
+        page.get_by_role("dialog", name="Keys").wait_for()
+        press("Escape")
+        page.locator("#board").press("Tab")
+        assert page.evaluate("document.activeElement.textContent") == "Plain"
+        for key in ("ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown", "Space"):
+            press(key)
+        page.get_by_text("1 template picked up.").wait_for()
+        press("ArrowRight")
+        page.get_by_text("Fog, 2 templates").wait_for()
+        press("Space")
+        page.get_by_text("1 template moved to Fog").wait_for()
+        assert cards(page, "Fog")[-1] == "a {} in thick fog."
+        assert page.evaluate("document.activeElement.textContent") == "a {} in thick fog."  # the focus went along
+        press("i")
+        card(page, "a {} in thick fog.").get_by_text("init").wait_for()
+        press("l")
+        card(page, "a {} in thick fog.").get_by_text("locked").wait_for()
+        press("Delete")
+        page.get_by_role("alert").get_by_text("is locked").wait_for()
+        press("l")
+        card(page, "a {} in thick fog.").get_by_text("locked").wait_for(state="hidden")
+        press("Enter")
+        words = page.get_by_label("Words of the template")
+        words.fill("no slot")
+        page.get_by_text("G030").wait_for()
+        words.press("Enter")
+        page.locator(".said").get_by_text("has no slot").wait_for()
+        words.fill("a {} in dense fog.")
+        words.press("Enter")
+        card(page, "a {} in dense fog.").wait_for()
+        press("n")
+        page.keyboard.type("denser")
+        press("Enter")
+        card(page, "a {} in dense fog.").get_by_text("note").wait_for()
+        press("a")
+        page.keyboard.type("a {} in fog at dawn.")
+        press("Enter")
+        card(page, "a {} in fog at dawn.").wait_for()
+        press("Escape")
+        press("ArrowUp")
+        press("Delete")
+        page.get_by_role("region", name="Excluded").get_by_text("a {} in fog at dawn.").wait_for(state="attached")
+        press("Control+z")
+        card(page, "a {} in fog at dawn.").wait_for()
+        press("/")
+        page.keyboard.type("dawn")
+        page.get_by_text("1 template shown").wait_for()
+        press("Escape")
+        page.locator("#top").get_by_role("button", name="Save …").wait_for()
+        press("Control+s")
+        page.get_by_role("dialog", name="Save these changes?").wait_for()
+        press("Enter")
+        page.get_by_role("button", name="Saved").wait_for()
+        saved = json.loads(path.read_bytes())["groups"][2]
+        assert saved["init"] == "a {} in dense fog."
+        assert saved["templates"][2:] == [{"text": "a {} in dense fog.", "note": "denser"}, "a {} in fog at dawn."]
+        assert live.text_content() is not None
+        assert server.ask("api/state")["unsaved"] is False
+
+
+@pytest.mark.slow
+def test_groups_are_renamed_split_merged_locked_and_made_in_dialogs(page, path):  # noqa: F811
+    with opened(page, path):
+        menu = lambda group, item: (  # noqa: E731
+            column(page, group).locator("button.title").click(),
+            page.get_by_role("dialog").get_by_role("button", name=item, exact=True).click(),
+        )
+        menu("Night", "Rename …")
+        page.get_by_label("Title").fill("After sunset")
+        page.get_by_role("button", name="Rename", exact=True).click()
+        column(page, "After sunset").wait_for()
+        menu("After sunset", "Split …")
+        page.get_by_label("a {} in thick fog.").check()
+        page.get_by_label("Title").fill("Thick fog")
+        assert page.get_by_label("Id (names").input_value() == "thick_fog"
+        page.get_by_role("button", name="Split off").click()
+        assert cards(page, "Thick fog") == ["a {} in thick fog."]
+        menu("Thick fog", "Merge into …")
+        page.get_by_role("dialog").get_by_role("button", name="Fog fog").click()
+        column(page, "Thick fog").wait_for(state="detached")
+        assert cards(page, "Fog")[-1] == "a {} in thick fog."
+        menu("Fog", "Mark as reviewed")
+        column(page, "Fog").get_by_text("3/3 reviewed").wait_for()
+        menu("Fog", "Lock")
+        column(page, "Fog").get_by_text("locked").wait_for()
+        page.locator("#top").get_by_role("button", name="Undo").click()
+        column(page, "Fog").get_by_text("locked").wait_for(state="detached")
+        card(page, "a {} in mist.").locator(".words").click()
+        card(page, "a {} in thick fog.").locator(".words").click(modifiers=["Control"])
+        page.get_by_text("2 templates chosen").wait_for()
+        page.get_by_role("button", name="New group …").click()
+        page.get_by_label("Title").fill("Haze")
+        page.keyboard.press("Enter")
+        column(page, "Haze").wait_for()
+        assert cards(page, "Haze") == ["a {} in mist.", "a {} in thick fog."]
+        menu("Plain", "More like these …")
+        added = page.get_by_role("dialog").locator(".found li").first
+        text = added.locator("bdi").inner_text()
+        added.get_by_role("button").click()
+        added.get_by_text("Added").wait_for()
+        page.get_by_role("button", name="Done").click()
+        assert cards(page, "Plain")[-1] == text
+
+
+HOSTILE = (
+    "<img src=x onerror=alert(1)> {}",
+    "<script>alert(2)</script>{}",
+    "{} &lt;b&gt; &amp; \"'`",
+    "\u05d0\u05d1\u05d2 {} \u0645\u0631\u062d\u0628\u0627",
+    "javascript:alert(3) $(alert(4)) {}",
+    f"{'w' * 196} {{}}.",
+)
+
+
+def test_a_hostile_file_is_text(page, written):  # noqa: F811
+    marks = "<svg onload=alert(5)> \u05d0 \" ' </script>"
+    groups = [
+        {"id": "constructor", "title": marks[:80], "description": marks, "templates": list(HOSTILE)},
+        {"id": "__proto__"[2:7] + "-x", "title": "<b>bold</b>", "templates": [{"text": "a {}.", "note": marks}]},
+    ]
+    document = {"schema_version": 1, "domain": marks, "groups": groups, "excluded": [{"text": "<i>{}", "reason": marks}]}
+    path = written("<b>groups<b>.json", json.dumps(document))
+    with opened(page, path):
+        assert page.locator("#board .card .words").all_inner_texts() == [*HOSTILE, "a {}.", "<i>{}"]
+        assert page.locator("h1 bdi").first.inner_text() == "<b>groups<b>.json"
+        assert column(page, re.escape(marks[:10])).count() == 1
+        card(page, "a {}.").locator(".words").click()
+        assert page.locator("#note").input_value() == marks
+        page.get_by_role("button", name="Exclude", exact=True).click()
+        page.get_by_role("alert").get_by_text("would leave the group").wait_for()
+        card(page, HOSTILE[0]).locator(".words").click()
+        page.locator("#chosen").get_by_role("button", name="Exclude").click()
+        page.locator("#top").get_by_role("button", name="Save …").click()
+        page.get_by_role("dialog").get_by_text("<img src=x onerror=alert(1)>").first.wait_for()
+        page.keyboard.press("Escape")
+        assert page.evaluate("document.querySelectorAll('#board img, #board script, #board b, #board svg').length") == 0
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_a_second_tab_sees_the_first_and_cannot_undo_it_unseen(page, path):  # noqa: F811
+    with opened(page, path) as server:
+        other = page.context.new_page()
+        said = watched(other)
+        other.goto(server.address)
+        other.locator(".card").first.wait_for()
+        drag(page, "a {} in thick fog.", "Fog")
+        column(other, "Fog").get_by_role("button", name="a {} in thick fog.").wait_for()
+        other.get_by_role("button", name="Undo").click()
+        column(page, "Night").get_by_role("button", name="a {} in thick fog.").wait_for()
+        assert server.do(1, operation="lock-group", group="fog")["refused"]["error"].startswith("another tab")
+        other.close()
+        assert not said
+
+
+def test_a_file_that_changes_meanwhile_is_not_overwritten(page, path):  # noqa: F811
+    with opened(page, path):
+        drag(page, "a {} in thick fog.", "Fog")
+        page.get_by_role("button", name="Save …").wait_for()
+        theirs = {**GROUPS, "groups": [*GROUPS["groups"][:2], {**GROUPS["groups"][2], "title": "Haze"}]}
+        path.write_text(json.dumps(theirs))
+        page.get_by_role("button", name="Look at both …").click()
+        page.get_by_text('title of fog: "Fog" -> "Haze"').wait_for()
+        page.get_by_text('moved "a {} in thick fog." from night to fog').wait_for()
+        assert json.loads(path.read_bytes()) == theirs
+        page.get_by_role("button", name="Mine on top of it").click()
+        column(page, "Haze").get_by_role("button", name="a {} in thick fog.").wait_for()
+        page.keyboard.press("Control+s")
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_role("button", name="Saved").wait_for()
+        assert load_groups(path).groups[2].title == "Haze"
+        assert texts(path)["fog"][-1] == "a {} in thick fog."
+
+
+def test_a_kill_loses_nothing_that_was_done_or_typed(browser, path):  # noqa: F811
+    before = path.read_bytes()
+    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()  # its server goes: that is told
+    with reviewing(path, MOCOOP_SIGNAL_AT="SIGKILL:review-save:1") as server:
+        page.goto(server.address)
+        drag(page, "a {} in thick fog.", "Fog")
+        card(page, "a {} in mist.").dblclick()
+        page.get_by_label("Words of the template").fill("a {} in thin mi")
+        page.wait_for_timeout(500)
+        page.keyboard.press("Control+s")
+        page.get_by_role("button", name="Save", exact=True).click()
+        page.get_by_text("The server does not answer. What you did is kept").wait_for()
+        assert server.process.wait() == -9
+    assert path.read_bytes() == before
+    with reviewing(path) as server:
+        assert any("1 unsaved change of last time is taken up" in line for line in server.said)
+        page.goto(server.address)
+        column(page, "Fog").get_by_role("button", name="a {} in thick fog.").wait_for()
+        assert page.get_by_label("Words of the template").input_value() == "a {} in thin mi"
+        page.get_by_label("Words of the template").press("Escape")
+        asked = []
+        page.on("dialog", lambda shown: (asked.append(shown.type), shown.accept()))
+        with page.expect_event("close"):
+            page.close(run_before_unload=True)
+        assert asked == ["beforeunload"]
+        assert server.end() == 0
+        assert any("what is not saved is kept; the same command takes it up" in line for line in server.said)
+    page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
+def test_axe_finds_no_serious_fault(page, path, scheme):  # noqa: F811
+    page.emulate_media(color_scheme=scheme)
+    with opened(page, path):
+        page.get_by_text("G104 a twin").first.wait_for()
+        card(page, "a {} in thick fog.").locator(".words").click()
+        page.get_by_text("Templates near it").wait_for()
+        assert accessibility_faults(page) == []
+        card(page, "a {} in mist.").dblclick()
+        page.get_by_label("Words of the template").fill("no slot")
+        page.get_by_text("G030").wait_for()
+        assert accessibility_faults(page) == []
+        page.get_by_label("Words of the template").press("Escape")
+        page.get_by_role("button", name="Keys").first.click()
+        assert accessibility_faults(page) == []
+
+
+@pytest.mark.slow
+def test_narrow_windows_and_two_hundred_percent_scroll_one_way_only(page, path):  # noqa: F811
+    with opened(page, path):
+        for width, height in ((640, 400), (320, 640)):  # 1280 by 800 at 200 %, and at 400 %
+            page.set_viewport_size({"width": width, "height": height})
+            assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), width
+            drag(page, "a {} in thick fog.", "Fog")
+            page.locator("#top").get_by_role("button", name="Undo").wait_for()
+            column(page, "Fog").get_by_role("button", name="a {} in thick fog.").wait_for()
+            page.locator("#top").get_by_role("button", name="Undo").click()
+            column(page, "Night").get_by_role("button", name="a {} in thick fog.").wait_for()
