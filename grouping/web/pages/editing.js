@@ -29,7 +29,7 @@ function field(given, { label, prompt, about, insteadOf, done, ended, entered })
     const text = typed.value.trim();
     keep(prompt, about, typed.value === given ? "" : typed.value);
     if (!text || ending) return tell([]);
-    const answer = await ask("api/check", { text, instead_of: insteadOf ?? null });
+    const answer = await ask("api/check", { text, instead_of: insteadOf ?? null }, true);
     if (answer && !ending && typed.value.trim() === text) tell(answer.findings, answer.tokens);
     return undefined;
   }, 200);

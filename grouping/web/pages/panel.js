@@ -137,9 +137,9 @@ export function noteOf(text) {
 
 const look = later(async (text, near) => {
   near.dataset.version = `${state.findings.number}`;
-  if (!near.isConnected || chosen()[0] !== text) return;
-  const answer = await ask("api/near", { text });
-  if (!answer || chosen()[0] !== text) return;
+  if (!near.isConnected || chosen()[0] !== text || !groupOf(text)) return;
+  const answer = await ask("api/near", { text }, true);
+  if (!answer || chosen()[0] !== text || !groupOf(text)) return;
   const home = groupOf(text);
   near.replaceChildren(
     ...(answer.groups.length ? [make("h3", {}, "Groups near it"), make("ul", {}, ...answer.groups.map((found) =>

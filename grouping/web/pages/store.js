@@ -68,14 +68,14 @@ async function fetched(path, body) {
   return response.json();
 }
 
-// Ask something that changes nothing; a refusal is shown, and gives null.
-export async function ask(path, body) {
+// Ask something that changes nothing; a refusal is shown, unless `quiet`, and gives null.
+export async function ask(path, body, quiet = false) {
   try {
     const answer = await fetched(path, body);
     if (!answer.refused) return answer;
-    toast(answer.refused.error, answer.refused.hint);
+    if (!quiet) toast(answer.refused.error, answer.refused.hint);
   } catch (error) {
-    toast("No answer.", error.message);
+    if (!quiet) toast("No answer.", error.message);
   }
   return null;
 }
