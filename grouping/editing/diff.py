@@ -215,8 +215,10 @@ def _template_changes(
 def _inner_changes(pairs: list[tuple[Group, Group]], twins: dict[str, str]) -> Iterable[Change]:
     """Changes of order, init and other keys within the groups that stayed."""
     for old, new in pairs:
-        stayed = [twins[text] for text in texts_of(old) if twins.get(text) in texts_of(new)]
-        if stayed != [text for text in texts_of(new) if text in stayed]:
+        there = set(texts_of(new))
+        stayed = [twins[text] for text in texts_of(old) if twins.get(text) in there]
+        kept = set(stayed)
+        if stayed != [text for text in texts_of(new) if text in kept]:
             yield Change(TEMPLATE_ORDER, new["id"])
         was, now = _init(old), _init(new)
         if twins.get(was) != now:

@@ -7,10 +7,16 @@ if texts came or went.
 
 from __future__ import annotations
 
+import json
+import os
+import subprocess
+import sys
+import tempfile
 import threading
-import time
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mocoop.errors import GroupFileError, MoCoOpError
@@ -26,6 +32,8 @@ if TYPE_CHECKING:
 
 MOST_COMPARED = 4000  # templates whose meanings are compared while a person works; `validate --embed` takes any number
 END = 0.5  # seconds that the thread has to end
+LARGE = 100_000  # bytes of a file whose rules are checked in a process of their own
+NICE = 10  # of that process
 PATIENCE = 0.25  # seconds without an operation before a document is checked
 
 Told = dict[str, Any]
@@ -91,8 +99,10 @@ class Checking:
             self._news.clear()
             if self._ended:
                 return
-            if self.found.number:
-                time.sleep(PATIENCE)
+            while self.found.number and self._news.wait(PATIENCE):  # somebody is working
+                self._news.clear()
+            if self._ended:
+                return
             self.check_now()
 
     def compares(self, texts: Sequence[str]) -> bool:
@@ -105,10 +115,7 @@ class Checking:
             document, version = self._session.document, self._session.version
         try:
             data = dump_groups(document)
-            listed = [
-                _told(one.code, one.message, one.hint, _path(one.pointer))
-                for one in check(data, class_names=self._session.names)
-            ]
+            listed = self._by_rules(data)
         except GroupFileError as error:
             listed = [({"code": "G007", "severity": "error", "message": error.message, "hint": error.hint}, ())]
         errors = any(told["severity"] == "error" for told, _ in listed)
@@ -122,6 +129,34 @@ class Checking:
         file = parse_groups(data, class_names=self._session.names)
         more, compared = self._by_meaning(file)
         self._publish(document, version, [*listed, *more], compared)
+
+    def _by_rules(self, data: bytes) -> list[tuple[Told, tuple[Any, ...]]]:
+        """What `validate` says of a file. A large one is left to a process of its own: here operations would wait."""
+        if len(data) < LARGE:
+            found = [one.as_dict() for one in check(data, class_names=self._session.names)]
+        else:
+            found = self._by_process(data)
+        return [_told(str(one["code"]), str(one["message"]), str(one["hint"]), _path(str(one["pointer"]))) for one in found]
+
+    def _by_process(self, data: bytes) -> list[dict[str, Any]]:
+        command = [sys.executable, "-m", "mocoop.grouping.commands", "validate", "-", "--json"]
+        with tempfile.TemporaryDirectory(prefix="mocoop-review-") as folder:
+            if self._session.names is not None:
+                names = Path(folder) / "names.txt"
+                names.write_text("\n".join(self._session.names) + "\n", encoding="utf-8")
+                command += ["--classes", str(names)]
+            # in a session of its own, since Ctrl-C is meant for the page
+            pipe = subprocess.PIPE
+            process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, start_new_session=True)
+            if hasattr(os, "setpriority"):
+                with suppress(OSError):  # operations go first
+                    os.setpriority(os.PRIO_PROCESS, process.pid, NICE)
+            told, why = process.communicate(data)
+        if not told:
+            message = f"the file could not be checked: {why.decode(errors='replace').strip()[:200]}"
+            return [{"code": "G001", "message": message, "hint": "mocoop-groups validate FILE tells more", "pointer": ""}]
+        found: list[dict[str, Any]] = json.loads(told)["findings"]
+        return found
 
     def _publish(
         self,

@@ -200,6 +200,17 @@ def test_the_findings_are_those_of_validate_at_their_cards(path):
     assert [one["code"] for one in found["cards"]["a {} in the thick fog."]] == ["G104"]
 
 
+def test_a_large_file_is_checked_by_a_process_with_the_same_findings(path, monkeypatch):
+    page = Page(path, names=("photo booth", "owl"))
+    page.checking.check_now()
+    here = page.checking.found
+    monkeypatch.setattr(checking_module, "LARGE", 0)
+    page.checking.check_now()
+    there = page.checking.found
+    assert (there.file, there.groups, there.cards) == (here.file, here.groups, here.cards)
+    assert there.cards
+
+
 def test_meanings_are_those_of_validate_embed(path):
     page = Page(path, WORDING)
     page.checking.check_now()
