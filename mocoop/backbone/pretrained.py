@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import copy
 import difflib
-import functools
 import os
 import re
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -168,8 +167,25 @@ def _check_hugging_face(source: str) -> None:
         )
 
 
-def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
-    """The backbone's own tokenizer: maps texts and a length to ids (N, length)."""
+@dataclass(frozen=True)
+class Tokenizer:
+    """A tokenizer of open_clip: texts and a length to ids (N, length), and a token back to its letters."""
+
+    inner: Any
+
+    def __call__(self, texts: list[str], length: int) -> Tensor:
+        """Token ids (N, length)."""
+        ids: Tensor = self.inner(texts, context_length=length)
+        return ids
+
+    def letters(self, token: int) -> str:
+        """What one token stands for; "" for one that stands for no letters."""
+        inner = getattr(self.inner, "tokenizer", self.inner)  # Hugging Face's lies inside open_clip's
+        return str(inner.decode([token])).strip()
+
+
+def tokenizer_of(source: str) -> Tokenizer:
+    """The backbone's own tokenizer."""
     from mocoop.openclip import open_clip
 
     try:
@@ -188,18 +204,14 @@ def tokenizer_of(source: str) -> Callable[[list[str], int], Tensor]:
             f"the tokenizer of {source!r} cannot be loaded: {_first_line(error)}",
             "a local folder needs its tokenizer files (tokenizer.json, tokenizer_config.json, vocab.txt)",
         ) from error
-    return functools.partial(_token_ids, tokenizer)
+    return Tokenizer(tokenizer)
 
 
 @functools.cache  # its byte pairs take a quarter of a second to read, and never change
-def _clip_tokenizer() -> Callable[[list[str], int], Tensor]:
+def _clip_tokenizer() -> Tokenizer:
     from mocoop.openclip import open_clip
 
-    return functools.partial(_token_ids, open_clip.SimpleTokenizer())
-
-
-def _token_ids(tokenizer: Callable[..., Tensor], texts: list[str], length: int) -> Tensor:
-    return tokenizer(texts, context_length=length)
+    return Tokenizer(open_clip.SimpleTokenizer())
 
 
 def _local_folder(name: str) -> Pretrained:
