@@ -51,7 +51,7 @@ class ClassResult:
 class Evaluation:
     """The result on one set of classes; N images, C classes, E experts.
 
-    `first_expert`, `predictions`, `probabilities` and `gate` are per image, in the order of `examples`.
+    `first_expert`, `predictions`, `probabilities`, `gate` and `features` are per image, in the order of `examples`.
     """
 
     classes: Half
@@ -71,6 +71,7 @@ class Evaluation:
     missing: Mapping[str, str] = field(default_factory=dict)  # baselines that could not be measured, and why
     probabilities: Tensor = field(default_factory=lambda: torch.zeros(0, 0), compare=False)  # (N, C), calibrated
     gate: Tensor = field(default_factory=lambda: torch.zeros(0, 0), compare=False)  # (N, E)
+    features: Tensor = field(default_factory=lambda: torch.zeros(0, 0), compare=False)  # (N, D), not normalised
     certainty: Certainty | None = None  # calibration, prediction sets of the classes trained on, risk
 
     def to_dict(self) -> dict[str, Any]:
@@ -171,6 +172,7 @@ def evaluate(
         missing=missing,
         probabilities=prediction.probabilities.cpu(),
         gate=prediction.gate.cpu(),
+        features=inputs.view(0),
         certainty=_certainty(run, part.classnames, before, prediction, labels),
     )
 
