@@ -46,6 +46,7 @@ ROOMS = {
     "estimator": "errors config certainty groupfile data backbone mixture training methods runs",
     "export": "errors packages strictjson files certainty answers data miniclip backbone mixture runs",
     "serving": "errors web certainty answers data backbone runs export",
+    "looking": "errors files cli web certainty data backbone mixture runs",
     "bench": "errors files cli cluster config certainty groupfile data miniclip backbone mixture training methods runs",
     "auto": "errors files groupfile config data backbone mixture training methods runs bench",
     "bulk": "errors files cli cluster certainty answers data backbone runs export",
@@ -53,7 +54,7 @@ ROOMS = {
     "demo": "errors files cli config groupfile data miniclip backbone training runs reporting",
     "commands": (
         "errors packages web files cli config certainty answers groupfile data miniclip backbone training methods runs "
-        "export serving bench auto bulk reporting demo"
+        "export serving looking bench auto bulk reporting demo"
     ),
     "__main__": "commands",
     "grouping": "errors packages web strictjson files cli groupfile data backbone reporting",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from mocoop.commands.shared import (
     backbone_of,
     device_options,
     doubt_options,
+    is_loopback,
     moved_options,
     open_run,
     parse_doubt,
@@ -97,7 +97,7 @@ def serve(run: Path, host: str, port: int, names: tuple[str, ...], engine: str |
     model = _model(run, engine, options)
     for note in model.notes:
         cli.say(f"note: {note}")
-    if not _is_loopback(host):
+    if not is_loopback(host):
         cli.say(f"note: whoever reaches {host} may ask: there is no password")
     limits = Limits(
         body_bytes=options["max_bytes"],
@@ -129,13 +129,6 @@ def _model(run: Path, engine: str | None, options: dict[str, Any]) -> Model:
 
     opened = open_run(run)
     return RunModel(opened, backbone_of(opened, options))
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 COMMANDS = (serve,)

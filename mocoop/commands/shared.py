@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import sys
@@ -227,6 +228,14 @@ def refuse_address(given: object) -> None:
     if found := re.match(r"([a-z][a-z0-9+.-]+):/+(?=[^/])", str(given), re.IGNORECASE):
         address = f"{found[1]}://{str(given)[found.end() :]}"
         raise DataError(f"images must be files here, and {address} is an address", "download it first")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address to serve on is reached from this machine only."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def print_json(value: Any) -> None:

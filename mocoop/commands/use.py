@@ -1,4 +1,4 @@
-"""Using a run: `mocoop eval`, `mocoop predict` and `mocoop show`."""
+"""Using a run: `mocoop eval` and `mocoop predict`."""
 
 from __future__ import annotations
 
@@ -277,26 +277,6 @@ def _given(images: tuple[Path, ...], options: dict[str, Any]) -> list[Given]:
     ]
 
 
-@click.command(short_help="Show what a run learned, from what and how.")
-@click.argument("run", type=FOLDER)
-@json_option
-def show(run: Path, as_json: bool) -> None:
-    """Show what a run learned and from what: settings, experts, losses and how often each expert comes first.
-
-    \b
-    mocoop show run/
-    mocoop show run/ --json
-    """
-    from mocoop.reporting.printing import print_run
-    from mocoop.runs.summary import summarise
-
-    summary = summarise(open_run(run))
-    if as_json:
-        print_json(summary)
-    else:
-        print_run(summary)
-
-
 def _say(note: str) -> None:
     cli.say(f"note: {note}")
 
@@ -320,4 +300,4 @@ def _image_files(given: tuple[Path, ...], *, may_be_missing: bool) -> Iterator[P
         yield from found.images
 
 
-COMMANDS = (evaluate, predict, show)
+COMMANDS = (evaluate, predict)

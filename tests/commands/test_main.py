@@ -61,7 +61,11 @@ COMMANDS = {
         "--max-pixels", "--time-limit", "--body-time-limit", "--backbone", "--pretrained", "--device", "--precision",
         "--threads", "--coverage", "--unsure-below",
     },
-    "show": {"--json"},
+    "show": {
+        "--json", "--web", "--out", "--data", "--class-names", "--names-by-position", "--columns", "--follow-links",
+        "--no-cache", "--coverage", "--unsure-below", "--most-images", "--host", "--port", "--no-browser", "--backbone",
+        "--pretrained", "--device", "--precision", "--threads", "--on-bad-image", "--bands", "--range", "--max-skipped",
+    },
     "tune": {
         "--columns", "--bands", "--range", "--follow-links",
         "--data", "--class-names", "--names-by-position", "--groups", "--method", "--try", "--set",

@@ -19,7 +19,7 @@ from mocoop.estimator import MoCoOpClassifier
 SOURCE = {"--class-names", "--names-by-position", "--columns", "--follow-links"}
 READING = {"--bands", "--range"}
 WANTED = {
-    **dict.fromkeys(("train", "eval", "bench", "tune", "export", "auto", "report"), SOURCE | READING),
+    **dict.fromkeys(("train", "eval", "bench", "tune", "export", "auto", "report", "show"), SOURCE | READING),
     "predict": READING,  # pictures only: no data set, no labels
     "predict-many": READING | {"--columns", "--follow-links"},  # tables, without labels
 }

@@ -1,0 +1,181 @@
+"""The command `mocoop show`: what a run learned, as tables; and what it does with images, as a page to look at."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.core import ParameterSource
+
+from mocoop import cli
+from mocoop.commands.measure import measure
+from mocoop.commands.shared import (
+    ANY,
+    FILE,
+    FOLDER,
+    doubt_options,
+    is_loopback,
+    json_option,
+    measure_options,
+    open_run,
+    parse_doubt,
+    print_json,
+    source_options,
+    use_threads,
+)
+from mocoop.errors import DataError, UsageError
+
+if TYPE_CHECKING:
+    from mocoop.commands.measure import Measurement
+    from mocoop.looking.pictures import Album
+    from mocoop.runs.run import Run
+
+_COVERAGE, _UNSURE_BELOW = 0.9, 0.5  # of a page, if nothing else is asked for
+_ALWAYS = ("run", "as_json")  # what may be said without a page
+
+
+@click.command(short_help="Show what a run learned; with --web, what it does with images.")
+@click.argument("run", type=FOLDER)
+@json_option
+@click.option("--web", is_flag=True, help="Look at what the run does with the test images of --data, in a browser.")
+@click.option("--out", "-o", type=FILE, help="The same as one HTML file, which opens without a server.")
+@click.option("--data", type=ANY, help="The data set whose test images are looked at.")
+@source_options
+@click.option("--no-cache", is_flag=True, help="Compute all features afresh and keep none.")
+@doubt_options
+@click.option("--most-images", type=click.IntRange(min=0),
+              help="Pictures in the file of -o, at most: the wrong answers first.  [default: 2000]")  # fmt: skip
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to serve --web on.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, show_default=True, help="Its port; 0 for any.")
+@click.option("--no-browser", is_flag=True, help="Print the address of --web, and open no browser.")
+@measure_options
+@click.pass_context
+def show(context: click.Context, /, run: Path, as_json: bool, web: bool, out: Path | None, **options: Any) -> None:
+    """Show what a run learned and from what: settings, experts, losses and how often each expert comes first.
+
+    With --web or -o: a page of the test images of --data, each with its class, its prediction set (90 % if --coverage
+    does not say otherwise), its experts and the templates behind them. With --web a click corrects a label, in a table
+    beside the data.
+
+    \b
+    mocoop show run/
+    mocoop show run/ --json
+    mocoop show run/ --data photos/ --web
+    mocoop show run/ --data photos/ -o page.html
+    """
+    if web or out is not None:
+        if as_json:
+            raise UsageError("--json prints, --web and -o show a page", "leave one of them out")
+        if options["data"] is None:
+            raise UsageError("a page shows images", "name them with --data")
+        _show_page(run, web, out, options)
+        return
+    _refuse_unused(context)
+
+    from mocoop.reporting.printing import print_run
+    from mocoop.runs.summary import summarise
+
+    summary = summarise(open_run(run))
+    if as_json:
+        print_json(summary)
+    else:
+        print_run(summary)
+
+
+def _refuse_unused(context: click.Context) -> None:
+    """Raises UsageError for what belongs to a page, if none is asked for."""
+    for parameter in context.command.params:
+        name = parameter.name or ""
+        if name not in _ALWAYS and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"{parameter.opts[0]} belongs to a page", "add --web, or -o page.html")
+
+
+def _show_page(path: Path, web: bool, out: Path | None, options: dict[str, Any]) -> None:
+    """Measure the run, write the page to a file if one is named, and serve it if asked."""
+    if web:
+        from mocoop.packages import require
+
+        require("starlette", "uvicorn", extra="web")
+    use_threads(options["threads"])
+
+    from mocoop.files import atomic_write
+    from mocoop.looking.onefile import MOST_PICTURES, one_file
+    from mocoop.looking.pictures import Album
+
+    run = open_run(path)
+    content, found = _content(run, options)
+    album = Album([one.path for one in found.evaluations[0].examples], found.measured.dataset.reading)
+    if out is not None:
+        most = options["most_images"]
+        page = one_file(content, lambda number: album.copy(number, "small"), MOST_PICTURES if most is None else most)
+        atomic_write(out, page)
+        cli.say(f"page: {out}")
+    if web:
+        _serve(content, found, album, options)
+
+
+def _content(run: Run, options: dict[str, Any]) -> tuple[dict[str, Any], Measurement]:
+    """What the page shows, and the measurement it is of."""
+    import torch
+
+    from mocoop.backbone.hard_features import text_cache
+    from mocoop.looking.content import page_content
+    from mocoop.looking.gates import reference_gates
+
+    kept = run.calibration
+    if options["coverage"] is None and kept is not None and kept.possible([_COVERAGE]):
+        options["coverage"] = _COVERAGE
+    if options["unsure_below"] is None:
+        options["unsure_below"] = _UNSURE_BELOW
+    coverage = options["coverage"]
+    doubt = parse_doubt(kept, run.path, options)
+    assert doubt is not None
+    found = measure(run, (), options, baselines=False)
+    (result,) = found.evaluations
+    labels = torch.tensor([example.label for example in result.examples])
+    cache = None if options["no_cache"] else text_cache()
+    reference = reference_gates(run, found.backbone, result.features, labels, cache=cache)
+    notes = (*found.backbone.notes, *found.measured.dataset.notes, *result.notes)
+    content = page_content(
+        run,
+        result,
+        reference,
+        doubt,
+        data=found.dataset.name,
+        coverage=coverage,
+        backbone=found.backbone,
+        notes=notes,
+    )
+    return content, found
+
+
+def _serve(content: dict[str, Any], found: Measurement, album: Album, options: dict[str, Any]) -> None:
+    """Serve the page until Ctrl-C."""
+    from mocoop.looking.corrections import Corrections
+    from mocoop.looking.server import make_app
+    from mocoop.web.page import new_secret, show_page
+
+    try:
+        corrections = Corrections(found.dataset, options["data"])
+    except DataError as error:
+        corrections = None
+        cli.say(f"note: labels cannot be corrected: {error}")
+    host, secret = options["host"], new_secret()
+    if not is_loopback(host):
+        cli.say(f"note: whoever reaches {host} and knows the address sees these images")
+    paths = [example.path for example in found.evaluations[0].examples]
+    show_page(
+        make_app(content, paths, album, corrections, secret=secret),
+        secret,
+        host=host,
+        port=options["port"],
+        browser=not options["no_browser"],
+        ready=lambda address: cli.say(f"look at {address} (Ctrl-C ends it)"),
+    )
+    if corrections is not None and (labels := corrections.labels()):
+        cli.say(f"{len(labels)} labels corrected: {corrections.path}")
+        cli.say(f"next: mocoop train --data {cli.command_path(corrections.table)}")
+
+
+COMMANDS = (show,)

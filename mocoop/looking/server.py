@@ -1,0 +1,77 @@
+"""The page served to one person: its content, copies of its pictures by number, and labels that it corrects."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from mocoop.cli import printable
+from mocoop.looking.corrections import Corrections
+from mocoop.looking.pictures import Album
+from mocoop.web.gate import App
+from mocoop.web.page import body_of, make_page
+
+
+def make_app(
+    content: Mapping[str, Any],
+    paths: Sequence[Path | None],
+    album: Album,
+    corrections: Corrections | None,
+    *,
+    secret: str,
+) -> App:
+    """The page below `secret`. `content` is `page_content`'s; `paths` are its images in order, those of `album`."""
+    numbers = {path: number for number, path in enumerate(paths) if path is not None}
+
+    def corrected() -> dict[str, Any] | None:
+        """What the page knows of corrections: the classes to choose from, which of the answers' classes each is, and
+        the choice for each image that was corrected."""
+        if corrections is None:
+            return None
+        choices, answers = [printable(name) for name in corrections.classnames], list(content["classes"])
+        first = 0 if choices[: len(answers)] == answers else len(choices) - len(answers)  # the base classes, or the new
+        places = [k - first if 0 <= k - first < len(answers) else None for k in range(len(choices))]
+        found = {numbers[path]: label for path, label in corrections.labels().items() if path in numbers}
+        return {
+            "choices": choices,
+            "classes": places,
+            "labels": found,
+            "file": printable(corrections.path.name),
+            "table": printable(corrections.table.name),
+        }
+
+    def data(_request: Request) -> Response:
+        return JSONResponse({**content, "corrections": corrected()})
+
+    def picture(request: Request) -> Response:
+        copy = album.copy(request.path_params["number"], request.path_params["size"])
+        if copy is None:
+            raise HTTPException(404, "there is no such picture")
+        return Response(copy, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=600"})
+
+    async def label(request: Request) -> Response:
+        body = await body_of(request)
+        number, new = body.get("image"), body.get("label")
+        if corrections is None:
+            raise HTTPException(409, "labels cannot be corrected here")
+        if type(number) is not int or type(new) is not int or not 0 <= number < len(paths):
+            raise HTTPException(400, 'send {"image": NUMBER, "label": NUMBER}')
+        path = paths[number]
+        if path is None:
+            raise HTTPException(404, "there is no such picture")
+        await run_in_threadpool(corrections.correct, path, new)
+        return JSONResponse(await run_in_threadpool(corrected))
+
+    routes = [
+        Route("/api/data", data),
+        Route("/api/picture/{number:int}/{size}", picture),
+        Route("/api/label", label, methods=["POST"]),
+    ]
+    return make_page("mocoop.looking", routes, secret=secret)
