@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
 _COVERAGE, _UNSURE_BELOW = 0.9, 0.5  # of a page, if nothing else is asked for
 _ALWAYS = ("run", "as_json")  # what may be said without a page
+_OF_WEB, _OF_OUT = ("host", "port", "no_browser"), ("most_images",)
 
 
 @click.command(short_help="Show what a run learned; with --web, what it does with images.")
@@ -69,9 +72,13 @@ def show(context: click.Context, /, run: Path, as_json: bool, web: bool, out: Pa
             raise UsageError("--json prints, --web and -o show a page", "leave one of them out")
         if options["data"] is None:
             raise UsageError("a page shows images", "name them with --data")
+        if not web:
+            _refuse_unused(context, lambda name: name in _OF_WEB, "--web", "add --web")
+        if out is None:
+            _refuse_unused(context, lambda name: name in _OF_OUT, "a file", "add -o page.html")
         _show_page(run, web, out, options)
         return
-    _refuse_unused(context)
+    _refuse_unused(context, lambda name: name not in _ALWAYS, "a page", "add --web, or -o page.html")
 
     from mocoop.reporting.printing import print_run
     from mocoop.runs.summary import summarise
@@ -83,12 +90,12 @@ def show(context: click.Context, /, run: Path, as_json: bool, web: bool, out: Pa
         print_run(summary)
 
 
-def _refuse_unused(context: click.Context) -> None:
-    """Raises UsageError for what belongs to a page, if none is asked for."""
+def _refuse_unused(context: click.Context, unused: Callable[[str], bool], to: str, remedy: str) -> None:
+    """Raises UsageError for an option that was given and is not used: it belongs `to` something else."""
     for parameter in context.command.params:
         name = parameter.name or ""
-        if name not in _ALWAYS and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
-            raise UsageError(f"{parameter.opts[0]} belongs to a page", "add --web, or -o page.html")
+        if unused(name) and context.get_parameter_source(name) is ParameterSource.COMMANDLINE:
+            raise UsageError(f"{parameter.opts[0]} belongs to {to}", remedy)
 
 
 def _show_page(path: Path, web: bool, out: Path | None, options: dict[str, Any]) -> None:
@@ -104,39 +111,39 @@ def _show_page(path: Path, web: bool, out: Path | None, options: dict[str, Any])
     from mocoop.looking.pictures import Album
 
     run = open_run(path)
-    content, found = _content(run, options)
-    album = Album([one.path for one in found.evaluations[0].examples], found.measured.dataset.reading)
+    content, paths, found = _content(run, options)
+    album = Album(paths, found.measured.dataset.reading)
     if out is not None:
         most = options["most_images"]
         page = one_file(content, lambda number: album.copy(number, "small"), MOST_PICTURES if most is None else most)
         atomic_write(out, page)
         cli.say(f"page: {out}")
     if web:
-        _serve(content, found, album, options)
+        _serve(content, paths, found, album, options)
 
 
-def _content(run: Run, options: dict[str, Any]) -> tuple[dict[str, Any], Measurement]:
-    """What the page shows, and the measurement it is of."""
+def _content(run: Run, options: dict[str, Any]) -> tuple[dict[str, Any], list[Path | None], Measurement]:
+    """What the page shows, the images that it shows, and the measurement it is of."""
     import torch
 
     from mocoop.backbone.hard_features import text_cache
-    from mocoop.looking.content import page_content
+    from mocoop.certainty.doubt import Doubt
+    from mocoop.looking.content import page_content, some_of
     from mocoop.looking.gates import reference_gates
 
     kept = run.calibration
     if options["coverage"] is None and kept is not None and kept.possible([_COVERAGE]):
         options["coverage"] = _COVERAGE
-    if options["unsure_below"] is None:
-        options["unsure_below"] = _UNSURE_BELOW
     coverage = options["coverage"]
-    doubt = parse_doubt(kept, run.path, options)
-    assert doubt is not None
+    doubt = parse_doubt(kept, run.path, options) or Doubt()
+    if doubt.unsure_below is None:
+        doubt = replace(doubt, unsure_below=_UNSURE_BELOW)
     found = measure(run, (), options, baselines=False)
-    (result,) = found.evaluations
+    result, left_out = some_of(found.evaluations[0])
     labels = torch.tensor([example.label for example in result.examples])
     cache = None if options["no_cache"] else text_cache()
     reference = reference_gates(run, found.backbone, result.features, labels, cache=cache)
-    notes = (*found.backbone.notes, *found.measured.dataset.notes, *result.notes)
+    notes = (*found.backbone.notes, *found.measured.dataset.notes, *result.notes, *left_out)
     content = page_content(
         run,
         result,
@@ -147,10 +154,12 @@ def _content(run: Run, options: dict[str, Any]) -> tuple[dict[str, Any], Measure
         backbone=found.backbone,
         notes=notes,
     )
-    return content, found
+    return content, [example.path for example in result.examples], found
 
 
-def _serve(content: dict[str, Any], found: Measurement, album: Album, options: dict[str, Any]) -> None:
+def _serve(
+    content: dict[str, Any], paths: list[Path | None], found: Measurement, album: Album, options: dict[str, Any]
+) -> None:
     """Serve the page until Ctrl-C."""
     from mocoop.looking.corrections import Corrections
     from mocoop.looking.server import make_app
@@ -164,7 +173,6 @@ def _serve(content: dict[str, Any], found: Measurement, album: Album, options: d
     host, secret = options["host"], new_secret()
     if not is_loopback(host):
         cli.say(f"note: whoever reaches {host} and knows the address sees these images")
-    paths = [example.path for example in found.evaluations[0].examples]
     show_page(
         make_app(content, paths, album, corrections, secret=secret),
         secret,

@@ -7,13 +7,16 @@ N images, C classes, E experts.
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from mocoop.backbone.nearest import letters_of, nearest_words
+from mocoop.backbone.pretrained import LOCAL
 from mocoop.certainty.conformal import prediction_sets
 from mocoop.cli import printable
 
@@ -27,9 +30,27 @@ if TYPE_CHECKING:
     from mocoop.runs.run import Run
 
 FORMAT = 1
+MOST_IMAGES = 20_000
 TOP = 5  # likeliest classes of an image
 NEAREST = 4  # words of a learned token
 _DIGITS = 4
+
+
+def some_of(result: Evaluation, most: int = MOST_IMAGES) -> tuple[Evaluation, tuple[str, ...]]:
+    """An evaluation of as many images as a page can show, evenly spaced where there are more; and a note on that."""
+    total = len(result.examples)
+    if total <= most:
+        return result, ()
+    places = list(range(0, total, math.ceil(total / most)))
+    some = replace(
+        result,
+        examples=tuple(result.examples[n] for n in places),
+        predictions=tuple(result.predictions[n] for n in places),
+        probabilities=result.probabilities[places],
+        gate=result.gate[places],
+        features=result.features[places],
+    )
+    return some, (f"{len(places):,} of {total:,} images are shown, evenly spaced; all numbers here are of those",)
 
 
 def page_content(
@@ -55,7 +76,7 @@ def page_content(
         "format": FORMAT,
         "run": printable(run.path.resolve().name),
         "data": printable(data),
-        "backbone": printable(run.info["backbone"]["name"]),
+        "backbone": printable(_without_folder(run.info["backbone"]["name"])),
         "method": run.method.title,
         "domain": printable(run.groups.domain),
         "coverage": coverage,
@@ -65,6 +86,11 @@ def page_content(
         "experts": list(_experts(run, backbone)),
         "images": _images(result, reference, doubt),
     }
+
+
+def _without_folder(backbone: str) -> str:
+    """A backbone's name without the folders of one that is a local folder: the page may be mailed."""
+    return os.path.basename(backbone.rstrip("/")) if backbone.startswith(LOCAL) else backbone
 
 
 def _images(result: Evaluation, reference: Tensor | None, doubt: Doubt) -> dict[str, Any]:
@@ -134,13 +160,13 @@ def _tokens(run: Run, backbone: Backbone) -> list[list[dict[str, Any]]]:
     if ctx is None or run.config.class_ctx or len(ctx) != sum(map(len, contexts)):
         return []
     near, found, row = nearest_words(backbone, ctx, NEAREST), [], 0
-    for context in contexts:
-        mine = []
+    for context, group in zip(contexts, run.groups.groups, strict=True):
+        mine, start = [], (run.method.start(run.config, group) or "").lower()
         for place, word in enumerate(letters_of(backbone, (*context.before, *context.after))):
             mine.append(
                 {
                     "before": place < len(context.before),
-                    "start": printable(word) if run.config.ctx_init is not None or run.method.reads_groups else "",
+                    "start": printable(word) if word.lower() in start else "",  # a random one started as no word
                     "near": [[printable(one.word), round(one.distance, 3)] for one in near[row]],
                 }
             )

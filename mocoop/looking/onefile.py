@@ -16,7 +16,7 @@ from importlib.resources import files
 from typing import Any
 
 MOST_PICTURES = 2_000
-MOST_BYTES = 24_000_000  # of all pictures together
+MOST_BYTES = 15_000_000  # of all pictures together
 _START = "main.js"
 _IMPORT = re.compile(r'^import \{[^}]*\} from "\./([a-z]+\.js)";\n', re.MULTILINE)
 _EXPORT = re.compile(r"^export (?=(?:async )?function |const |class )", re.MULTILINE)

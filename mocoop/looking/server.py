@@ -50,6 +50,9 @@ def make_app(
     def data(_request: Request) -> Response:
         return JSONResponse({**content, "corrections": corrected()})
 
+    def labels(_request: Request) -> Response:
+        return JSONResponse(corrected())
+
     def picture(request: Request) -> Response:
         copy = album.copy(request.path_params["number"], request.path_params["size"])
         if copy is None:
@@ -71,6 +74,7 @@ def make_app(
 
     routes = [
         Route("/api/data", data),
+        Route("/api/labels", labels),
         Route("/api/picture/{number:int}/{size}", picture),
         Route("/api/label", label, methods=["POST"]),
     ]

@@ -13,6 +13,7 @@ from worlds import plan_for
 from mocoop.config import preset
 from mocoop.data.images import open_image
 from mocoop.data.views import centre_view
+from mocoop.looking.content import page_content, some_of
 from mocoop.looking.gates import reference_gates
 from mocoop.runs.train import train
 
@@ -109,6 +110,7 @@ def test_classes_and_answers_are_those_of_the_evaluation(looked):
         assert counts.get((c, c), 0) == one.correct
     assert content["classes"] == sorted(CLASSES)
     assert content["notes"] == ["twice"]
+    assert content["backbone"] == "tiny", "not the folder it lies in"
 
 
 def test_names_are_printable_and_without_the_folders_of_all(looked):
@@ -129,3 +131,16 @@ def test_tokens_stand_beside_the_words_they_started_from(looked):
     for token in experts[1]["tokens"]:
         distances = [distance for _, distance in token["near"]]
         assert distances == sorted(distances)
+
+
+def test_of_very_many_images_some_are_shown(looked):
+    some, notes = some_of(looked.result, 8)
+    assert some.examples == looked.result.examples[::3]
+    assert notes == ("8 of 22 images are shown, evenly spaced; all numbers here are of those",)
+    content = page_content(
+        looked.run, some, looked.reference[::3], looked.doubt, data="", coverage=0.8, backbone=looked.backbone
+    )
+    for name, values in content["images"].items():
+        if name != "name":
+            assert values == looked.content["images"][name][::3]
+    assert some_of(looked.result, 22) == (looked.result, ())

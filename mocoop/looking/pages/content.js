@@ -11,7 +11,7 @@ export async function loadContent() {
 
 async function ask(address, body) {
   const sent = body && { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body) };
-  const response = await fetch(address, sent);
+  const response = await fetch(address, sent).catch(() => { throw new Error("the server has ended: start it again"); });
   const answer = await response.json();
   if (!response.ok) throw new Error([answer.error, answer.hint].filter(Boolean).join(": "));
   return answer;
@@ -51,6 +51,13 @@ export const chanceOf = (image) => content.images.top[image][0][1];
 /** Correct a label; the answer has all corrections. */
 export async function correct(image, label) {
   content.corrections = await ask("api/label", { image, label });
+}
+
+/** Look whether labels were corrected elsewhere, as in another tab. */
+export async function correctedElsewhere() {
+  const before = JSON.stringify(content.corrections);
+  content.corrections = await ask("api/labels");
+  return JSON.stringify(content.corrections) !== before;
 }
 
 /** Experts with a weight for an image, the largest first: [place, weight]. */

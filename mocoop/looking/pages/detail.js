@@ -60,19 +60,26 @@ function correction(image) {
   const select = choice("The right class is", "label", entries, String(now), () => {});
   const reason = correctedOf(image) === undefined
     ? `In the data: ${own}.` : `In the data: ${own}. Corrected in ${corrections.file}; ${corrections.table} is the whole data set with it.`;
-  form.append(select, make("button", { type: "submit", text: "Correct the label", "data-keep": "correct" }),
-    make("p", { class: "faint", text: reason }));
-  form.addEventListener("submit", async (event) => {
+  form.append(...[select, make("button", { type: "submit", text: "Correct the label", "data-keep": "correct" }),
+    correctedOf(image) === undefined ? null : make("button", { type: "button", class: "quiet", text: "Take it back", on: { click: () => give(image, corrections.classes.indexOf(images.label[image])) } }),
+    make("p", { class: "faint", text: reason })].filter(Boolean));
+  form.addEventListener("submit", (event) => {
     event.preventDefault();
-    try {
-      await correct(image, Number(select.querySelector("select").value));
-      say(correctedOf(image) === undefined ? "the label is as in the data" : `corrected: ${className(image)}`);
-      dispatchEvent(new Event("corrected"));
-    } catch (error) {
-      say(`not corrected: ${error.message}`);
-    }
+    give(image, Number(select.querySelector("select").value));
   });
   return form;
+}
+
+/** Give an image a label; its own takes a correction back. */
+async function give(image, label) {
+  try {
+    await correct(image, label);
+  } catch (error) {
+    say(`not corrected: ${error.message}`);
+    return;
+  }
+  say(correctedOf(image) === undefined ? "the label is as in the data" : `corrected: ${className(image)}`);
+  dispatchEvent(new Event("corrected"));
 }
 
 /** The place of an image's class among the choices. */
@@ -142,7 +149,7 @@ export function startDetail() {
   dialog.addEventListener("close", () => {
     const image = Number(state.image);
     if (state.image !== "") change({ image: "" });
-    focusImage(image);
+    if (!document.activeElement.closest("#filters")) focusImage(image); // "/" may have been quicker
   });
   dialog.addEventListener("click", (event) => { if (event.target === dialog) closeDetail(); });
   dialog.addEventListener("keydown", (event) => {

@@ -42,7 +42,8 @@ export const colourOf = (expert) => `var(--expert-${expert % 8})`;
 /** A choice from a list: a label and a select, whose first entry stands for all. */
 export function choice(label, name, entries, chosen, heard) {
   const select = make("select", { name, on: { change: () => heard(select.value) } });
-  for (const [value, text] of entries) {
+  const known = entries.some(([value]) => value === chosen) ? entries : [...entries, [chosen, chosen]];
+  for (const [value, text] of known) {
     const option = make("option", { value, text });
     option.selected = value === chosen;
     select.append(option);

@@ -30,7 +30,7 @@ function expertCard(expert, place, gate) {
 
 function wordsTable(expert) {
   const rows = expert.tokens.map((token) => make("tr", {},
-    make("th", { scope: "row", text: token.start || "(random)" }),
+    make("th", { scope: "row", text: token.start || "(no word)" }),
     make("td", {}, ...token.near.map(([word, distance]) => make("span", { class: "word" },
       make("span", { text: word }), make("span", { class: "faint", text: ` ${distance}` }))))));
   const slot = expert.tokens.findIndex((token) => !token.before);

@@ -1,6 +1,6 @@
 // The page as a whole: what it is about, its panels, its keys.
 
-import { allImages, content, correctedOf, isRight, loadContent } from "./content.js";
+import { allImages, content, correctedElsewhere, correctedOf, isRight, loadContent } from "./content.js";
 import { showDetail, startDetail } from "./detail.js";
 import { byId, counted, make, percent } from "./elements.js";
 import { showExperts } from "./experts.js";
@@ -120,6 +120,11 @@ function onKey(event) {
   } else if (/^[1-4]$/.test(event.key)) openPanel(Object.keys(PANELS)[Number(event.key) - 1]);
 }
 
+/** Back from another tab: it may have corrected labels. */
+async function lookAgain() {
+  if (content.corrections && await correctedElsewhere().catch(() => false)) dispatchEvent(new Event("corrected"));
+}
+
 async function start() {
   try {
     await loadContent();
@@ -134,6 +139,7 @@ async function start() {
   byId("filters").addEventListener("submit", (event) => event.preventDefault());
   byId("help-button").addEventListener("click", showHelp);
   document.addEventListener("keydown", onKey);
+  addEventListener("focus", lookAgain);
   addEventListener("corrected", () => { drawn = ""; showHead(); showAll(); });
   onChange(showAll);
   startState();

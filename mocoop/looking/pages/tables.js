@@ -59,9 +59,9 @@ export function showUse() {
 
 export function showConfusion() {
   const panel = byId("panel-confusion");
-  const { classes, images } = content;
+  const { classes } = content;
   const lines = byClass();
-  const counts = new Map(lines.map(([name, mine]) => [name, classes.map((_, said) => mine.filter((image) => images.guess[image] === said).length)]));
+  const counts = new Map(lines.map(([name, mine]) => [name, answersOf(mine)]));
   const used = classes.map((_, said) => said).filter((said) => lines.some(([name]) => counts.get(name)[said] || name === classes[said]));
   const [rows, columns] = mostMistaken(lines, used, counts);
   const most = Math.max(1, ...rows.flatMap(([name]) => columns.filter((said) => classes[said] !== name).map((said) => counts.get(name)[said])));
@@ -78,6 +78,13 @@ export function showConfusion() {
   panel.replaceChildren(make("h2", { text: "Which class was taken for which" }),
     make("p", { class: "faint", text: `A row is a class, a column what was said of its images. A cell opens them.${few}` }),
     scrolled("Confusion matrix", heatMap([["class", false], ["right", true], ...columns.map((said) => [classes[said], true])], drawn, "turned")));
+}
+
+/** How many of some images were said to be of each class. */
+function answersOf(some) {
+  const counts = content.classes.map(() => 0);
+  for (const image of some) counts[content.images.guess[image]] += 1;
+  return counts;
 }
 
 /** Rows and columns of a matrix that can be read: all, or the classes with most mistakes. */
