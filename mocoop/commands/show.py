@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -181,9 +182,15 @@ def _serve(
         browser=not options["no_browser"],
         ready=lambda address: cli.say(f"look at {address} (Ctrl-C ends it)"),
     )
-    if corrections is not None and (labels := corrections.labels()):
-        cli.say(f"{len(labels)} labels corrected: {corrections.path}")
-        cli.say(f"next: mocoop train --data {cli.command_path(corrections.table)}")
+    if corrections is not None and (count := len(corrections.labels())):
+        cli.say(f"{count} label{'s' * (count > 1)} corrected: {_short(corrections.path)}")
+        cli.say(f"the whole data set with {'them' if count > 1 else 'it'}, for --data: {_short(corrections.table)}")
+
+
+def _short(path: Path) -> str:
+    """A path as one would write it here."""
+    here = os.path.relpath(path)
+    return str(path) if here.startswith("..") else here
 
 
 COMMANDS = (show,)

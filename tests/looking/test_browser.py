@@ -260,6 +260,7 @@ def test_a_label_is_corrected_by_clicking(page, served, looked):  # noqa: F811
     dialog.locator("select").select_option(label=said)
     dialog.get_by_role("button", name="Correct the label").click()
     page.wait_for_selector("#detail .verdict.right")
+    assert f"1 of {wrong}" in dialog.text_content(), "whoever goes from image to image keeps the list"
     page.keyboard.press("Escape")
     assert counted(page) == wrong - 1
     assert "right with 1 label corrected" in page.locator("#summary").text_content()
@@ -271,8 +272,7 @@ def test_a_label_is_corrected_by_clicking(page, served, looked):  # noqa: F811
     page.wait_for_selector("#tabs button")
     assert counted(page) == 1
     cards(page).first.click()
-    dialog.locator("select").select_option(label=looked.content["classes"][looked.content["images"]["label"][image]])
-    dialog.get_by_role("button", name="Correct the label").click()
+    dialog.get_by_role("button", name="Take it back").click()
     page.wait_for_selector("#detail .verdict.wrong")
     assert (served.photos.parent / "photos-corrections.csv").read_text().count("\n") == 1
     dialog.locator("select").select_option(label=said)
@@ -281,7 +281,10 @@ def test_a_label_is_corrected_by_clicking(page, served, looked):  # noqa: F811
     served.process.send_signal(signal.SIGINT)
     _, told = served.process.communicate(timeout=30)
     assert served.process.returncode == 0
-    assert told.splitlines()[-1] == f"next: mocoop train --data {served.photos.parent / 'photos-corrected.csv'}"
+    assert told.splitlines()[-2:] == [
+        f"1 label corrected: {served.photos.parent / 'photos-corrections.csv'}",
+        f"the whole data set with it, for --data: {served.photos.parent / 'photos-corrected.csv'}",
+    ]
 
 
 def test_the_content_of_the_file_is_json(on_disk):

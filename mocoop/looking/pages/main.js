@@ -78,6 +78,7 @@ function alongTabs(event) {
 }
 
 let drawn = ""; // what the gallery shows: opening one image in full does not draw it anew
+let stale = false; // labels were corrected since: whoever goes from image to image keeps the list until it is closed
 
 function showAll() {
   const view = showTabs();
@@ -85,8 +86,9 @@ function showAll() {
   else if (view === "confusion") showConfusion();
   else if (view === "experts") showExperts();
   const wanted = JSON.stringify([view, state.sort, ...FILTERS.map((part) => state[part])]);
-  if (wanted !== drawn) {
+  if (wanted !== drawn && !(stale && byId("detail").open && state.image !== "")) {
     drawn = wanted;
+    stale = false;
     showFilters();
     const found = chosenImages();
     showCount(found);
@@ -140,7 +142,7 @@ async function start() {
   byId("help-button").addEventListener("click", showHelp);
   document.addEventListener("keydown", onKey);
   addEventListener("focus", lookAgain);
-  addEventListener("corrected", () => { drawn = ""; showHead(); showAll(); });
+  addEventListener("corrected", () => { drawn = ""; stale = true; showHead(); showAll(); });
   onChange(showAll);
   startState();
 }
