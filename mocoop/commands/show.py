@@ -163,7 +163,7 @@ def _serve(
 ) -> None:
     """Serve the page until Ctrl-C."""
     from mocoop.looking.corrections import Corrections
-    from mocoop.looking.server import make_app
+    from mocoop.looking.server import BOUNDS, make_app
     from mocoop.web.page import new_secret, show_page
 
     try:
@@ -179,12 +179,14 @@ def _serve(
         secret,
         host=host,
         port=options["port"],
+        bounds=BOUNDS,
         browser=not options["no_browser"],
         ready=lambda address: cli.say(f"look at {address} (Ctrl-C ends it)"),
     )
     if corrections is not None and (count := len(corrections.labels())):
         cli.say(f"{count} label{'s' * (count > 1)} corrected: {_short(corrections.path)}")
-        cli.say(f"the whole data set with {'them' if count > 1 else 'it'}, for --data: {_short(corrections.table)}")
+        links = " --follow-links" if corrections.through_link else ""
+        cli.say(f"the whole data set with {'them' if count > 1 else 'it'}: --data {_short(corrections.table)}{links}")
 
 
 def _short(path: Path) -> str:

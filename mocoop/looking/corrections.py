@@ -35,6 +35,7 @@ class Corrections:
         where = Path(os.path.abspath(data))
         self._folder = where.parent
         name = where.name if where.is_dir() else where.stem
+        self.through_link = where.is_dir() and where.is_symlink()  # then the table is read with --follow-links
         self.path, self.table = (self._folder / f"{name}-{word}.csv" for word in ("corrections", "corrected"))
         self.keys = dataset.keys if len(dataset.keys) == len(dataset.classnames) else dataset.classnames
         self.classnames = dataset.classnames

@@ -15,8 +15,10 @@ from starlette.routing import Route
 from mocoop.cli import printable
 from mocoop.looking.corrections import Corrections
 from mocoop.looking.pictures import Album
-from mocoop.web.gate import App
+from mocoop.web.gate import App, Bounds
 from mocoop.web.page import body_of, make_page
+
+BOUNDS = Bounds(body_bytes=10_000)  # nothing longer than a correction is sent
 
 
 def make_app(
@@ -78,4 +80,4 @@ def make_app(
         Route("/api/picture/{number:int}/{size}", picture),
         Route("/api/label", label, methods=["POST"]),
     ]
-    return make_page("mocoop.looking", routes, secret=secret)
+    return make_page("mocoop.looking", routes, secret=secret, bounds=BOUNDS)

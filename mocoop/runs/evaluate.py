@@ -140,7 +140,8 @@ def evaluate(
             f"{inputs.skipped[0][1]}",
             "mend them, or raise --max-skipped",
         )
-    before = run.classifier(part.classnames, backbone, calibrated=False).predict(inputs.view(0))
+    features = inputs.view(0)
+    before = run.classifier(part.classnames, backbone, calibrated=False).predict(features)
     prediction = before.at_temperature(run.calibration.temperature) if run.calibration else before
     guesses, first, labels = prediction.probabilities.argmax(-1), prediction.gate.argmax(-1), inputs.labels
     scores = scores_of(guesses, labels, part.classnames)
@@ -172,7 +173,7 @@ def evaluate(
         missing=missing,
         probabilities=prediction.probabilities.cpu(),
         gate=prediction.gate.cpu(),
-        features=inputs.view(0),
+        features=features,
         certainty=_certainty(run, part.classnames, before, prediction, labels),
     )
 

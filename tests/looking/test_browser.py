@@ -214,12 +214,29 @@ def test_hostile_names_show_as_text(page, on_disk):  # noqa: F811
     assert page.locator("img[src=x], main script").count() == 0
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_no_serious_fault(page, on_disk, scheme):  # noqa: F811
+@pytest.mark.parametrize(
+    ("scheme", "parts"), [("light", (*PANELS, "image=1")), ("dark", ("view=confusion", "image=1"))]
+)
+def test_axe_finds_no_serious_fault(page, on_disk, scheme, parts):  # noqa: F811
     page.emulate_media(color_scheme=scheme)
-    for part in (*PANELS, "image=1"):
+    for part in parts:
         opened(page, on_disk, part)
         assert accessibility_faults(page) == [], part
+
+
+def test_a_link_that_makes_no_sense_shows_what_can_be_shown(page, on_disk, looked):  # noqa: F811
+    everything = len(looked.result.examples)
+    for part in ("view=constructor", "sort=constructor", "view=use&measure=constructor", "image=999", "image=x"):
+        opened(page, on_disk, part)
+        page.reload()
+        page.wait_for_selector("#tabs button")
+        assert counted(page) == everything, part
+        assert page.locator("dialog[open]").count() == 0
+    opened(page, on_disk, "class=elk")
+    assert counted(page) == 0
+    assert page.locator("#filters [name=class]").input_value() == "elk"
+    picked(page, "class", "")
+    assert counted(page) == everything
 
 
 def test_a_narrow_window_does_not_scroll_sideways(page, on_disk):  # noqa: F811
@@ -283,7 +300,7 @@ def test_a_label_is_corrected_by_clicking(page, served, looked):  # noqa: F811
     assert served.process.returncode == 0
     assert told.splitlines()[-2:] == [
         f"1 label corrected: {served.photos.parent / 'photos-corrections.csv'}",
-        f"the whole data set with it, for --data: {served.photos.parent / 'photos-corrected.csv'}",
+        f"the whole data set with it: --data {served.photos.parent / 'photos-corrected.csv'}",
     ]
 
 

@@ -161,6 +161,22 @@ def _all(dataset):
     return (*dataset.train, *dataset.val, *dataset.test)
 
 
+def test_a_folder_reached_through_a_link_is_read_with_links(photos, tmp_path):
+    """The tables lie beside the link, whose owner need not own the data."""
+    link = tmp_path / "mine" / "linked"
+    link.parent.mkdir()
+    link.symlink_to(photos)
+    corrections = Corrections(open_dataset(link), link)
+    assert corrections.through_link
+    assert not opened(photos).through_link
+    corrections.correct(link / "test" / "cat" / "01.png", 1)
+    assert corrections.table == link.parent / "linked-corrected.csv"
+    with pytest.raises(DataError, match="follow-links"):
+        open_dataset(corrections.table)
+    again = open_dataset(corrections.table, follow_links=True)
+    assert {path: label for path, label, _ in again.test}[link / "test" / "cat" / "01.png"] == 1
+
+
 def test_a_folder_that_cannot_be_written_is_said(photos):
     corrections = opened(photos)
     corrections.path.mkdir()

@@ -25,7 +25,7 @@ export function chosenImages() {
       .some((text) => text.toLowerCase().includes(word))),
   ].filter(Boolean);
   const found = [...allImages()].filter((image) => tests.every((test) => test(image)));
-  const order = SORTS[state.sort];
+  const order = Object.hasOwn(SORTS, state.sort) ? SORTS[state.sort] : null;
   return order ? found.sort(order) : found;
 }
 

@@ -53,7 +53,7 @@ function firstOf(weights) {
 }
 
 function showTabs() {
-  const view = state.view in PANELS ? state.view : "images";
+  const view = Object.hasOwn(PANELS, state.view) ? state.view : "images";
   byId("tabs").replaceChildren(...Object.entries(PANELS).map(([name, title]) => make("button", {
     type: "button", role: "tab", id: `tab-${name}`, text: title, "aria-selected": String(name === view), "aria-controls": `panel-${name}`,
     tabindex: name === view ? "0" : "-1", on: { click: () => openPanel(name), keydown: alongTabs },

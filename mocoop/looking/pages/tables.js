@@ -35,8 +35,8 @@ export function showUse() {
     return;
   }
   const chosen = panel.contains(document.activeElement) && document.activeElement.name === "measure";
-  const [what, measure] = MEASURES[state.measure] ?? MEASURES[""];
   const names = Object.keys(MEASURES).filter((name) => name !== "reference" || content.images.reference);
+  const [what, measure] = names.includes(state.measure) ? MEASURES[state.measure] : MEASURES[""];
   const titles = { "": "first expert", weight: "mean weight", reference: "mean weight of the reference gate" };
   const chooser = choice("Show", "measure", names.map((name) => [name, titles[name]]), state.measure, (value) => change({ measure: value }));
   const everyone = [...allImages()];
