@@ -13,6 +13,7 @@ import sys
 from collections import Counter
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 from browser import accessibility_faults, browser, page  # noqa: F401
 from hostile import MARKUP, SCRIPT
@@ -246,22 +247,68 @@ def test_a_narrow_window_does_not_scroll_sideways(page, on_disk):  # noqa: F811
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), part
 
 
-def test_thousands_of_images_stay_quick(page, looked, tmp_path):  # noqa: F811
-    """Only what is in sight is there; how quick that is stands in docs/routing-page.md."""
-    images = {
-        name: None if values is None else (values * 300)[:5000] for name, values in looked.content["images"].items()
+@pytest.fixture(scope="module")
+def large(looked, tmp_path_factory):
+    """The address of a page of 5,000 images, 70 classes with long names, and 64 experts with long templates."""
+    rng = np.random.default_rng(1)
+    gates = rng.dirichlet(np.ones(64), 5000).round(4).tolist()
+    labels, guesses = rng.integers(0, 70, 5000).tolist(), rng.integers(0, 70, 5000).tolist()
+    expert = looked.content["experts"][1]
+    content = {
+        **looked.content,
+        "classes": [f"class {c} {'with_a_long_name ' * 8}" for c in range(70)],
+        "experts": [
+            {**expert, "id": f"expert_{e}", "templates": ["a long photo of a {} " * 9] * 200} for e in range(64)
+        ],
+        "images": {
+            "name": [f"folder/{n}.png" for n in range(5000)],
+            "picture": [0] * 5000,
+            "label": labels,
+            "guess": guesses,
+            "top": [[[guess, 0.5], [(guess + 1) % 70, 0.2]] for guess in guesses],
+            "truth": [0.1] * 5000,
+            "set": [[guess, *range(0, 70, 7)] for guess in guesses],
+            "unsure": [0] * 5000,
+            "gate": gates,
+            "reference": gates[::-1],
+        },
     }
-    path = tmp_path / "many.html"
-    path.write_text(one_file({**looked.content, "images": images}, lambda _: None))
-    opened(page, path.as_uri())
+    path = tmp_path_factory.mktemp("large") / "page.html"
+    path.write_text(one_file(content, lambda _: None))
+    return SimpleNamespace(address=path.as_uri(), labels=labels, guesses=guesses)
+
+
+def test_of_thousands_of_images_only_those_in_sight_are_there(page, large):  # noqa: F811
+    """How quick that is stands in docs/routing-page.md."""
+    opened(page, large.address)
     assert counted(page) == 5000
     assert 0 < cards(page).count() < 200
-    page.locator("#gallery .card").first.focus()
+    cards(page).first.focus()
     page.keyboard.press("End")
     assert page.evaluate("document.activeElement.parentElement.getAttribute('aria-posinset')") == "5000"
     assert 0 < cards(page).count() < 200
-    picked(page, "answer", "wrong")
+    picked(page, "answer", "right")
+    pairs = zip(large.labels, large.guesses, strict=True)
+    assert counted(page) == sum(label == guess for label, guess in pairs)
     assert 0 < cards(page).count() < 200
+    for part in (*PANELS, "image=4999"):
+        opened(page, large.address, part)
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth"), part
+    assert page.locator("#detail .templates").count() == 64
+
+
+def test_of_many_classes_those_with_most_mistakes_are_in_the_matrix(page, large):  # noqa: F811
+    opened(page, large.address, "view=confusion")
+    panel = page.locator("#panel-confusion")
+    assert panel.locator("tbody tr").count() == 60
+    assert "The 60 classes with most mistakes, of 70." in panel.text_content()
+    wrong = [0] * 70
+    for label, guess in zip(large.labels, large.guesses, strict=True):
+        for c in (label, guess):
+            wrong[c] += label != guess
+    kept = sorted(sorted(range(70), key=lambda c: -wrong[c])[:60])
+    shown = panel.locator("tbody th").all_text_contents()
+    assert [int(name.split()[1]) for name in shown] == kept
 
 
 def test_a_label_is_corrected_by_clicking(page, served, looked):  # noqa: F811

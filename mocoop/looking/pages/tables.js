@@ -44,7 +44,7 @@ export function showUse() {
   const shares = lines.map(([, images]) => content.experts.map((_, expert) => measure(images, expert)));
   const most = Math.max(...shares.flat());
   const rows = lines.map(([name, images], line) => make("tr", { class: line ? null : "total" },
-    make("th", { scope: "row", text: name }), make("td", { class: "number faint", text: String(images.length) }),
+    make("th", { scope: "row", text: name, title: name }), make("td", { class: "number faint", text: String(images.length) }),
     ...content.experts.map((expert, place) => {
       const share = shares[line][place];
       if (!share) return make("td", { class: "number faint", text: "0 %" });
@@ -66,7 +66,7 @@ export function showConfusion() {
   const [rows, columns] = mostMistaken(lines, used, counts);
   const most = Math.max(1, ...rows.flatMap(([name]) => columns.filter((said) => classes[said] !== name).map((said) => counts.get(name)[said])));
   const drawn = rows.map(([name, mine]) => make("tr", {},
-    make("th", { scope: "row", text: name }), make("td", { class: "number faint", text: percent(mine.filter(isRight).length / mine.length) }),
+    make("th", { scope: "row", text: name, title: name }), make("td", { class: "number faint", text: percent(mine.filter(isRight).length / mine.length) }),
     ...columns.map((said) => {
       const count = counts.get(name)[said];
       if (!count) return make("td", { class: classes[said] === name ? "own" : null });
@@ -108,7 +108,8 @@ function cell(text, share, told, heard, kind = "") {
 }
 
 function heatMap(heads, rows, kind = "") {
-  const head = heads.map(([text, number]) => make("th", { scope: "col", class: number ? "number" : null }, breakable(text)));
+  const head = heads.map(([text, number]) => make("th", { scope: "col", class: number ? "number" : null, title: text },
+    kind === "turned" ? make("span", { text }) : breakable(text)));
   return make("table", { class: `map ${kind}` }, make("thead", {}, make("tr", {}, ...head)), make("tbody", {}, ...rows));
 }
 
