@@ -30,7 +30,6 @@ def make_app(
     secret: str,
 ) -> App:
     """The page below `secret`. `content` is `page_content`'s; `paths` are its images in order, those of `album`."""
-    numbers = {path: number for number, path in enumerate(paths) if path is not None}
 
     def corrected() -> dict[str, Any] | None:
         """What the page knows of corrections: the classes to choose from, which of the answers' classes each is, and
@@ -40,7 +39,8 @@ def make_app(
         choices, answers = [printable(name) for name in corrections.classnames], list(content["classes"])
         first = 0 if choices[: len(answers)] == answers else len(choices) - len(answers)  # the base classes, or the new
         places = [k - first if 0 <= k - first < len(answers) else None for k in range(len(choices))]
-        found = {numbers[path]: label for path, label in corrections.labels().items() if path in numbers}
+        labels = corrections.labels()
+        found = {number: labels[path] for number, path in enumerate(paths) if path is not None and path in labels}
         return {
             "choices": choices,
             "classes": places,

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import socket
 import sys
 
 import pytest
+import torch
 from command_line import call
+from geotiffs import converted, thirteen_bands
 from hostile import CLASSES, hostile_world, put_photos
 
 
@@ -132,3 +135,60 @@ def test_labels_that_cannot_be_corrected_are_noted(hostile, monkeypatch, tmp_pat
         (hostile["data"].parent / "photos-corrected.csv").unlink()
     assert told.code == 0
     assert "note: labels cannot be corrected: " in told.err
+
+
+class TestTheImagesAreReadAsByOtherCommands:
+    """On the small world of all commands."""
+
+    @pytest.fixture
+    def looked(self, runs, tmp_path):
+        def look(data, *more):
+            out = tmp_path / "page.html"
+            told = call("show", runs["all"], "--data", data, "--device", "cpu", "-o", out, *more)
+            assert told.code == 0, told.err
+            return json.loads(re.search(r'id="content">(.*?)</script>', out.read_text())[1])
+
+        return look
+
+    def test_bands_and_range_choose_what_is_seen(self, world, looked, tmp_path):
+        photos = converted(world["photos"], tmp_path / "photos", thirteen_bands)
+        own = looked(world["photos"])
+        bands = looked(photos, "--bands", "4,3,2", "--range", "0,4095")
+        assert bands["pictures"] == own["pictures"]
+        assert bands["images"]["gate"] == own["images"]["gate"]
+        assert looked(photos, "--bands", "9,8,7", "--range", "0,4095")["pictures"] != own["pictures"]
+
+    def test_tables_links_and_lists_of_names(self, world, looked, tmp_path):
+        photos = shutil.copytree(world["photos"], tmp_path / "photos")
+        one = next(iter(sorted((photos / "test").rglob("*.png"))))
+        shutil.move(one, tmp_path / "elsewhere.png")
+        one.symlink_to(tmp_path / "elsewhere.png")
+        rows = [
+            (str(path.relative_to(photos)), path.parent.name, path.parent.parent.name) for path in photos.rglob("*.png")
+        ]
+        table = photos / "photos.csv"
+        table.write_text("where,which,part\n" + "".join(f"{','.join(row)}\n" for row in sorted(rows)))
+        names = tmp_path / "names.txt"
+        names.write_text("\n".join(name.replace("_", " ").upper() for name in sorted({row[1] for row in rows})))
+        options = ("--columns", "path=where,label=which,split=part", "--class-names", names, "--names-by-position")
+        assert len(looked(table, *options, "--follow-links")["images"]["name"]) == len(
+            looked(world["photos"])["images"]["name"]
+        )
+        with pytest.raises(AssertionError, match="a link that leaves"):
+            looked(table, *options)
+
+    def test_features_are_kept_unless_told(self, world, looked, monkeypatch, tmp_path):
+        monkeypatch.setenv("MOCOOP_CACHE", str(tmp_path / "cache"))
+        looked(world["photos"], "--no-cache", "--threads", 1)
+        assert not list((tmp_path / "cache").rglob("*.npy"))
+        assert torch.get_num_threads() == 1
+        looked(world["photos"])
+        assert list((tmp_path / "cache").rglob("*"))
+
+    @pytest.mark.parametrize(
+        ("option", "value"), [("--backbone", "local-dir:none"), ("--pretrained", "none"), ("--device", "cuda:99")]
+    )
+    def test_another_backbone_is_looked_for_where_told(self, world, runs, tmp_path, option, value):
+        told = call("show", runs["all"], "--data", world["photos"], "-o", tmp_path / "x.html", option, value)
+        assert told.code == 2
+        assert not (tmp_path / "x.html").exists()

@@ -58,8 +58,13 @@ def served(world, tmp_path_factory):
 
 def opened(page, address, *parts):  # noqa: F811
     page.goto(f"{address}#{'&'.join(parts)}")
+    settled(page)
+
+
+def settled(page):  # noqa: F811
+    """Wait until the page has heard of its new address."""
     page.wait_for_selector("#tabs button")
-    return page
+    page.evaluate("new Promise((done) => setTimeout(() => requestAnimationFrame(done)))")
 
 
 def cards(page):  # noqa: F811
@@ -96,9 +101,10 @@ def test_filters_work_together_and_stay_in_the_address(page, on_disk, looked):  
     assert counted(page) == len(both)
     link = page.url
     page.reload()
-    page.wait_for_selector("#tabs button")
+    settled(page)
     assert (page.url, counted(page)) == (link, len(both))
     page.go_back()
+    settled(page)
     assert counted(page) == len(wrong)
     page.get_by_role("button", name="Show all").click()
     assert counted(page) == len(looked.result.examples)
@@ -136,6 +142,7 @@ def test_a_cell_of_expert_use_opens_its_images(page, on_disk, looked):  # noqa: 
     page.get_by_role("button", name=f"{name}, {one}: ").click()
     assert counted(page) == count
     page.go_back()
+    settled(page)
     for measure, values in (("weight", "gate"), ("reference", "reference")):
         page.locator("#panel-use select").select_option(measure)
         weights = [row[0] for row in looked.content["images"][values]]
@@ -230,7 +237,7 @@ def test_a_link_that_makes_no_sense_shows_what_can_be_shown(page, on_disk, looke
     for part in ("view=constructor", "sort=constructor", "view=use&measure=constructor", "image=999", "image=x"):
         opened(page, on_disk, part)
         page.reload()
-        page.wait_for_selector("#tabs button")
+        settled(page)
         assert counted(page) == everything, part
         assert page.locator("dialog[open]").count() == 0
     opened(page, on_disk, "class=elk")
@@ -333,7 +340,7 @@ def test_a_label_is_corrected_by_clicking(page, served, looked):  # noqa: F811
     assert line[0] == f"photos/test/{name}".replace("\\u202e", "\u202e")
     opened(page, served.address, "corrected=yes")
     page.reload()
-    page.wait_for_selector("#tabs button")
+    settled(page)
     assert counted(page) == 1
     cards(page).first.click()
     dialog.get_by_role("button", name="Take it back").click()
