@@ -110,13 +110,18 @@ def _show_page(path: Path, web: bool, out: Path | None, options: dict[str, Any])
     from mocoop.files import atomic_write
     from mocoop.looking.onefile import MOST_PICTURES, one_file
     from mocoop.looking.pictures import Album
+    from mocoop.training.progress import training_progress
 
     run = open_run(path)
     content, paths, found = _content(run, options)
     album = Album(paths, found.measured.dataset.reading)
     if out is not None:
         most = options["most_images"]
-        page = one_file(content, lambda number: album.copy(number, "small"), MOST_PICTURES if most is None else most)
+        with training_progress() as listener:
+            listener.stage("copying the pictures")
+            page = one_file(
+                content, lambda number: album.copy(number, "small"), MOST_PICTURES if most is None else most
+            )
         atomic_write(out, page)
         cli.say(f"page: {out}")
     if web:

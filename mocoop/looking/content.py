@@ -123,7 +123,8 @@ def _sets(chances: np.ndarray, order: np.ndarray, doubt: Doubt) -> list[list[int
 
 
 def _rows(values: np.ndarray) -> list[list[float]]:
-    return [[_short(value) for value in row] for row in values]
+    found: list[list[float]] = values.astype(np.float64).round(_DIGITS).tolist()
+    return found
 
 
 def _short(value: float) -> float:

@@ -318,7 +318,7 @@ def test_of_many_classes_those_with_most_mistakes_are_in_the_matrix(page, large)
     assert [int(name.split()[1]) for name in shown] == kept
 
 
-def test_a_label_is_corrected_by_clicking(page, served, looked):  # noqa: F811
+def test_a_label_is_corrected_by_clicking(page, browser, served, looked):  # noqa: F811
     """Last: it ends the server."""
     opened(page, served.address, "answer=wrong")
     wrong = counted(page)
@@ -349,6 +349,16 @@ def test_a_label_is_corrected_by_clicking(page, served, looked):  # noqa: F811
     dialog.locator("select").select_option(label=said)
     dialog.get_by_role("button", name="Correct the label").click()
     page.wait_for_selector("#detail .verdict.right")
+    other = browser.new_context().new_page()  # another tab, which sees what the first has done
+    opened(other, served.address, "image=0")
+    assert "right with 1 label corrected" in other.locator("#summary").text_content()
+    dialog.get_by_role("button", name="Take it back").click()
+    page.wait_for_selector("#detail .verdict.wrong")
+    other.evaluate("dispatchEvent(new Event('focus'))")
+    other.locator("#summary", has_not_text="corrected").wait_for()
+    dialog.locator("select").select_option(label=said)
+    dialog.get_by_role("button", name="Correct the label").click()
+    page.wait_for_selector("#detail .verdict.right")
     served.process.send_signal(signal.SIGINT)
     _, told = served.process.communicate(timeout=30)
     assert served.process.returncode == 0
@@ -356,6 +366,8 @@ def test_a_label_is_corrected_by_clicking(page, served, looked):  # noqa: F811
         f"1 label corrected: {served.photos.parent / 'photos-corrections.csv'}",
         f"the whole data set with it: --data {served.photos.parent / 'photos-corrected.csv'}",
     ]
+    other.get_by_role("button", name="Correct the label").click()
+    other.locator("#message", has_text="not corrected: the server has ended").wait_for()
 
 
 def test_the_content_of_the_file_is_json(on_disk):

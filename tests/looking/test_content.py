@@ -81,6 +81,27 @@ def test_the_reference_gate_of_a_linear_router_comes_from_the_templates(looked, 
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-3)
 
 
+def test_the_released_codes_gate_is_by_the_true_class_and_its_two_largest(looked, world, tmp_path):
+    """The prototype of each image's class, and 10 added to the two largest of its logits."""
+    config = preset("paper", epochs=1, batch_size=16, gate_prototypes="true-class", gate_target="two-hot")
+    run = train(plan_for(world, tmp_path / "run", config))
+    tower = looked.backbone
+    images = torch.nn.functional.normalize(looked.result.features, dim=-1)
+    labels = [example.label for example in looked.result.examples]
+    tau = run.config.gate_temperature(run.learned.logit_scale)
+    found = reference_gates(run, tower, looked.result.features, torch.tensor(labels))
+    for x, label, gate in zip(images, labels, found.tolist(), strict=True):
+        logits = []
+        for group in GROUPS["groups"]:
+            texts = [template.replace("{}", run.classnames[label]) for template in group["templates"]]
+            features = tower.text.prepare(tower.prompts.rows(["{}"], texts))()[0]
+            prototype = torch.nn.functional.normalize(features, dim=-1).mean(dim=0).tolist()
+            logits.append(dot(unit(prototype), x.tolist()) / tau)
+        for place in sorted(range(3), key=lambda g: -logits[g])[:2]:
+            logits[place] += 10
+        assert gate == pytest.approx(softmax(logits), abs=1e-3)
+
+
 def test_one_prompt_has_no_gates(looked, world, tmp_path):
     run = train(plan_for(world, tmp_path / "run", preset("recommended", "zero-shot")))
     labels = torch.zeros(1, dtype=torch.int64)
