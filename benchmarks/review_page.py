@@ -22,7 +22,7 @@ from typing import Any
 
 from mocoop.files import write_json
 
-ADJECTIVES = "old new red dark pale wet dry huge tiny soft hard flat bent torn worn".split()
+ADJECTIVES = ("old", "new", "red", "dark", "pale", "wet", "dry", "huge", "tiny", "soft", "hard", "flat", "bent", "torn")
 
 # Resolves with the milliseconds from the next release of the button to the frame after the card has come to a column.
 TIMED = """group => {
@@ -44,7 +44,7 @@ def document(groups: int, templates: int) -> dict[str, Any]:
     """A file in which no template is like another; the groups are full, but for a few places."""
 
     def text(group: int, number: int) -> str:
-        words = f"{ADJECTIVES[number % 15]} {ADJECTIVES[number // 15 % 15]}"
+        words = f"{ADJECTIVES[number % 14]} {ADJECTIVES[number // 14 % 14]}"
         return f"a {words} view {group} number {number} of a {{}}."
 
     return {
@@ -90,7 +90,9 @@ def main() -> None:
         server = subprocess.Popen([*command, "--lexical"], stderr=subprocess.PIPE, text=True, env=state)
         assert server.stderr is not None
         address = next(filter(None, (re.search(r"http://\S+/", line) for line in server.stderr)))[0]
-        browser = driver.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"])
+        browser = driver.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
         page = browser.new_page(viewport={"width": 1400, "height": 900})
         page.goto(address)
         page.locator(".column:nth-child(2) .card").first.wait_for()
@@ -101,7 +103,9 @@ def main() -> None:
         server.terminate()
         server.wait()
     size = f"{given.groups} groups of {given.templates} templates"
-    print(f"{size}: drop to drawn {statistics.median(times):.0f} ms median, {max(times):.0f} ms at most of {len(times)}")
+    print(
+        f"{size}: drop to drawn {statistics.median(times):.0f} ms median, {max(times):.0f} ms at most of {len(times)}"
+    )
     print("each:", " ".join(f"{one:.0f}" for one in times), f"ms; page interactive after {opened:.0f} ms")
 
 

@@ -97,7 +97,10 @@ class Attraction:
             self._tell(f"no images: {error}", {})
 
     def _tell(self, told: str, groups: dict[str, Any]) -> None:
-        self._told = {"told": told or f"{len(self._paths)} images of {self._data.name}: above each group those that fit it best", "groups": groups}
+        self._told = {
+            "told": told or f"{len(self._paths)} images of {self._data.name}: above each group those that fit it best",
+            "groups": groups,
+        }
         self.number += 1
 
     def _look(self) -> tuple[Backbone, tuple[str, ...], Array]:

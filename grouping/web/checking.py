@@ -136,7 +136,9 @@ class Checking:
             found = [one.as_dict() for one in check(data, class_names=self._session.names)]
         else:
             found = self._by_process(data)
-        return [_told(str(one["code"]), str(one["message"]), str(one["hint"]), _path(str(one["pointer"]))) for one in found]
+        return [
+            _told(str(one["code"]), str(one["message"]), str(one["hint"]), _path(str(one["pointer"]))) for one in found
+        ]
 
     def _by_process(self, data: bytes) -> list[dict[str, Any]]:
         command = [sys.executable, "-m", "mocoop.grouping.commands", "validate", "-", "--json"]
@@ -154,7 +156,9 @@ class Checking:
             told, why = process.communicate(data)
         if not told:
             message = f"the file could not be checked: {why.decode(errors='replace').strip()[:200]}"
-            return [{"code": "G001", "message": message, "hint": "mocoop-groups validate FILE tells more", "pointer": ""}]
+            return [
+                {"code": "G001", "message": message, "hint": "mocoop-groups validate FILE tells more", "pointer": ""}
+            ]
         found: list[dict[str, Any]] = json.loads(told)["findings"]
         return found
 

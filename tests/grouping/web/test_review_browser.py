@@ -220,7 +220,12 @@ def test_a_hostile_file_is_text(page, written):  # noqa: F811
         {"id": "constructor", "title": marks[:80], "description": marks, "templates": list(HOSTILE)},
         {"id": "__proto__"[2:7] + "-x", "title": "<b>bold</b>", "templates": [{"text": "a {}.", "note": marks}]},
     ]
-    document = {"schema_version": 1, "domain": marks, "groups": groups, "excluded": [{"text": "<i>{}", "reason": marks}]}
+    document = {
+        "schema_version": 1,
+        "domain": marks,
+        "groups": groups,
+        "excluded": [{"text": "<i>{}", "reason": marks}],
+    }
     path = written("<b>groups<b>.json", json.dumps(document))
     with opened(page, path):
         assert page.locator("#board .card .words").all_inner_texts() == [*HOSTILE, "a {}.", "<i>{}"]
@@ -275,7 +280,8 @@ def test_a_file_that_changes_meanwhile_is_not_overwritten(page, path):  # noqa: 
 
 def test_a_kill_loses_nothing_that_was_done_or_typed(browser, path):  # noqa: F811
     before = path.read_bytes()
-    page = browser.new_context(viewport={"width": 1280, "height": 800}).new_page()  # its server goes: that is told
+    context = browser.new_context(viewport={"width": 1280, "height": 800})
+    page = context.new_page()  # noqa: F811  # its server goes, which its console tells
     with reviewing(path, MOCOOP_SIGNAL_AT="SIGKILL:review-save:1") as server:
         page.goto(server.address)
         drag(page, "a {} in thick fog.", "Fog")
@@ -300,7 +306,7 @@ def test_a_kill_loses_nothing_that_was_done_or_typed(browser, path):  # noqa: F8
         assert asked == ["beforeunload"]
         assert server.end() == 0
         assert any("what is not saved is kept; the same command takes it up" in line for line in server.said)
-    page.context.close()
+    context.close()
 
 
 @pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])

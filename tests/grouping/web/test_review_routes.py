@@ -27,7 +27,12 @@ DOCUMENT = {
     "domain": "birds",
     "groups": [
         {"id": "plain", "templates": ["a photo of a {}.", {"text": "a  picture of a {}.", "note": "short"}]},
-        {"id": "night", "title": "Night", "init": "a {} at night.", "templates": ["a {} after dark.", "a {} at night."]},
+        {
+            "id": "night",
+            "title": "Night",
+            "init": "a {} at night.",
+            "templates": ["a {} after dark.", "a {} at night."],
+        },
         {"id": "fog", "templates": ["a {} in thick fog.", "a {} in the thick fog.", "a {} in mist."]},
     ],
     "excluded": [{"text": "a {} in rain.", "by": "person"}],
@@ -196,7 +201,7 @@ def test_the_findings_are_those_of_validate_at_their_cards(path):
     expected = check(path.read_bytes(), class_names=("photo booth", "owl"))
     rules = {(one.code, one.message, one.hint) for one in expected}
     assert rules <= {(one["code"], one["message"], one["hint"]) for one in told}
-    assert [one["code"] for one in found["cards"]["a  picture of a {}."]][0] == "G114"
+    assert found["cards"]["a  picture of a {}."][0]["code"] == "G114"
     assert [one["code"] for one in found["cards"]["a {} in the thick fog."]] == ["G104"]
 
 

@@ -1,4 +1,4 @@
-"""The working copy behind the review page: operations, history, saving, what a crash leaves, what else changes files."""
+"""The working copy behind the review page: operations, history, saving, what a crash leaves, what others change."""
 
 from __future__ import annotations
 
@@ -121,7 +121,9 @@ EDITS = [
 ]
 
 
-@pytest.mark.parametrize(("operation", "same"), EDITS, ids=[f"{n}-{one['operation']}" for n, (one, _) in enumerate(EDITS)])
+@pytest.mark.parametrize(
+    ("operation", "same"), EDITS, ids=[f"{n}-{one['operation']}" for n, (one, _) in enumerate(EDITS)]
+)
 def test_each_operation_is_the_edit_of_the_command_line(operation, same):
     before = json.dumps(DOCUMENT)
     after = apply(DOCUMENT, operation)
@@ -399,9 +401,8 @@ def test_a_kill_while_saving_leaves_the_old_file_or_the_new_one_and_the_work(pat
 
 
 def test_one_page_of_a_file_at_a_time(path):
-    with Kept(path).alone():
-        with pytest.raises(UsageError, match="open already"), Kept(path).alone():
-            pass
+    with Kept(path).alone(), pytest.raises(UsageError, match="open already"), Kept(path).alone():
+        pass
     with Kept(path).alone():
         pass
     assert not Kept(path).folder.exists()
