@@ -11,6 +11,7 @@ export const NEW = "\u0000new";
 
 const columns = new Map(); // id -> {section, list, cards: Map(text -> li), ...}
 export const selection = new Set(); // texts
+const chosenCards = new Set();
 let active = null; // the button in the board that Tab reaches
 let numbers = 0;
 const choosing = [];
@@ -33,6 +34,7 @@ listen((changed) => {
   if (changed.images) for (const id of state.order) drawImages(id);
   if (changed.groups.size) {
     for (const text of selection) if (!groupOf(text) && !isExcluded(text)) selection.delete(text);
+    markChosen();
     applyFilter();
   }
   if (!active?.isConnected) reach(board.querySelector("button.words, button.title"));
@@ -166,7 +168,7 @@ function drawCard(card, template) {
   if (template.reason) marks.push(make("span", { class: "why" }, make("bdi", {}, template.reason)));
   if (template.tokens) marks.push(make("span", { class: "tokens", title: "Tokens without a class name" },
     count(template.tokens, "token")));
-  card.lastElementChild.replaceChildren(...marks.flatMap((one) => [one, " "]));
+  card.querySelector(".marks").replaceChildren(...marks.flatMap((one) => [one, " "]));
 }
 
 const SHORT = { G104: "a twin", G107: "nearly the same", G108: "nearer elsewhere", G106: "too long", G117: "long",
@@ -251,15 +253,32 @@ export const columnOf = (element) => element?.closest?.(".column")?.dataset.grou
 export const chosen = () => (selection.size ? [...selection] : []);
 export const place = (id) => columns.get(id)?.section;
 
-export function choose(texts) {
-  for (const text of selection) if (!texts.includes(text)) cardOf(text)?.classList.remove("chosen");
-  for (const card of board.querySelectorAll(".card.chosen")) if (!texts.includes(card.dataset.text)) card.classList.remove("chosen");
-  selection.clear();
-  for (const text of texts) {
-    selection.add(text);
-    cardOf(text)?.classList.add("chosen");
+// The group whose column is at a point of the window, whatever lies above it.
+export function columnAt(x, y) {
+  const frame = board.getBoundingClientRect();
+  if (x < frame.left || x > frame.right || y < frame.top || y > frame.bottom) return null;
+  for (const [id, column] of columns) {
+    const at = column.section.getBoundingClientRect();
+    if (x >= at.left && x <= at.right && y >= at.top && y <= at.bottom) return id;
   }
+  return null;
+}
+
+export function choose(texts) {
+  selection.clear();
+  for (const text of texts) selection.add(text);
+  markChosen();
   for (const listener of choosing) listener([...selection]);
+}
+
+function markChosen() {
+  for (const card of chosenCards) card.classList.remove("chosen");
+  chosenCards.clear();
+  for (const text of selection) {
+    const card = cardOf(text);
+    card?.classList.add("chosen");
+    if (card) chosenCards.add(card);
+  }
 }
 
 export function toggle(text) {

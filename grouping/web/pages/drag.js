@@ -1,6 +1,6 @@
 // Dragging cards by mouse, pen or finger. A finger drags after it has rested; before that it scrolls.
 
-import { NEW, EXCLUDED, choose, hueOf, putDown, selection, textOf, toggle } from "./board.js";
+import { NEW, EXCLUDED, choose, columnAt, hueOf, place, putDown, selection, textOf, toggle } from "./board.js";
 import { byId, count, make, say } from "./dom.js";
 import { nameOf, state } from "./store.js";
 
@@ -29,7 +29,7 @@ addEventListener("pointermove", (event) => {
   if (held) {
     held.x = event.clientX;
     held.y = event.clientY;
-    place();
+    follow();
   }
 });
 
@@ -59,18 +59,20 @@ function forget() {
 function begin() {
   const texts = selection.has(press.text) ? [...selection] : [press.text];
   const ghost = make("div", { class: "ghost", "aria-hidden": "true" }, texts.length === 1 ? texts[0] : count(texts.length, "template"));
-  document.body.append(ghost);
-  held = { texts, ghost, target: null, x: press.x, y: press.y };
-  document.documentElement.classList.add("dragging");
+  // The veil shows one cursor everywhere: a rule for all elements would have all of them drawn anew.
+  const veil = make("div", { class: "veil" });
+  document.body.append(veil, ghost);
+  byId("toast").hidden = true;
+  held = { texts, ghost, veil, target: null, x: press.x, y: press.y };
   showTray();
-  place();
+  follow();
   requestAnimationFrame(scroll);
 }
 
-function place() {
+function follow() {
   held.ghost.style.transform = `translate(${held.x + 10}px, ${held.y + 8}px)`;
-  const under = document.elementFromPoint(held.x, held.y);
-  const target = under?.closest("[data-group]")?.dataset.group ?? null;
+  const chip = tray.hidden ? null : document.elementFromPoint(held.x, held.y)?.closest("#tray span");
+  const target = chip?.dataset.group ?? columnAt(held.x, held.y);
   if (target === held.target) return;
   mark(held.target, false);
   held.target = target;
@@ -79,8 +81,8 @@ function place() {
 
 function mark(target, on) {
   if (target === null) return;
-  for (const one of document.querySelectorAll("[data-group]")) {
-    if (one.dataset.group === target) one.classList.toggle("over", on);
+  for (const one of [place(target), ...tray.children]) {
+    if (one?.dataset.group === target) one.classList.toggle("over", on);
   }
 }
 
@@ -91,7 +93,7 @@ function scroll() {
   if (across && held.y > at.top && held.y < at.bottom) board.scrollLeft += 14 * across;
   const down = held.y < EDGE ? -1 : held.y > innerHeight - EDGE ? 1 : 0;
   if (down && document.documentElement.scrollHeight > innerHeight) scrollBy(0, 12 * down);
-  if (across || down) place();
+  if (across || down) follow();
   requestAnimationFrame(scroll);
 }
 
@@ -108,11 +110,11 @@ function showTray() {
 }
 
 function end(drop) {
-  const { texts, ghost, target } = held;
+  const { texts, ghost, veil, target } = held;
   ghost.remove();
+  veil.remove();
   mark(target, false);
   tray.hidden = true;
-  document.documentElement.classList.remove("dragging");
   held = null;
   dropped = true;
   setTimeout(() => { dropped = false; }, 0);

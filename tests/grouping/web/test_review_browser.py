@@ -176,6 +176,7 @@ def test_groups_are_renamed_split_merged_locked_and_made_in_dialogs(page, path):
         page.get_by_label("Title").fill("Thick fog")
         assert page.get_by_label("Id (names").input_value() == "thick_fog"
         page.get_by_role("button", name="Split off").click()
+        column(page, "Thick fog").wait_for()
         assert cards(page, "Thick fog") == ["a {} in thick fog."]
         menu("Thick fog", "Merge into …")
         page.get_by_role("dialog").get_by_role("button", name="Fog fog").click()
@@ -201,6 +202,7 @@ def test_groups_are_renamed_split_merged_locked_and_made_in_dialogs(page, path):
         added.get_by_role("button").click()
         added.get_by_text("Added").wait_for()
         page.get_by_role("button", name="Done").click()
+        card(page, text).wait_for()
         assert cards(page, "Plain")[-1] == text
 
 
@@ -242,6 +244,24 @@ def test_a_hostile_file_is_text(page, written):  # noqa: F811
         page.keyboard.press("Escape")
         assert page.evaluate("document.querySelectorAll('#board img, #board script, #board b, #board svg').length") == 0
         assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def test_what_changes_elsewhere_takes_no_typing_away(page, path):  # noqa: F811
+    with opened(page, path) as server:
+        card(page, "a {} in mist.").dblclick()
+        words = page.get_by_label("Words of the template")
+        words.fill("a {} in thin mist.")
+        version = server.ask("api/state")["version"]
+        note = {"operation": "annotate", "text": "a {} in mist.", "note": "thin"}
+        version = server.do(version, **note)["version"]
+        page.locator(".mark.note").wait_for(state="attached")
+        server.do(version, operation="move", texts=["a {} in mist."], to="plain")
+        column(page, "Plain").get_by_text("3 reviewed").wait_for()
+        assert words.input_value() == "a {} in thin mist."
+        words.press("Enter")
+        card(page, "a {} in thin mist.").wait_for()
+        assert cards(page, "Plain")[-1] == "a {} in thin mist."
+        assert page.locator(".typing").count() == 0
 
 
 def test_a_second_tab_sees_the_first_and_cannot_undo_it_unseen(page, path):  # noqa: F811
