@@ -97,13 +97,12 @@ function newColumn(id) {
 
 function drawGroup(id) {
   const group = state.groups[id], column = columns.get(id);
-  const seen = group.templates.filter((one) => one.reviewed).length;
   column.title.replaceChildren(make("bdi", {}, group.title || id));
-  column.meta.replaceChildren(`${seen}/${group.templates.length} reviewed`);
+  column.meta.replaceChildren(`${group.seen}/${group.templates.length} reviewed`);
   if (group.locked) column.meta.append(" · locked");
   column.about.textContent = group.description;
   column.section.classList.toggle("locked", group.locked);
-  column.section.classList.toggle("reviewed", seen === group.templates.length);
+  column.section.classList.toggle("reviewed", group.seen === group.templates.length);
   fill(column, group.templates.map((one) => ({ ...one, group: id })));
 }
 

@@ -49,10 +49,9 @@ function drawMap() {
 }
 
 function colourDots() {
-  const home = new Map(state.order.flatMap((id) => state.groups[id].templates.map((one) => [one.text, id])));
   const at = new Map(state.order.map((id, number) => [id, number]));
   for (const [text, { dot, title }] of dots) {
-    const id = home.get(text);
+    const id = groupOf(text);
     const [x, y] = state.places[text];
     const wide = SIZE / 2 - ROOM, high = SIZE * 0.36 - ROOM;
     dot.setAttribute("d", SHAPES[(at.get(id) ?? 0) % SHAPES.length](SIZE / 2 + x * wide, SIZE * 0.36 - y * high, 4));

@@ -6,7 +6,7 @@ import { add, cardOf, filter } from "./board.js";
 import { conflict, help, saveDialog } from "./dialogs.js";
 import { button, byId, count, later, make, toast } from "./dom.js";
 import { ADD, WORDS, editCard, isTyping } from "./editing.js";
-import { follow, groupOf, listen, state, travel } from "./store.js";
+import { follow, groupOf, listen, state, total, travel } from "./store.js";
 
 byId("undo").addEventListener("click", () => travel("undo"));
 byId("redo").addEventListener("click", () => travel("redo"));
@@ -23,13 +23,12 @@ byId("search").addEventListener("keydown", (event) => {
 byId("filter").addEventListener("change", refilter);
 
 listen(() => {
-  const all = state.order.flatMap((id) => state.groups[id].templates);
-  const seen = all.filter((one) => one.reviewed).length;
+  const seen = total((group) => group.seen), all = total((group) => group.templates.length);
   const file = state.file.split(/[\\/]/).at(-1);
   document.title = `${state.unsaved ? "• " : ""}${file}: review groups`;
   byId("name").replaceChildren(make("bdi", {}, file), " ", make("small", {}, make("bdi", {}, state.domain)));
   const errors = remarks("error"), warnings = remarks("warning");
-  byId("progress").textContent = [`${seen} of ${count(all.length, "template")} reviewed`,
+  byId("progress").textContent = [`${seen} of ${count(all, "template")} reviewed`,
     count(state.order.length, "group"), errors ? count(errors, "error") : "", warnings ? count(warnings, "warning") : "",
     state.findings.version === state.version ? "" : "checking …"].filter(Boolean).join(" · ");
   for (const [id, told, verb] of [["undo", state.undo, "Undo"], ["redo", state.redo, "Redo"]]) {

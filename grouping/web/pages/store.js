@@ -12,8 +12,24 @@ export const state = {
 const listeners = [];
 export const listen = (listener) => listeners.push(listener);
 
-export const groupOf = (text) => state.order.find((id) => templateOf(id, text));
-export const templateOf = (id, text) => state.groups[id]?.templates.find((one) => one.text === text);
+// Where each template is, since there may be thousands: group -> text -> template, and text -> group, which may be old.
+const inside = new Map(), homes = new Map();
+
+export const templateOf = (id, text) => inside.get(id)?.get(text);
+export function groupOf(text) {
+  const id = homes.get(text);
+  return templateOf(id, text) ? id : undefined;
+}
+
+function index(id) {
+  const group = state.groups[id];
+  if (!group) { inside.delete(id); return; }
+  inside.set(id, new Map(group.templates.map((one) => [one.text, one])));
+  for (const one of group.templates) homes.set(one.text, id);
+  group.seen = group.templates.filter((one) => one.reviewed).length;
+}
+
+export const total = (of) => state.order.reduce((sum, id) => sum + of(state.groups[id]), 0);
 export const findingsOf = (text) => state.findings.cards[text] ?? [];
 export const nameOf = (id) => state.groups[id]?.title || id;
 
@@ -34,8 +50,12 @@ function take(answer) {
   if (answer.order) {
     changed.order = answer.whole === true || answer.order.join() !== before.order.join();
     state.order = answer.order;
-    for (const id of Object.keys(state.groups)) if (!answer.order.includes(id)) delete state.groups[id];
+    for (const id of Object.keys(state.groups).filter((one) => !answer.order.includes(one))) {
+      delete state.groups[id];
+      inside.delete(id);
+    }
   }
+  for (const id of changed.groups) index(id);
   if (answer.excluded) { state.excluded = answer.excluded; changed.excluded = true; }
   if (answer.findings) {
     state.findings = answer.findings;

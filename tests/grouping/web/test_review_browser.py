@@ -196,6 +196,14 @@ def test_groups_are_renamed_split_merged_locked_and_made_in_dialogs(page, path):
         page.keyboard.press("Enter")
         column(page, "Haze").wait_for()
         assert cards(page, "Haze") == ["a {} in mist.", "a {} in thick fog."]
+        menu("Haze", "Exclude the group …")
+        page.get_by_role("dialog").get_by_role("button", name="Exclude").click()
+        column(page, "Haze").wait_for(state="detached")
+        page.locator("#board").get_by_text("a {} in mist.").first.click()
+        page.get_by_role("button", name="Restore to …").click()
+        page.get_by_role("dialog").get_by_role("button", name="Plain plain").click()
+        card(page, "a {} in mist.").wait_for()
+        assert cards(page, "Plain")[-1] == "a {} in mist."
         menu("Plain", "More like these …")
         added = page.get_by_role("dialog").locator(".found li").first
         text = added.locator("bdi").inner_text()
