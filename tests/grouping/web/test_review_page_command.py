@@ -134,7 +134,18 @@ def test_an_address_for_others_is_told(path):
     with reviewing(path, "--host", "127.0.0.1") as server:
         assert not any("whoever reaches" in line for line in server.said)
     process = subprocess.Popen(
-        [sys.executable, "-m", "mocoop.grouping.commands", "review", str(path), "--web", "--no-browser", "--lexical", "--host", "0.0.0.0"],
+        [
+            sys.executable,
+            "-m",
+            "mocoop.grouping.commands",
+            "review",
+            str(path),
+            "--web",
+            "--no-browser",
+            "--lexical",
+            "--host",
+            "0.0.0.0",
+        ],
         stderr=subprocess.PIPE,
         text=True,
     )
