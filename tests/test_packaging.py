@@ -30,9 +30,9 @@ def test_all_modules_and_data_are_in_it_under_one_name(wheel):
         expected |= {f"mocoop/{path.relative_to(ROOT)}" for path in (ROOT / folder).rglob("*.json")}
     expected |= {"mocoop/miniclip/miniclip.safetensors", "mocoop/miniclip/miniclip.json", "mocoop/py.typed"}
     expected |= {"mocoop/photoclip/photoclip.safetensors", "mocoop/photoclip/photoclip.json"}
-    for room in ("serving", "looking"):
-        pages = (ROOT / "mocoop" / room / "pages").iterdir()
-        expected |= {f"mocoop/{room}/pages/{path.name}" for path in pages}
+    for room in ("mocoop/serving", "mocoop/looking", "grouping/web"):
+        inside = room if room.startswith("mocoop") else f"mocoop/{room}"
+        expected |= {f"{inside}/pages/{path.name}" for path in (ROOT / room / "pages").iterdir()}
     assert expected <= names
     tops = {name.split("/")[0] for name in names}
     assert tops == {"mocoop", f"mocoop-{mocoop.__version__}.dist-info"}

@@ -60,7 +60,7 @@ function field(given, { label, prompt, about, insteadOf, done, ended, entered })
     if (event.key === "Escape") { event.preventDefault(); leave(); }
   });
   const shown = make("div", { class: "typing" }, typed, said, make("div", { class: "row" },
-    button("Enter", enter, { class: "main" }), button("Leave", leave)));
+    button("Done", enter, { class: "main" }), button("Cancel", leave)));
   return { shown, typed };
 }
 
