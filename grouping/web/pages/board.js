@@ -27,6 +27,7 @@ export function hueOf(id) {
 // ---- drawing
 
 listen((changed) => {
+  const had = textOf(document.activeElement), near = had && neighbour(had);
   if (changed.order) drawOrder();
   for (const id of changed.groups) if (state.groups[id]) drawGroup(id);
   if (changed.excluded || changed.order) drawExcluded();
@@ -37,6 +38,8 @@ listen((changed) => {
     markChosen();
     applyFilter();
   }
+  // A card that moved is drawn anew where it is now: the focus goes along, or to what was beside it.
+  if (had && document.activeElement === document.body && !focusOn(had) && near) focusOn(near);
   if (!active?.isConnected) reach(board.querySelector("button.words, button.title"));
 });
 
@@ -64,7 +67,7 @@ function newColumn(id) {
   const number = ++numbers;
   const list = make("ul", { class: "cards" });
   const title = button("", () => groupMenu(id, title), { class: "title", tabindex: "-1", id: `group-${number}`,
-    "aria-haspopup": "menu" });
+    "aria-haspopup": "dialog" });
   const section = make("section", { class: "column", "aria-labelledby": `group-${number}` });
   section.dataset.group = id;
   const column = { section, list, title, cards: new Map(), drawn: null, number };
@@ -271,12 +274,17 @@ export function choose(texts) {
 }
 
 function markChosen() {
-  for (const card of chosenCards) card.classList.remove("chosen");
+  for (const card of chosenCards) {
+    card.classList.remove("chosen");
+    card.firstElementChild.removeAttribute("aria-current");
+  }
   chosenCards.clear();
   for (const text of selection) {
     const card = cardOf(text);
-    card?.classList.add("chosen");
-    if (card) chosenCards.add(card);
+    if (!card) continue;
+    card.classList.add("chosen");
+    card.firstElementChild.setAttribute("aria-current", "true");
+    chosenCards.add(card);
   }
 }
 

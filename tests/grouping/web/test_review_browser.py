@@ -144,6 +144,13 @@ def test_by_keyboard_from_opening_to_saving(page, path):  # noqa: F811
         page.get_by_role("region", name="Excluded").get_by_text("a {} in fog at dawn.").wait_for(state="attached")
         press("Control+z")
         card(page, "a {} in fog at dawn.").wait_for()
+        assert page.evaluate("document.activeElement.textContent") == "a {} in dense fog."  # where it was
+        press("m")
+        page.get_by_role("dialog").get_by_role("button", name="Night night").click()
+        column(page, "Night").get_by_role("button", name="a {} in dense fog.").wait_for()
+        press("Control+z")
+        column(page, "Fog").get_by_role("button", name="a {} in dense fog.").wait_for()
+        assert page.evaluate("document.activeElement.textContent") == "a {} in dense fog."  # it went along
         press("/")
         page.keyboard.type("dawn")
         page.get_by_text("1 template shown").wait_for()
@@ -352,6 +359,26 @@ def test_axe_finds_no_serious_fault(page, path, scheme):  # noqa: F811
         page.get_by_label("Words of the template").press("Escape")
         page.get_by_role("button", name="Keys").first.click()
         assert accessibility_faults(page) == []
+
+
+@pytest.mark.slow
+def test_a_finger_drags_after_it_has_rested(browser, path):  # noqa: F811
+    context = browser.new_context(viewport={"width": 1280, "height": 800}, has_touch=True)
+    page = context.new_page()  # noqa: F811
+    with opened(page, path):
+        finger = context.new_cdp_session(page)
+        start, end = card(page, "a {} in thick fog.").bounding_box(), column(page, "Fog").bounding_box()
+
+        def touch(kind, *at):
+            finger.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x, "y": y} for x, y in at]})
+
+        touch("touchStart", (start["x"] + 30, start["y"] + 12))
+        page.locator(".ghost").wait_for()
+        for share in (0.3, 0.6, 1):
+            touch("touchMove", (start["x"] + 30 + share * (end["x"] - start["x"]), start["y"] + 30))
+        touch("touchEnd")
+        column(page, "Fog").get_by_role("button", name="a {} in thick fog.").wait_for()
+    context.close()
 
 
 @pytest.mark.slow

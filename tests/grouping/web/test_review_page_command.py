@@ -133,22 +133,8 @@ def test_port_host_class_names_and_who_may_ask(path, written):
 def test_an_address_for_others_is_told(path):
     with reviewing(path, "--host", "127.0.0.1") as server:
         assert not any("whoever reaches" in line for line in server.said)
-    process = subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "mocoop.grouping.commands",
-            "review",
-            str(path),
-            "--web",
-            "--no-browser",
-            "--lexical",
-            "--host",
-            "0.0.0.0",
-        ],
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    command = [sys.executable, "-m", "mocoop.grouping.commands", "review", str(path), "--web", "--no-browser"]
+    process = subprocess.Popen([*command, "--lexical", "--host", "0.0.0.0"], stderr=subprocess.PIPE, text=True)
     assert "whoever reaches 0.0.0.0 and knows the address may change" in process.stderr.readline()
     assert "http://0.0.0.0:" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
