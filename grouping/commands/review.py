@@ -57,10 +57,12 @@ _WITHOUT_TERMINAL = (
 def review(
     path: str, only: str, again: bool, lexical: bool, as_json: bool, page: PageOptions, embedder: EmbedderOptions
 ) -> None:
-    """Look at templates one at a time, the doubtful first; with --web, at all of them on a page in the browser.
+    """Look at templates one at a time, the doubtful first.
 
     Single keys keep, drop, move, edit and undo. The file is saved after every key, and says what was reviewed: leave
     with q and go on another day. `mocoop-groups undo` takes decisions back after that, too.
+
+    --web shows all of them on a page in the browser instead, where they are dragged between groups and saved in the end.
 
     \b
     mocoop-groups review groups.json
