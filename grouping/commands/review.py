@@ -62,7 +62,7 @@ def review(
     Single keys keep, drop, move, edit and undo. The file is saved after every key, and says what was reviewed: leave
     with q and go on another day. `mocoop-groups undo` takes decisions back after that, too.
 
-    --web shows all of them on a page in the browser instead, where they are dragged between groups and saved in the end.
+    --web shows all of them on a page in the browser, where they are dragged between groups and saved in the end.
 
     \b
     mocoop-groups review groups.json
