@@ -121,7 +121,7 @@ def kept_of(file: GroupFile | None) -> Kept:
 
 def text_of(item: Any) -> str:
     """The sentence of a template as stored in a valid file: a string, or an object with `text`."""
-    return template_text(item) or ""
+    return item if isinstance(item, str) else template_text(item) or ""
 
 
 def texts_of(group: Group) -> tuple[str, ...]:
