@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -406,6 +407,62 @@ def test_one_page_of_a_file_at_a_time(path):
     with Kept(path).alone():
         pass
     assert not Kept(path).folder.exists()
+
+
+ACTIONS = st.one_of(
+    st.sampled_from(["undo", "redo", "save", "restart", "theirs", "mine", "both", "another"]),
+    st.sampled_from([one for one, _ in EDITS]),
+)
+
+
+def after_a_crash(path):
+    """The document that a new page would find now; what is kept is as it was after that."""
+    folder, aside = Kept(path).folder, path.parent / "aside"
+    if folder.exists():
+        shutil.copytree(folder, aside)
+    found = begun(path).document
+    shutil.rmtree(folder, ignore_errors=True)
+    if aside.exists():
+        shutil.move(aside, folder)
+    return found
+
+
+@settings(max_examples=15)
+@given(st.lists(ACTIONS, max_size=12))
+def test_whatever_is_done_a_restart_finds_it_and_only_a_save_writes(tmp_path_factory, actions):
+    path = tmp_path_factory.mktemp("any") / "groups.json"
+    path.write_text(json.dumps(DOCUMENT))
+    session, times = begun(path), 0
+    for action in actions:
+        before, held = path.read_bytes(), session.document
+        try:
+            if isinstance(action, dict):
+                session.do(action, session.version)
+            elif action in ("undo", "redo"):
+                getattr(session, action)(session.version)
+            elif action == "save":
+                session.save(session.version)
+                assert bare(on_disk(path)) == bare(held)
+            elif action == "restart":
+                session.close()
+                session = begun(path)
+                assert bare(session.document) == bare(held)
+            elif action == "another":
+                times += 1
+                theirs = {**on_disk(path), "x-times": times}
+                changed_by_another(path, theirs)
+                session.look()
+                assert session.disk is not None or bare(session.document) == bare(theirs)
+                continue
+            else:
+                session.settle(action, session.version)
+        except UsageError:
+            pass
+        if action != "save":
+            assert path.read_bytes() == before
+        if session.disk is None:
+            assert bare(after_a_crash(path)) == bare(session.document), action
+    assert session.unkept is None
 
 
 # ---- what else changes the file
