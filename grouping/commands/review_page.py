@@ -16,15 +16,17 @@ import click
 from mocoop import cli
 from mocoop.errors import UsageError
 from mocoop.grouping.commands.embedding import EmbedderOptions, choice
-from mocoop.grouping.commands.shared import class_names
+from mocoop.grouping.commands.model import ModelChoice, open_session
+from mocoop.grouping.commands.shared import TEXT_FILE, class_names
 
 if TYPE_CHECKING:
     from mocoop.grouping.clustering.embed import EmbedderChoice
     from mocoop.grouping.web.attraction import Attraction
     from mocoop.grouping.web.session import Session
+    from mocoop.grouping.web.writing import Writing
 
 _HOST = "127.0.0.1"
-_FIELDS = ("web", "host", "port", "no_browser", "data", "images")
+_FIELDS = ("web", "host", "port", "no_browser", "data", "images", "llm_config")
 _IMAGES = 200
 _OPTIONS = (
     click.option("--web", is_flag=True, help="On a page in the browser: all groups at once, with mouse or keyboard."),
@@ -35,6 +37,8 @@ _OPTIONS = (
                  help="Images, as in `mocoop train`: the page shows those that fit each group best, by --backbone."),
     click.option("--images", type=click.IntRange(min=1), default=_IMAGES, show_default=True,
                  help="How many of them, drawn by chance."),
+    click.option("--llm-config", type=TEXT_FILE, metavar="FILE",
+                 help="A language model that the page may ask for templates, as in `generate --backend llm`."),
 )  # fmt: skip
 
 
@@ -48,11 +52,13 @@ class PageOptions:
     no_browser: bool = False
     data: Path | None = None
     images: int = _IMAGES
+    llm_config: Path | None = None
 
     def refuse_alone(self) -> None:
         """Raises UsageError for options that need --web."""
-        if (self.host, self.port, self.no_browser, self.data, self.images) != (_HOST, 0, False, None, _IMAGES):
-            raise UsageError("--host, --port, --no-browser, --data and --images are of the page", "add --web")
+        if self != PageOptions():
+            told = "--host, --port, --no-browser, --data, --images and --llm-config are of the page"
+            raise UsageError(told, "add --web")
 
 
 def page_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -107,7 +113,7 @@ def _serve(session: Session, page: PageOptions, way: EmbedderChoice | None, attr
     if not _is_loopback(page.host):
         cli.say(f"note: whoever reaches {page.host} and knows the address may change {session.path}")
     checking = Checking(session, way)
-    desk = Desk(session, checking, way, take_line(session.path), attraction)
+    desk = Desk(session, checking, way, take_line(session.path), attraction, _writing(session, page))
     secret, bounds = new_secret(), Bounds(body_bytes=2_000_000)
     checking.start()
     if attraction is not None:
@@ -134,6 +140,16 @@ def _attraction(session: Session, page: PageOptions, way: EmbedderChoice) -> Att
     from mocoop.grouping.web.attraction import Attraction
 
     return Attraction(session, way, page.data, page.images)
+
+
+def _writing(session: Session, page: PageOptions) -> Writing | None:
+    """The language model that was set up, if one was. Raises ConfigError."""
+    if page.llm_config is None:
+        return None
+    from mocoop.grouping.web.writing import Writing
+
+    model = ModelChoice({}, page.llm_config, cache=True, refresh=False)
+    return Writing(session, open_session(model, seed=0, offline=False, out=Path(session.path)))
 
 
 def _farewell(session: Session, path: str) -> None:

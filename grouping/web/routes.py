@@ -31,6 +31,7 @@ from mocoop.web.page import body_of
 if TYPE_CHECKING:
     from mocoop.grouping.clustering.embed import EmbedderChoice
     from mocoop.grouping.web.attraction import Attraction
+    from mocoop.grouping.web.writing import Writing
 
 WAIT = 1.0  # seconds that `api/news` waits for news; also how long Ctrl-C may have to
 _LOOK = 0.02  # seconds between two looks for news in memory
@@ -49,11 +50,12 @@ class Desk:
         choice: EmbedderChoice | None,
         line: Line | None = None,
         attraction: Attraction | None = None,
+        writing: Writing | None = None,
     ) -> None:
-        """`line` is what stood half typed when an earlier page ended."""
+        """`line` is what stood half typed when an earlier page ended; `writing` a language model, if one is set up."""
         self.session, self.checking, self.choice = session, checking, choice
         self.alike = Alike(session, checking, choice)
-        self.attraction = attraction
+        self.attraction, self.writing = attraction, writing
         self.line = line
 
     def routes(self) -> Sequence[BaseRoute]:
@@ -71,6 +73,7 @@ class Desk:
             Route("/api/typing", self.typing, methods=["POST"]),
             Route("/api/near", self.near, methods=["POST"]),
             Route("/api/more", self.more, methods=["POST"]),
+            Route("/api/write", self.write, methods=["POST"]),
             Route("/api/parts", self.parts, methods=["POST"]),
             Route("/api/images", self.images),
             Route("/api/image/{number:int}", self.image),
@@ -104,7 +107,7 @@ class Desk:
             told: Body = {"version": session.version, "file": session.path, **news_of(session)}
             before = session.since(known["version"]) if known.get("version") else None
             if before is None:
-                told |= view.whole(session.document)
+                told |= {**view.whole(session.document), "model": self.writing and self.writing.name}
             elif before is not session.document:
                 told |= view.delta(before, session.document)
         if found.number != known.get("findings"):
@@ -226,6 +229,13 @@ class Desk:
         if not isinstance(texts, list) or not texts or not all(isinstance(text, str) for text in texts):
             raise HTTPException(400, "send texts")
         return await _helped(lambda: {"templates": self.alike.more(texts)})
+
+    async def write(self, request: Request) -> Response:
+        """Templates for a group by the language model."""
+        group_id, writing = _text(await body_of(request), "group"), self.writing
+        if writing is None:
+            raise HTTPException(404, "no language model is set up (--llm-config)")
+        return await _helped(lambda: {"templates": writing.more(group_id)})
 
     async def parts(self, request: Request) -> Response:
         """A group in several parts by meaning, as a proposal."""

@@ -221,12 +221,25 @@ export async function more(texts, id) {
   const waiting = make("p", { class: "hint", role: "status" }, "Looking in the bank of templates …");
   const found = make("ul", { class: "found" });
   modal("More like this", (close) => [
-    make("p", { class: "hint" }, `From the hand-written bank; they go to ${nameOf(id)}.`), waiting, found,
-    row(button("Done", () => close(), { autofocus: true })),
+    make("p", { class: "hint" }, `They go to ${nameOf(id)}.`), waiting, found,
+    row(state.model && button(`Ask ${state.model}`, (event) => write(event.target), { id: "ask-model" }),
+      button("Done", () => close(), { autofocus: true })),
   ]);
+  const write = async (asked) => {
+    asked.disabled = true;
+    waiting.textContent = `Waiting for ${state.model} …`;
+    const written = await ask("api/write", { group: id });
+    waiting.textContent = written && !written.templates.length ? "It wrote nothing that is not here already." : "";
+    if (written) list(written.templates);
+    asked.disabled = false;
+  };
   const answer = await ask("api/more", { texts });
   waiting.textContent = answer?.templates.length ? "" : "The bank has nothing that is not here already.";
-  found.replaceChildren(...(answer?.templates ?? []).map((one) => {
+  list(answer?.templates ?? []);
+  function list(templates) {
+    found.prepend(...templates.map(suggested));
+  }
+  function suggested(one) {
     const item = make("li", {}, make("span", {}, make("bdi", {}, ...words(one.text)), make("small", {}, ` ${one.aspect}`)));
     item.append(button("Add", async (event) => {
       event.target.disabled = true;
@@ -234,7 +247,7 @@ export async function more(texts, id) {
       event.target.textContent = done ? "Added" : "Not added";
     }, { "aria-label": `Add ${one.text}` }));
     return item;
-  }));
+  }
 }
 
 // ---- saving, and the file on disk

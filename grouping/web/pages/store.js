@@ -5,7 +5,7 @@ import { say, toast } from "./dom.js";
 
 export const state = {
   version: 0, file: "", domain: "", order: [], groups: {}, excluded: [], undo: null, redo: null, unsaved: false,
-  unkept: null, disk: null, notes: [], findings: { number: 0, version: 0, file: [], groups: {}, cards: {}, compared: "" },
+  unkept: null, model: null, disk: null, notes: [], findings: { number: 0, version: 0, file: [], groups: {}, cards: {}, compared: "" },
   places: {}, map: 0, images: { number: 0 }, gone: false,
 };
 
@@ -40,7 +40,7 @@ function take(answer) {
   if (answer.whole === true) {
     for (const id of [...state.order, ...answer.order]) changed.groups.add(id);
     state.groups = answer.groups;
-    Object.assign(state, { domain: answer.domain, name: answer.name, class_kind: answer.class_kind });
+    Object.assign(state, { model: answer.model, domain: answer.domain, name: answer.name, class_kind: answer.class_kind });
   } else if (answer.whole === false) {
     for (const [id, group] of Object.entries(answer.groups)) {
       state.groups[id] = group;

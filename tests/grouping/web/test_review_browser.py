@@ -168,8 +168,9 @@ def test_by_keyboard_from_opening_to_saving(page, path):  # noqa: F811
 
 
 @pytest.mark.slow
-def test_groups_are_renamed_split_merged_locked_and_made_in_dialogs(page, path):  # noqa: F811
-    with opened(page, path):
+def test_groups_are_renamed_split_merged_locked_and_made_in_dialogs(page, path, server, written):  # noqa: F811
+    config = written("model.json", json.dumps({"base_url": server.url, "model": "mine"}))
+    with opened(page, path, "--llm-config", config):
         menu = lambda group, item: (  # noqa: E731
             column(page, group).locator("button.title").click(),
             page.get_by_role("dialog").get_by_role("button", name=item, exact=True).click(),
@@ -216,6 +217,10 @@ def test_groups_are_renamed_split_merged_locked_and_made_in_dialogs(page, path):
         text = added.locator("bdi").inner_text()
         added.get_by_role("button").click()
         added.get_by_text("Added").wait_for()
+        before = page.get_by_role("dialog").locator(".found li").count()
+        page.get_by_role("dialog").get_by_role("button", name="Ask mine at").click()
+        page.get_by_role("dialog").locator(".found li").nth(before).wait_for()
+        assert len(server.asked) == 1
         page.get_by_role("button", name="Done").click()
         card(page, text).wait_for()
         assert cards(page, "Plain")[-1] == text

@@ -41,6 +41,7 @@ def path(written):
         (["--host", "0.0.0.0"], "add --web"),
         (["--no-browser"], "add --web"),
         (["--images", "3"], "add --web"),
+        (["--llm-config", "model.json"], "add --web"),
         (["--data", "photos"], "add --web"),
         (["--web", "--data", "photos"], "add --backbone NAME"),
         (["--web", "--host", "no.such.host.invalid"], "is no address of this machine"),
@@ -128,6 +129,12 @@ def test_port_host_class_names_and_who_may_ask(path, written):
             with pytest.raises(urllib.error.HTTPError) as caught:
                 urllib.request.urlopen(urllib.request.Request(address, headers=headers), timeout=10)
             assert caught.value.code == status
+
+
+def test_a_language_model_is_named_on_the_page(path, written):
+    config = written("model.json", '{"base_url": "http://127.0.0.1:9/v1", "model": "mine"}')
+    with reviewing(path, "--llm-config", config) as server:
+        assert server.ask("api/state")["model"] == "mine at 127.0.0.1:9"
 
 
 def test_an_address_for_others_is_told(path):

@@ -11,6 +11,7 @@ from starlette.testclient import TestClient
 
 from mocoop.groupfile.groups import check
 from mocoop.grouping.clustering.embed import EmbedderChoice
+from mocoop.grouping.commands.model import ModelChoice, open_session
 from mocoop.grouping.editing import drafts
 from mocoop.grouping.measuring.audit import embedding_problems
 from mocoop.grouping.measuring.meaning import vectors_of
@@ -19,6 +20,7 @@ from mocoop.grouping.web.checking import Checking
 from mocoop.grouping.web.kept import Kept
 from mocoop.grouping.web.routes import Desk
 from mocoop.grouping.web.session import Session
+from mocoop.grouping.web.writing import Writing
 from mocoop.web.page import make_page
 
 PAGES = Path(__file__).parents[3] / "grouping" / "web" / "pages"
@@ -44,10 +46,11 @@ WORDING = EmbedderChoice(embedder="tfidf")
 class Page:
     """A page's client, session and checks, without a server."""
 
-    def __init__(self, path, choice=None, names=None):
+    def __init__(self, path, choice=None, names=None, model=None):
         self.session = Session.open(str(path), Kept(path), names)
         self.checking = Checking(self.session, choice)
         self.desk = Desk(self.session, self.checking, choice, drafts.take_line(str(path)))
+        self.desk.writing = model and Writing(self.session, model)
         app = make_page("mocoop.grouping.web", self.desk.routes(), secret="s")
         self.client = TestClient(app, base_url="http://127.0.0.1:1")
 
@@ -289,6 +292,33 @@ def test_more_like_it_comes_from_the_bank_without_what_is_here_or_was_taken_out(
     assert first not in [one["text"] for one in desk.post("more", texts=["a blurry photo of a {}."])["templates"]]
     desk.do({"operation": "exclude", "texts": [first]})
     assert first not in [one["text"] for one in desk.post("more", texts=["a blurry photo of a {}."])["templates"]]
+
+
+def test_a_language_model_writes_for_a_group_when_it_is_asked(path, server, written):
+    config = written("model.json", json.dumps({"base_url": server.url, "model": "mine"}))
+    model = open_session(ModelChoice({}, config, cache=True, refresh=False), seed=0, offline=False, out=path)
+    page = Page(path, names=("owl",), model=model)
+    assert page.get("state")["model"] == f"mine at {server.url.removeprefix('http://').removesuffix('/v1')}"
+    assert not server.asked
+    listed = page.post("write", group="fog")["templates"]
+    (asked,) = server.asked
+    assert (asked.data["aspect"]["title"], asked.data["other_groups"]) == ("fog", ["plain", "Night"])
+    assert asked.data["some_class_names"] == ["owl"]
+    assert listed
+    first = listed[0]["text"]
+    page.do({"operation": "add", "texts": [first], "to": "fog"})
+    assert first not in [one["text"] for one in page.post("write", group="fog")["templates"]]
+    assert len(server.asked) == 1  # the answer was kept
+    assert "no group is called" in page.post("write", group="gone")["refused"]["error"]
+
+
+def test_a_language_model_that_fails_is_told_and_without_one_there_is_no_address(path, server, written):
+    config = written("model.json", json.dumps({"base_url": "http://127.0.0.1:9/v1", "timeout": 1, "total_timeout": 2}))
+    model = open_session(ModelChoice({}, config, cache=False, refresh=False), seed=0, offline=True, out=path)
+    assert Page(path, model=model).post("write", group="fog")["refused"]["error"]
+    none = Page(path)
+    assert none.get("state")["model"] is None
+    assert none.client.post("/s/api/write", json={"group": "fog"}).status_code == 404
 
 
 def test_a_group_is_parted_by_meaning_as_a_proposal(path):
