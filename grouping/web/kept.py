@@ -1,14 +1,16 @@
 """The unsaved work of a review page on disk, so that neither a kill nor a power cut loses it.
 
-In a folder of `files.state_root()`, named by the hash of the group file's real path: `base.json`, the bytes of the file
-that the work began from, and `operations.jsonl`, a line for each change since, synced as it is made. A line that was
-cut off is no line. Both go when the work is saved. The folder is locked as long as a page of the file is open.
+In a folder of `files.state_root()`, named by the hash of the group file's real path: the bytes of the file that the
+work began from, named by their hash, and `operations.jsonl`, which names them, with a line for each change since,
+synced as it is made. A line that was cut off is no line. Both go when the work is saved. The folder is locked as long
+as a page of the file is open.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -68,19 +70,26 @@ class Kept:
         if head.get("format") != FORMAT:
             hint = "remove it to begin anew; the group file is not touched"
             raise StorageError(f"{self._lines} is no unsaved work of this version", hint)
-        base = files.read_bytes(self._base, max_bytes=MAX_BYTES, what="kept group file")
+        place = self._base(str(head.get("base")))
+        base = files.read_bytes(place, max_bytes=MAX_BYTES, what="kept group file")
         if files.sha256_bytes(base) != head.get("base"):
-            raise StorageError(f"{self._base} is damaged", "remove its folder to begin anew")
+            raise StorageError(f"{place} is damaged", "remove its folder to begin anew")
         return Unsaved(base, tuple(entries))
 
     def begin(self, base: bytes, entries: list[Entry]) -> None:
-        """Keep these changes of a file with these bytes, in place of all that was kept. Raises StorageError."""
+        """Keep these changes of a file with these bytes, in place of all that was kept. Raises StorageError.
+
+        A kill at any moment leaves what was kept before, or this.
+        """
         self._make()
-        self.clear()
-        files.atomic_write(self._base, base)
+        files.sweep_stale(self.folder)
         about = os.fsencode(self._path).decode("utf-8", "backslashreplace")
-        head = {"format": FORMAT, "file": about, "base": files.sha256_bytes(base)}
+        sha256 = files.sha256_bytes(base)
+        head: Entry = {"format": FORMAT, "file": about, "base": sha256}
+        files.atomic_write(self._base(sha256), base)
+        files.crash_point("review-keep", 1)
         files.atomic_write(self._lines, b"".join(map(_line, [head, *entries])))
+        self._remove_bases(but=sha256)
 
     def append(self, entry: Entry) -> None:
         """Keep one more change, on the disk when this returns. Raises StorageError."""
@@ -96,7 +105,7 @@ class Kept:
         """Everything is saved: keep nothing. Raises StorageError."""
         try:
             self._lines.unlink(missing_ok=True)  # first: without it the other is nothing
-            self._base.unlink(missing_ok=True)
+            self._remove_bases()
         except OSError as error:
             raise files.os_error(error, "remove", self._lines) from error
 
@@ -115,9 +124,15 @@ class Kept:
         except OSError as error:
             raise files.os_error(error, "make", self.folder) from error
 
-    @property
-    def _base(self) -> Path:
-        return self.folder / "base.json"
+    def _remove_bases(self, but: str = "") -> None:
+        for path in self.folder.glob("*.json"):
+            if path.stem != but:
+                path.unlink(missing_ok=True)
+
+    def _base(self, sha256: str) -> Path:
+        if not re.fullmatch("[0-9a-f]{64}", sha256):
+            raise StorageError(f"{self._lines} names no group file", "remove it to begin anew")
+        return self.folder / f"{sha256}.json"
 
     @property
     def _lines(self) -> Path:

@@ -258,11 +258,10 @@ class Session:
     def _keep(self, entry: Entry) -> None:
         """Keep a change: as it is if what is kept leads here by it, else as the whole document."""
         if self._replayable and self._floor is not None and self.place >= self._floor:
-            whole = entry
-        else:
+            whole, first = entry, not self._is_begun
+        else:  # in place of what was kept, since it says all
             self._replayable = False
-            whole = {"do": {"operation": REPLACE, "document": self.document}}
-        first = not self._is_begun
+            whole, first = {"do": {"operation": REPLACE, "document": self.document}}, True
         self._is_begun = True
         self._try_to_keep(lambda: self.kept.begin(self.base.data, [whole]) if first else self.kept.append(whole))
 

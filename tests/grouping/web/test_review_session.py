@@ -401,6 +401,24 @@ def test_a_kill_while_saving_leaves_the_old_file_or_the_new_one_and_the_work(pat
     assert bool(again.notes) == (place == 1)
 
 
+@pytest.mark.parametrize("choice", ["taken up", "mine", "both"])
+def test_a_kill_while_what_is_kept_is_written_anew_loses_none_of_it(path, choice):
+    session = done(begun(path), MOVE)
+    mine = session.document
+    if choice != "taken up":
+        changed_by_another(path)
+    code = (
+        "import sys; from mocoop.grouping.web.session import Session; from mocoop.grouping.web.kept import Kept\n"
+        "s = Session.open(sys.argv[1], Kept(sys.argv[1])); s.settle(sys.argv[2], s.version)"
+    )
+    killed = {**os.environ, "MOCOOP_SIGNAL_AT": "SIGKILL:review-keep:1"}
+    process = subprocess.run([sys.executable, "-c", code, str(path), choice], env=killed, check=False)
+    assert process.returncode == -9
+    again = begun(path)
+    assert again.document == mine
+    assert (again.disk is not None) == (choice != "taken up")
+
+
 def test_one_page_of_a_file_at_a_time(path):
     with Kept(path).alone(), pytest.raises(UsageError, match="open already"), Kept(path).alone():
         pass
