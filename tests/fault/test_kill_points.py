@@ -75,7 +75,7 @@ def test_one_that_overwrites_a_run_as_well(world, uninterrupted, overwriting, an
 def test_at_every_point(world, uninterrupted, overwriting, another, tmp_path, force):
     points, before = (overwriting, another) if force else (uninterrupted[1], None)
     at_each(
-        points, some(points, 2), lambda n: dies_and_goes_on(world, uninterrupted[0], tmp_path / f"die{n}", n, before)
+        points, some(points, 3), lambda n: dies_and_goes_on(world, uninterrupted[0], tmp_path / f"die{n}", n, before)
     )
 
 

@@ -306,8 +306,6 @@ def uninterrupted(world, tmp_path_factory):
     "crash",
     [
         "after-step:4",  # in the middle of an epoch
-        pytest.param("after-pointer:6", marks=pytest.mark.slow),  # right after a checkpoint and its pointer
-        pytest.param("after-step:9", marks=pytest.mark.slow),  # the last step
         "before-save:0",  # trained, but the run is not written yet
     ],
 )
