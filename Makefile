@@ -14,8 +14,7 @@ install: $(VENV)/.installed ## make .venv and install the project in it
 $(VENV)/.installed: pyproject.toml
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "installing mocoop into $(VENV) (PyTorch is large; a few minutes the first time)"
-	@# 25,000 files of packages would be compiled, over a minute, of which Python compiles what it imports
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-compile --editable '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
 	@touch $@
 
 demo: install ## the whole story on drawn satellite tiles, in a few minutes; see demo/report.html

@@ -42,6 +42,17 @@ def closed_world(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.M
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def autograd_in_forks() -> None:
+    """PyTorch counts devices at its first backward pass, and forbids others in a fork if there were more than the CPU.
+
+    Exporting a model adds one that is none; tests that train in forks may come after it in the same process.
+    """
+    import torch
+
+    torch.ones(1, requires_grad=True).sum().backward()
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """Data outside the project: real images and CoOp's splits."""
