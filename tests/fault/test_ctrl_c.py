@@ -54,7 +54,7 @@ UP = "print('up', flush=True); import runpy; runpy.run_module('mocoop', run_name
 @pytest.mark.slow
 def test_at_any_moment_it_counts(tmp_path):
     dice = random.Random(1)
-    for _ in range(12):
+    for _ in range(6):
         call = [sys.executable, "-c", STARTER, sys.executable, "-c", UP, "show", str(tmp_path / "none")]
         process = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stdout.readline() == "up\n"
