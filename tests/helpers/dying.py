@@ -16,7 +16,8 @@ from typing import Any
 DEAD, FINISHED, FAILED = 77, 0, 1
 _CHANGES = ("os.rename", "os.remove", "os.mkdir", "os.rmdir", "os.chmod", "os.truncate", "os.link", "os.symlink")
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
-WHOLE = "MOCOOP_TEST_EVERY_POINT"  # set, slow tests die at every point, not at one in so many; a few others run only then
+# Set, slow tests die at every point, not at one in so many; a few others run only then.
+WHOLE = "MOCOOP_TEST_EVERY_POINT"
 
 
 def live(home: Path, act: Callable[[], object], die_at: int | None = None) -> tuple[int, list[str]]:
