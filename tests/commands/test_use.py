@@ -167,10 +167,19 @@ class TestEval:
             assert row["answer"] != row["second"]
 
     def test_results_are_printed_even_where_pictures_cannot_be_written(self, world, runs, tmp_path):
-        (tmp_path / "file").touch()
-        result = evaluate(world, runs["all"], "--plots", tmp_path / "file" / "plots")
+        evaluate(world, runs["all"], "--plots", tmp_path / "plots")
+        for picture in (tmp_path / "plots").iterdir():  # found out only when it is written
+            picture.unlink()
+            picture.mkdir()
+        result = evaluate(world, runs["all"], "--plots", tmp_path / "plots")
         assert result.code == 6
         assert result.out.startswith("classes\t")
+
+    def test_a_folder_that_cannot_be_made_is_refused_before_the_work(self, world, runs, tmp_path):
+        (tmp_path / "file").touch()
+        result = evaluate(world, runs["all"], "--plots", tmp_path / "file" / "plots")
+        assert (result.code, result.out) == (6, "")
+        assert f"cannot write {tmp_path / 'file' / 'plots'}" in result.err
 
     def test_unreadable_pictures_fail_or_are_skipped_up_to_a_tenth(self, world, runs, tmp_path):
         photos = tmp_path / "photos"
