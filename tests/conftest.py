@@ -9,6 +9,7 @@ from pathlib import Path
 
 import llm_server
 import pytest
+from dying import WHOLE
 from grouping_cli import Typed
 from hypothesis import HealthCheck, settings
 
@@ -22,6 +23,14 @@ settings.load_profile("mocoop")
 
 _LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 _connect = socket.socket.connect
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out the tests of `whole` unless they are asked for."""
+    if WHOLE not in os.environ:
+        for item in items:
+            if item.get_closest_marker("whole"):
+                item.add_marker(pytest.mark.skip(reason=f"others show the same in less time: set {WHOLE}"))
 
 
 @pytest.fixture(autouse=True)

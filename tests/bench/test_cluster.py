@@ -86,6 +86,7 @@ def test_with_a_worker_killed_in_the_middle_the_rows_are_those_of_one_process(wo
     assert not results.with_name("r.jsonl.claims").exists()
 
 
+@pytest.mark.whole
 def test_interrupting_ends_all_of_it_and_the_same_command_here_goes_on(world, tmp_path):
     results = tmp_path / "r.jsonl"
     with on_ray(world, results) as command:

@@ -111,6 +111,7 @@ def test_interrupting_ends_all_of_them_and_says_how_to_go_on(world, tmp_path):
     assert "Traceback" not in err
 
 
+@pytest.mark.whole
 def test_a_failed_cell_is_told_once_and_tried_again_when_it_may_be_mended(world, tmp_path):
     results, photos = tmp_path / "r.jsonl", tmp_path / "photos"
     names = [name.replace(" ", "_") for name in CLASSNAMES]

@@ -68,6 +68,7 @@ def test_with_a_worker_killed_in_the_middle_no_image_is_lost_or_doubled(start, p
 
 @needs_ray
 @pytest.mark.slow
+@pytest.mark.whole
 def test_what_kills_every_worker_is_told_and_what_a_worker_raises_comes_as_it_was(start, pictures, tmp_path):
     out = tmp_path / "out"
     with start(out, MOCOOP_SIGNAL_AT="SIGKILL:worker-part:7") as command:

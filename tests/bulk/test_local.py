@@ -89,7 +89,12 @@ def places_of(seed):
 
 @pytest.mark.slow  # eleven starts of the command for each kind of source
 @pytest.mark.parametrize(
-    ("kind", "form", "seed"), [("files", "parquet", 1), ("tars", "jsonl", 2), ("rows", "parquet", 3)]
+    ("kind", "form", "seed"),
+    [
+        ("files", "parquet", 1),
+        pytest.param("tars", "jsonl", 2, marks=pytest.mark.whole),
+        pytest.param("rows", "parquet", 3, marks=pytest.mark.whole),
+    ],
 )
 def test_ten_kills_at_random_leave_the_same_bytes(run, tmp_path, kind, form, seed):
     """Whatever was whole is kept, and the folder ends as if nothing had happened."""

@@ -7,12 +7,10 @@ groups and methods may be others, all other words and the columns of tables may 
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 
 import pytest
-from dying import WHOLE
 from pages import ROOT, is_printed, plain, shell_in, steps
 
 from mocoop.config import METHODS
@@ -79,7 +77,7 @@ def test_photographs_of_land(test_data, tmp_path):
     typed("land", shell, work, names, fewer=lambda command: command.replace("--shots 16", "--shots 5"))
 
 
-@pytest.mark.skipif(WHOLE not in os.environ, reason=f"two minutes of the same commands on other pictures: set {WHOLE}")
+@pytest.mark.whole  # two minutes of the same commands on other pictures
 def test_pictures_of_fabric(tmp_path, monkeypatch):
     monkeypatch.setenv("PIP_RETRIES", "0")
     shell, work = shell_in(tmp_path), tmp_path / "work"

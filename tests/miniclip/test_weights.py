@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
 from importlib.resources import files
 from pathlib import Path
 
 import open_clip
 import pytest
 import torch
-from dying import WHOLE
 
 from mocoop.errors import BackboneError
 from mocoop.miniclip import captions, scorecard, weights
@@ -129,7 +127,7 @@ def test_the_shipped_weights_classify_fresh_tiles(model: open_clip.CLIP) -> None
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(WHOLE not in os.environ, reason=f"a minute on weights that seldom change: set {WHOLE}")
+@pytest.mark.whole  # a minute on weights that seldom change
 def test_the_score_card_agrees_with_a_count_by_hand(model: open_clip.CLIP) -> None:
     card = scorecard.score(model, tiles=1)
     assert card.zero_shot > FLOOR
