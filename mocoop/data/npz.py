@@ -40,15 +40,13 @@ MAX_DIMENSIONS = 32  # what every numpy can have
 # What numpy's reader of headers lets out: they are Python literals, and some are tokenised again.
 _UNREADABLE = (ValueError, TypeError, SyntaxError, tokenize.TokenError, RecursionError, MemoryError)
 
-# The same of zipfile and its unpackers. Nothing is unfinished here: NotImplementedError is what zipfile itself raises
-# for a compression it does not know.
+# The same of zipfile and its unpackers; what zipfile raises for a compression it does not know is a RuntimeError too.
 _DAMAGE = (
     zipfile.BadZipFile,
     zlib.error,
     lzma.LZMAError,
     struct.error,
     EOFError,
-    NotImplementedError,
     RuntimeError,
     ValueError,
     LookupError,
