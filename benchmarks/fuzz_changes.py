@@ -166,7 +166,8 @@ def cells_changed(dice: Dice, data: bytes) -> bytes:
         elif kind == 3 and row and other:
             row[at], other[-1] = other[-1], row[at]
         elif kind == 4 and row:
-            row[at] = b'"' + row[at] * dice.choice((1, 2, 20_000)) + dice.choice((b'"', b"", b'""'))
+            times = dice.choice((1, 2, 20_000))
+            row[at] = b'"' + row[at][: 10_000_000 // times] * times + dice.choice((b'"', b"", b'""'))
         elif row:
             row[at] = dice.choice((*WORDS, b"/etc/hostname", b"a" * 200_000, b"train", b"1.5", b"\xe9"))
     lines = [dice.choice((b",", b",", b",", b";", b"\t")).join(row) for row in rows]
