@@ -201,21 +201,21 @@ def report(rows: list[dict[str, Any]]) -> None:
     """Means over seeds: the pick beside zero-shot and the best in hindsight; the blend beside its parts."""
     lines = []
     tests = {(row["dataset"], row["shots"], row["seed"]): row["test"] for row in rows if row["what"] == "hindsight"}
-    picks = {(row["dataset"], row["shots"], row["seed"]): row["picked"] for row in rows if row["what"] == "auto"}
-    for name, shots in sorted({key[:2] for key in picks.keys() & tests.keys()}):
-        seeds = sorted(key[2] for key in picks.keys() & tests.keys() if key[:2] == (name, shots))
-        mine = [{"picked": picks[name, shots, seed], "test": tests[name, shots, seed]} for seed in seeds]
+    tried = [row for row in rows if row["what"] == "auto" and (row["dataset"], row["shots"], row["seed"]) in tests]
+    for name, shots, minutes in sorted({(row["dataset"], row["shots"], row["minutes"]) for row in tried}):
+        alike = [row for row in tried if (row["dataset"], row["shots"], row["minutes"]) == (name, shots, minutes)]
+        mine = [{"picked": row["picked"], "test": tests[name, shots, row["seed"]]} for row in alike]
         means = {method: statistics.fmean(row["test"][method] for row in mine) for method in TRIED}
         best = max(means, key=lambda method: means[method])  # the best single method over the seeds
         pick = statistics.fmean(row["test"][row["picked"]] for row in mine)
         worst = min(row["test"][row["picked"]] - row["test"]["zero-shot"] for row in mine)
         lines.append(
-            (name, shots, len(mine), f"{pick:.1f}", f"{means[best]:.1f} {best}", f"{pick - means[best]:+.1f}",
+            (name, shots, f"{minutes:g}", len(mine), f"{pick:.1f}", f"{means[best]:.1f} {best}", f"{pick - means[best]:+.1f}",
              f"{means['zero-shot']:.1f}", f"{worst:+.1f}", " ".join(row["picked"] for row in mine))
         )  # fmt: skip
     if lines:
         show_table(
-            ("data set", "shots", "seeds", "pick %", "best in hindsight %", "pick - best", "zero-shot %",
+            ("data set", "shots", "minutes", "seeds", "pick %", "best in hindsight %", "pick - best", "zero-shot %",
              "least pick - zero-shot", "picked"), lines
         )  # fmt: skip
     lines = []
