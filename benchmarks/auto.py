@@ -211,7 +211,8 @@ def report(rows: list[dict[str, Any]]) -> None:
         worst = min(row["test"][row["picked"]] - row["test"]["zero-shot"] for row in mine)
         lines.append(
             (name, shots, f"{minutes:g}", len(mine), f"{pick:.1f}", f"{means[best]:.1f} {best}",
-             f"{pick - means[best]:+.1f}", f"{means['zero-shot']:.1f}", f"{worst:+.1f}", " ".join(row["picked"] for row in mine))
+             f"{pick - means[best]:+.1f}", f"{means['zero-shot']:.1f}", f"{worst:+.1f}",
+             " ".join(row["picked"] for row in mine))
         )  # fmt: skip
     if lines:
         show_table(

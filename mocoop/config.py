@@ -126,6 +126,9 @@ class Config:
     tau_text: float | None = None
     lambda_text: float = 5.0
 
+    # Classes that were not trained on
+    template_share: float = 0.0  # what of their text features is the mean of their expert's templates; 0 to 1
+
     # What else is learned
     text_offset: bool = False  # one vector (D) added to every expert's class text features
     tune_layer_norm: bool = False  # LayerNorms of the image tower's blocks; needs views = "online"
@@ -164,6 +167,8 @@ class Config:
             _check(value is None or (_is_number(value) and value >= 0), name, value, "a number of 0 or more, or null")
         share = self.blend_weight
         _check(share is None or (_is_number(share) and 0 <= share <= 1), "blend_weight", share, "0 to 1, or null")
+        share = self.template_share
+        _check(_is_number(share) and 0 <= share <= 1, "template_share", share, "a number of 0 to 1")
         for name in ("lr", "warmup_lr", "layer_norm_lr", "gate_softness"):
             _check(_is_number(getattr(self, name), above=0), name, getattr(self, name), "a number above 0")
         for name in (*_LAMBDAS, "weight_decay", "momentum"):
@@ -282,6 +287,7 @@ _OUR_MIXTURE: dict[str, Any] = {
     "router_lr": 0.1,
     "gate_softness": 4.0,
     "top_k": "all",
+    "template_share": 0.5,
 }
 
 # Found on small sets cut out of three data sets (benchmarks/few_images.py).

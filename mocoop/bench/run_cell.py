@@ -57,7 +57,7 @@ def run_cell(
     cell = one.cell
     notes = [*_notes(one, data, drawn), *fitted.notes]
     measured = {}
-    for name, (where, part) in _parts(cell, data, drawn):
+    for name, (where, part) in parts(cell, data, drawn):
         fitting = _fitted_to(where, one, fitted, data, drawn, backbone, cache)
         measured[name] = _measure(fitting, where, part, backbone, cache, notes)
     accuracy = {name: found.accuracy if found else None for name, found in measured.items()}
@@ -167,7 +167,7 @@ def _batches(
     return cached_batches(load_inputs(backbone, drawn, drawn.train, plan=plan, cache=cache), backbone.device)
 
 
-def _parts(cell: Cell, data: Mapping[str, BenchData], drawn: Dataset) -> Parts:
+def parts(cell: Cell, data: Mapping[str, BenchData], drawn: Dataset) -> Parts:
     """The parts to evaluate, by column name, each with its examples in `test`."""
     source = data[cell.dataset]
     if cell.protocol == TUNE:

@@ -10,15 +10,21 @@ from typing import TYPE_CHECKING
 import torch.nn.functional as F
 from torch import Tensor
 
+from mocoop.backbone.hard_features import hard_features
 from mocoop.backbone.prompts import without_full_stop
 from mocoop.config import IMAGE_TOWER, OPTIMISER, TEXT_LOSS, VIEWS, Config
 from mocoop.mixture.classifier import Learned
 from mocoop.mixture.model import new_model
 from mocoop.mixture.objective import Objective
+from mocoop.mixture.router import class_prototypes
 from mocoop.training.method import Loop, Task
 from mocoop.training.prompt_learning import PromptMethod, learn_prompts, text_classnames
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from mocoop.backbone.backbone import Backbone
+    from mocoop.data.cache import FeatureCache
     from mocoop.groupfile.groups import Group
 
 _REFERENCE = frozenset({"gate_prototypes", "gate_target", "tau_gate", "gate_softness", "router_loss"})
@@ -36,7 +42,7 @@ class MoCoOp(PromptMethod):
         | TEXT_LOSS
         | {
             "routing", "router_form", "top_k", "router_init", "router_scale", "router_lr", "renormalise_mix",
-            "tau_class", "lambda_router", "text_offset", "drop_full_stop",
+            "tau_class", "lambda_router", "text_offset", "drop_full_stop", "template_share",
         }
         | _REFERENCE
     )  # fmt: skip
@@ -87,6 +93,26 @@ class MoCoOp(PromptMethod):
         )
         objective = Objective(task.config, hard, len(task.classnames), task.backbone.logit_scale)
         return learn_prompts(task, loop, model, objective, text_names=names)
+
+    def class_features(
+        self, learned: Learned, classnames: Sequence[str], backbone: Backbone, *, cache: FeatureCache | None = None
+    ) -> Tensor:
+        """h (E, C, D), normalised; of a class that was not trained on `template_share` is its expert's templates'.
+
+        What the prompts learned suits the classes that had images. Of others the templates know as much, and the
+        middle of the two directions knows more than either (docs/results.md). Raises DataError.
+        """
+        h = super().class_features(learned, classnames, backbone, cache=cache)
+        share, known = learned.config.template_share, frozenset(learned.classnames)
+        new = [place for place, name in enumerate(classnames) if name not in known]
+        if share == 0 or not new:
+            return h
+        texts = [group.texts for group in learned.groups.groups]
+        hard = hard_features(backbone, texts, [classnames[place] for place in new], cache=cache)
+        templates = F.normalize(class_prototypes(hard).cpu(), dim=-1)  # (E, new classes, D)
+        h = h.clone()
+        h[:, new] = F.normalize((1 - share) * h[:, new] + share * templates, dim=-1)
+        return h
 
 
 def _unit_features(task: Task) -> Tensor:

@@ -258,3 +258,26 @@ def test_layer_norms_learn_at_their_own_rate_with_the_image_tower_in_the_loop(fo
     assert any((values[name] - start[name]).abs().max() > 1e-3 for name in norms)
     tuned = {f"image.{name}": value for name, value in backbone.block_layer_norms().items()}
     torch.testing.assert_close({name: tuned[name].detach() for name in norms}, {n: values[n] for n in norms})
+
+
+@pytest.mark.parametrize("share", [0.0, 0.25, 1.0])
+def test_classes_without_images_are_partly_what_the_templates_say(backbone, share):
+    """A share of the direction is the mean of the expert's templates; classes trained on are not touched by it."""
+    config = preset("recommended", **naive.quick(template_share=share))
+    learned = naive.trained(backbone, config, *naive.examples(CLASSES), groups=DOCUMENT).learned
+    names = [CLASSNAMES[CLASSES], *CLASSNAMES[1:3], *CLASSNAMES[CLASSES + 1 :]]
+    found = method_named("mocoop").class_features(learned, names, backbone)
+    plain = learned.class_features(names, backbone)
+    for g, texts in enumerate(TEXTS):
+        for c, name in enumerate(names):
+            templates = [naive.template_features(backbone, text, [name])[0] for text in texts]
+            mean = naive.unit(sum(templates) / len(templates))
+            own = naive.unit(plain[g, c])
+            expected = own if name in CLASSNAMES[:CLASSES] else naive.unit((1 - share) * own + share * mean)
+            torch.testing.assert_close(found[g, c], expected, rtol=0, atol=2e-6)
+
+
+def test_only_our_preset_asks_the_templates_about_new_classes():
+    shares = {name: preset(name).template_share for name in ("recommended", "paper", "official")}
+    assert shares == {"recommended": 0.5, "paper": 0.0, "official": 0.0}
+    assert preset("recommended", "blend").template_share == 0.5

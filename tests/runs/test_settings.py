@@ -72,8 +72,9 @@ OTHER = {
     "min_steps": ({"min_steps": 40}, {"min_steps": 0}),
     "drop_last": ({"batch_size": 7, "drop_last": False, "min_steps": 0}, {"batch_size": 7, "min_steps": 0}),
 }
-# The label of the other settings; and number formats, which a CPU does not have (tests/mixture/test_objective.py).
-ELSEWHERE = {"preset", "precision"}
+# The label of the other settings; number formats, which a CPU does not have (tests/mixture/test_objective.py); and what
+# is read when classes are named, not when prompts are learned (tests/methods/test_mixture.py).
+ELSEWHERE = {"preset", "precision", "template_share"}
 
 
 @pytest.fixture(scope="module")
