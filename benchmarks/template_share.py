@@ -60,7 +60,7 @@ def worlds(options: argparse.Namespace) -> Iterator[World]:
 def from_bank() -> GroupFile:
     with tempfile.TemporaryDirectory() as folder:
         made = Path(folder) / "groups.json"
-        call_curator("generate", "--domain", "satellite imagery", "-o", str(made))
+        call_curator(["generate", "--domain", "satellite imagery", "-o", str(made)])
         return load_groups(made)
 
 

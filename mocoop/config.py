@@ -287,7 +287,7 @@ _OUR_MIXTURE: dict[str, Any] = {
     "router_lr": 0.1,
     "gate_softness": 4.0,
     "top_k": "all",
-    "template_share": 0.5,
+    "template_share": 0.25,
 }
 
 # Found on small sets cut out of three data sets (benchmarks/few_images.py).
