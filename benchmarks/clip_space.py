@@ -31,20 +31,21 @@ from mocoop.reporting.statistics import Paired, paired_differences
 
 DATASETS = ("caltech101", "ucf101")
 MIXTURE = "mixture"
+ALONE = {"template_share": 0.0}  # prompts are compared as they are: templates could help any of them on new classes
 LINES: dict[str, dict[str, Any]] = {  # how a line is called, and what its cells are
     "zero-shot": {"method": "zero-shot"},
     "LASP": {"method": "lasp"},
     "CoOp": {"method": "coop"},
-    "uniform": {"changes": {"routing": "uniform"}},
-    "random groups": {"group_kind": RANDOM},
-    MIXTURE: {},
+    "uniform": {"changes": {"routing": "uniform", **ALONE}},
+    "random groups": {"group_kind": RANDOM, "changes": ALONE},
+    MIXTURE: {"changes": ALONE},
 }
 MORE: dict[str, dict[str, Any]] = {
     "KgCoOp": {"method": "kgcoop"},
     "ProGrad": {"method": "prograd"},
     "gated zero-shot": {"method": "gated-zero-shot"},
-    "reference gate, fixed": {"changes": {"routing": "reference"}},
-    "linear router, K = 2": {"changes": dict(LINEAR_ROUTER)},
+    "reference gate, fixed": {"changes": {"routing": "reference", **ALONE}},
+    "linear router, K = 2": {"changes": {**LINEAR_ROUTER, **ALONE}},
     "preset paper": {"preset": "paper", "changes": {"views": 0}},  # 200 epochs
     "preset official": {"preset": "official", "changes": {"views": 0, "tune_layer_norm": False}},
 }
