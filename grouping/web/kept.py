@@ -92,9 +92,10 @@ class Kept:
         self._remove_bases(but=sha256)
 
     def append(self, entry: Entry) -> None:
-        """Keep one more change, on the disk when this returns. Raises StorageError."""
+        """Keep one more change, on the disk when this returns. Raises StorageError, also if what was kept is gone."""
         try:
-            with open(self._lines, "ab") as file:
+            with open(self._lines, "r+b") as file:
+                file.seek(0, os.SEEK_END)
                 file.write(_line(entry))
                 file.flush()
                 os.fsync(file.fileno())

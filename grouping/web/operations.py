@@ -28,7 +28,13 @@ class _Asked:
     """The arguments of an operation. Each reader raises UsageError for what is not of its kind."""
 
     def __init__(self, operation: Operation) -> None:
+        """Raises UsageError for an argument that no operation has: all that is given must be fit to be kept."""
         self._given = operation
+        for name in operation:
+            read = _ARGUMENTS.get(name)
+            if read is None:
+                raise UsageError(f"no operation has an argument {name!a}", "load the page again")
+            read(self, name)
 
     def text(self, name: str) -> str:
         value = self.maybe(name)
@@ -51,12 +57,27 @@ class _Asked:
             raise UsageError(f"{name!r} is no list", "load the page again")
         return [_texts(part, name) for part in value]
 
-    def on(self) -> bool:
-        return self._given.get("on", True) is not False
+    def on(self, name: str = "on") -> bool:
+        value = self._given.get(name, True)
+        if not isinstance(value, bool):
+            raise UsageError(f"{name!r} is neither true nor false", "load the page again")
+        return value
+
+
+_ARGUMENTS: dict[str, Callable[[_Asked, str], Any]] = {
+    **dict.fromkeys(
+        ("operation", "to", "new", "title", "text", "reason", "group", "id", "description", "note"), _Asked.maybe
+    ),
+    **dict.fromkeys(("texts", "groups"), _Asked.texts),
+    "parts": _Asked.parts,
+    "on": _Asked.on,
+}
 
 
 def _texts(value: Any, name: str) -> list[str]:
-    if not isinstance(value, list) or not value or not all(isinstance(one, str) for one in value):
+    if value == []:
+        raise UsageError("nothing is chosen", "choose one or more first")
+    if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
         raise UsageError(f"{name!r} is no list of texts", "load the page again")
     return [text for one in value if (text := _whole(one)) is not None]
 

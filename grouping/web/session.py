@@ -257,13 +257,21 @@ class Session:
 
     def _keep(self, entry: Entry) -> None:
         """Keep a change: as it is if what is kept leads here by it, else as the whole document."""
-        if self._replayable and self._floor is not None and self.place >= self._floor:
-            whole, first = entry, not self._is_begun
-        else:  # in place of what was kept, since it says all
-            self._replayable = False
-            whole, first = {"do": {"operation": REPLACE, "document": self.document}}, True
-        self._is_begun = True
-        self._try_to_keep(lambda: self.kept.begin(self.base.data, [whole]) if first else self.kept.append(whole))
+        if not (self._replayable and self._floor is not None and self.place >= self._floor):
+            self._keep_whole()
+        elif not self._is_begun:
+            self._is_begun = True
+            self._try_to_keep(lambda: self.kept.begin(self.base.data, [entry]))
+        else:
+            self._try_to_keep(lambda: self.kept.append(entry))
+            if self._unkept:  # perhaps what was kept is gone, and can be made anew
+                self._keep_whole()
+
+    def _keep_whole(self) -> None:
+        """Keep the whole document in place of what was kept, since it says all."""
+        self._replayable, self._is_begun = False, True
+        whole = {"do": {"operation": REPLACE, "document": self.document}}
+        self._try_to_keep(lambda: self.kept.begin(self.base.data, [whole]))
 
     def _try_to_keep(self, keep: Callable[[], None]) -> None:
         try:
@@ -271,6 +279,7 @@ class Session:
             self._unkept = None
         except StorageError as error:
             self._unkept = f"unsaved changes are not kept in case of a crash: {error.message}"
+            self._replayable = False  # what is kept lacks a change: the next one must say all
         if keep == self.kept.clear:
             self._is_begun = False
 
@@ -367,7 +376,7 @@ class Session:
             self._try_to_keep(self.kept.clear)
             return
         self.base, self.states, self.place, self._floor = earlier.base, earlier.states, earlier.place, earlier._floor
-        self.notes, self._is_begun = earlier.notes, True
+        self.notes, self._is_begun, self._replayable = earlier.notes, True, earlier._replayable
         self.disk = OnDisk("changed", "the file was changed by something else", opened)
 
     def _replay(self, left: Unsaved, base: Opened) -> None:

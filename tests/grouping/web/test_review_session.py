@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -38,6 +40,7 @@ DOCUMENT = {
 MOVE = {"operation": "move", "texts": ["{} in mist."], "to": "night"}
 RENAME = {"operation": "rename", "group": "fog", "title": "Fog and mist"}
 AT = "2023-11-14T22:13:20Z"
+KEPT = "operations.jsonl"
 
 
 @pytest.fixture(autouse=True)
@@ -170,13 +173,23 @@ def test_what_a_person_puts_somewhere_is_reviewed_there_and_can_be_unreviewed():
         {"operation": "split-into", "group": "fog", "parts": []},
         {"operation": "merge", "groups": ["fog"], "to": "fog"},
         {"operation": "set-init", "group": "fog", "text": "the {}."},
+        {**MOVE, "on": 1},
+        {**MOVE, "title": "\ud800"},  # not read by a move, yet it would be kept with it
+        {**MOVE, "colour": "red"},
+        {"operation": "lock", "texts": ["the {}."], "on": "\ud800"},
+        {"operation": "lock", "texts": ["the {}."], "on": None},
     ],
-    ids=str,
+    ids=ascii,
 )
 def test_what_is_not_possible_is_refused_in_words(operation):
     with pytest.raises(UsageError) as caught:
         apply(DOCUMENT, operation)
     assert caught.value.hint
+
+
+def test_whoever_chose_nothing_is_told_that():
+    with pytest.raises(UsageError, match="nothing is chosen"):
+        apply(DOCUMENT, {"operation": "split", "group": "fog", "texts": [], "new": "mist", "title": "Mist"})
 
 
 def test_a_file_is_never_made_larger_than_one_may_be():
@@ -337,7 +350,7 @@ def test_unsaved_work_is_taken_up_with_its_history(path):
 
 def test_a_line_that_was_cut_off_is_no_line_and_what_comes_after_it_is_whole(path):
     session = done(begun(path), MOVE, RENAME)
-    lines = session.kept.folder / "operations.jsonl"
+    lines = session.kept.folder / KEPT
     lines.write_bytes(lines.read_bytes()[:-7])
     again = begun(path)
     assert again.notes == ["1 unsaved change of last time is taken up"]
@@ -358,7 +371,7 @@ def test_work_that_was_undone_again_leaves_nothing(path):
 @pytest.mark.parametrize("broken", [b"", b"{}\n", b'{"format": 99}\n', b"nothing\n", b"[1]\n"])
 def test_what_cannot_be_taken_up_is_put_aside_and_told(path, broken):
     session = done(begun(path), MOVE)
-    (session.kept.folder / "operations.jsonl").write_bytes(broken)
+    (session.kept.folder / KEPT).write_bytes(broken)
     again = begun(path)
     assert "could not all be taken up" in again.notes[0]
     assert not again.unsaved
@@ -367,7 +380,7 @@ def test_what_cannot_be_taken_up_is_put_aside_and_told(path, broken):
 
 def test_an_operation_that_this_version_cannot_repeat_ends_what_is_taken_up(path):
     session = done(begun(path), MOVE)
-    with open(session.kept.folder / "operations.jsonl", "ab") as file:
+    with open(session.kept.folder / KEPT, "ab") as file:
         file.write(b'{"do": {"operation": "of a later version"}}\n{"go": -1}\n')
     again = begun(path)
     assert bare(again.document) == bare(session.document)
@@ -383,6 +396,42 @@ def test_where_nothing_can_be_kept_the_page_says_so(path, monkeypatch):
     assert "not kept in case of a crash" in news_of(session)["unkept"]
     session.save(session.version)  # the file itself can be written
     assert texts_of(group_of(on_disk(path), "night"))[-1] == "{} in mist."
+
+
+@contextlib.contextmanager
+def full_disk(room):
+    """No file may grow beyond `room` bytes for a while."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (room, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_after_a_full_disk_everything_is_kept_again(path, first):
+    session = begun(path)
+    if not first:
+        done(session, RENAME)
+    with full_disk(10 if first else (session.kept.folder / KEPT).stat().st_size + 5):
+        done(session, MOVE)
+        assert "not kept in case of a crash" in news_of(session)["unkept"]
+    done(session, {"operation": "lock-group", "group": "plain"}, {"operation": "lock-group", "group": "night"})
+    session.undo(session.version)
+    assert news_of(session)["unkept"] is None
+    assert begun(path).document == session.document
+
+
+def test_what_is_kept_is_made_anew_if_somebody_removes_it(path):
+    session = done(begun(path), RENAME)
+    (session.kept.folder / KEPT).unlink()
+    done(session, MOVE)
+    assert news_of(session)["unkept"] is None
+    assert begun(path).document == session.document
+    shutil.rmtree(session.kept.folder)
+    done(session, {"operation": "lock-group", "group": "plain"})
+    assert begun(path).document == session.document
 
 
 @pytest.mark.parametrize("place", [1, 2])
