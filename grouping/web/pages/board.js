@@ -1,8 +1,8 @@
 // The groups as columns and their templates as cards. Only what changed is drawn; a card is a thing of its own, known
 // by its text, since no text stands twice in a file.
 
-import { button, byId, count, make, say, words } from "./dom.js";
-import { addHere, editCard, isEdited } from "./editing.js";
+import { button, byId, count, make, say, toast, words } from "./dom.js";
+import { ADD, WORDS, addHere, cutOff, editCard, isEdited } from "./editing.js";
 import { groupMenu } from "./dialogs.js";
 import { act, findingsOf, groupOf, listen, nameOf, state, templateOf } from "./store.js";
 
@@ -28,7 +28,7 @@ export function hueOf(id) {
 
 listen((changed) => {
   const had = textOf(document.activeElement), near = had && neighbour(had);
-  if (changed.order) drawOrder();
+  const cut = changed.order ? drawOrder() : [];
   for (const id of changed.groups) if (state.groups[id]) drawGroup(id);
   if (changed.excluded || changed.order) drawExcluded();
   if (changed.findings) drawFindings();
@@ -41,14 +41,25 @@ listen((changed) => {
   // A card that moved is drawn anew where it is now: the focus goes along, or to what was beside it.
   if (had && document.activeElement === document.body && !focusOn(had) && near) focusOn(near);
   if (!active?.isConnected) reach(board.querySelector("button.words, button.title"));
+  for (const one of cut) goOn(one);
 });
+
+// Go on with what was typed where that is now; what has no place any more is shown.
+export function goOn({ prompt, about, typed }) {
+  if (prompt === WORDS && groupOf(about)) editCard(about, cardOf(about), typed);
+  else if (prompt === ADD && state.groups[about]) add(about, typed);
+  else if (typed.trim() && typed !== about) toast("What you were typing has no place any more:", typed);
+}
 
 const board = byId("board");
 const isExcluded = (text) => state.excluded.some((one) => one.text === text);
 
+// The columns in their order; gives what was being typed in those that went.
 function drawOrder() {
+  const cut = [];
   for (const id of [...columns.keys()]) {
     if (id !== EXCLUDED && id !== NEW && !state.groups[id]) {
+      cut.push(...cutOff(columns.get(id).section));
       columns.get(id).section.remove();
       columns.delete(id);
     }
@@ -61,6 +72,7 @@ function drawOrder() {
     column.section.style.setProperty("--hue", hueOf(id));
     after = column.section;
   }
+  return cut;
 }
 
 function newColumn(id) {
@@ -196,7 +208,7 @@ function drawFindings() {
 }
 
 function drawImages(id) {
-  const column = columns.get(id), shown = state.images.groups?.[id] ?? [];
+  const column = columns.get(id), shown = state.images.groups[id] ?? [];
   column.images.replaceChildren(...shown.map((one) => make("button", {
     type: "button", class: "picture", tabindex: "-1", title: `${one.name}: ${Math.round(100 * one.share)} %`,
     onclick: () => import("./dialogs.js").then((dialogs) => dialogs.showImage(one, id)),

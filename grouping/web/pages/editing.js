@@ -3,9 +3,10 @@
 
 import { button, later, make, say } from "./dom.js";
 import { act, ask, groupOf } from "./store.js";
-import { choose, focusOn } from "./board.js";
+import { choose, columnOf, focusOn } from "./board.js";
 
 const edited = new Set(); // cards
+const fields = new Set(); // {shown, typed, prompt, about, close}: those in which one types
 export const isEdited = (card) => edited.has(card);
 export const isTyping = () => edited.size > 0 || document.querySelector(".adding textarea")?.value.trim();
 
@@ -15,8 +16,17 @@ const keep = (prompt, about, typed) => fetch("api/typing", {
   method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ prompt, about, typed }),
 }).catch(() => {});
 
+// What stands typed inside an element that goes away: the fields are closed, and each is {prompt, about, typed}.
+export function cutOff(gone) {
+  const cut = [...fields].filter((one) => gone.contains(one.shown));
+  return cut.map(({ close, prompt, about, typed }) => {
+    close();
+    return { prompt, about, typed: typed.value };
+  });
+}
+
 // A field with what the rules say below it. `done(text)` gives null if it is entered, else why not.
-function field(given, { label, prompt, about, insteadOf, done, ended, entered }) {
+function field(given, { label, prompt, about, insteadOf, done, close, ended, entered }) {
   const said = make("p", { class: "said", role: "status" });
   const typed = make("textarea", { rows: 2, "aria-label": label, spellcheck: "true", maxlength: 400 });
   typed.value = given;
@@ -47,11 +57,12 @@ function field(given, { label, prompt, about, insteadOf, done, ended, entered })
       return;
     }
     keep(prompt, about, "");
+    open.close();
     entered(text);
   };
   const leave = () => {
-    ending = true;
     keep(prompt, about, "");
+    open.close();
     ended();
   };
   typed.addEventListener("input", check);
@@ -61,7 +72,13 @@ function field(given, { label, prompt, about, insteadOf, done, ended, entered })
   });
   const shown = make("div", { class: "typing" }, typed, said, make("div", { class: "row" },
     button("Done", enter, { class: "main" }), button("Cancel", leave)));
-  return { shown, typed };
+  const open = { shown, typed, prompt, about, close: () => {
+    ending = true;
+    fields.delete(open);
+    close();
+  } };
+  fields.add(open);
+  return open;
 }
 
 export function editCard(text, card, given = text) {
@@ -71,15 +88,16 @@ export function editCard(text, card, given = text) {
     edited.delete(card);
     shown.remove();
     card.classList.remove("edited");
-    if (groupOf(text) === undefined) card.remove();
+    if (groupOf(text) !== columnOf(card)) card.remove(); // it went elsewhere meanwhile
   };
   const { shown, typed } = field(given, {
     label: "Words of the template", prompt: WORDS, about: text, insteadOf: text,
     done: (to) => new Promise((told) => {
       act({ operation: "reword", text, to }, { quiet: told }).then((done) => done && told(null));
     }),
-    ended: () => { restore(); focusOn(text); },
-    entered: (to) => { restore(); choose([to]); focusOn(to); },
+    close: restore,
+    ended: () => focusOn(text),
+    entered: (to) => { choose([to]); focusOn(to); },
   });
   card.classList.add("edited");
   card.append(shown);
@@ -101,8 +119,9 @@ export function addHere(id, column, given = "") {
         act({ operation: "add", texts: [text], to: id }, { quiet: told, told: `added ${text}` })
           .then((done) => done && told(null));
       }),
-      ended: () => { end(); column.add.focus(); },
-      entered: () => { end(); addHere(id, column); }, // one more, as people have several
+      close: end,
+      ended: () => column.add.focus(),
+      entered: () => addHere(id, column), // one more, as people have several
     });
     made.shown.classList.add("adding");
     column.add.hidden = true;

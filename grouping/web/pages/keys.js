@@ -8,8 +8,9 @@ import { noteOf } from "./panel.js";
 import { act, groupOf, nameOf, state, templateOf, travel } from "./store.js";
 
 const board = byId("board");
-let held = null; // {texts, ids, at}: cards picked up by keyboard
+let held = null; // {texts, at}: cards picked up by keyboard, and the group where they are
 
+const targets = () => [...state.order, NEW, EXCLUDED]; // another tab may change them at any time
 const nameOfTarget = (id) => (id === EXCLUDED ? "Excluded" : id === NEW ? "a new group" : nameOf(id));
 
 function go(target, event) {
@@ -24,8 +25,7 @@ function go(target, event) {
 
 function pickUp(text) {
   const texts = selection.has(text) ? chosen() : [text];
-  const ids = [...state.order, NEW, EXCLUDED];
-  held = { texts, ids, at: Math.max(0, ids.indexOf(groupOf(text) ?? EXCLUDED)), from: document.activeElement };
+  held = { texts, at: groupOf(text) ?? EXCLUDED };
   board.classList.add("holding");
   mark();
   say(`${count(texts.length, "template")} picked up. Arrows choose the group, Space puts down, Escape lets be.`);
@@ -34,9 +34,9 @@ function pickUp(text) {
 function mark() {
   for (const one of board.querySelectorAll(".column.over")) one.classList.remove("over");
   if (!held) return;
-  const section = place(held.ids[held.at]);
-  section.classList.add("over");
-  section.scrollIntoView({ block: "nearest", inline: "nearest" });
+  const section = place(held.at);
+  section?.classList.add("over");
+  section?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 function letGo() {
@@ -50,14 +50,15 @@ function whileHeld(event) {
   event.preventDefault();
   event.stopPropagation();
   if (way) {
-    held.at = (held.at + way + held.ids.length) % held.ids.length;
+    const ids = targets();
+    const id = ids.at((ids.indexOf(held.at) + way) % ids.length);
+    held.at = id;
     mark();
-    const id = held.ids[held.at];
     say(`${nameOfTarget(id)}${state.groups[id] ? `, ${count(state.groups[id].templates.length, "template")}` : ""}`);
   } else if (event.key === " " || event.key === "Enter") {
-    const { texts, ids, at } = held;
+    const { texts, at } = held;
     letGo();
-    putDown(texts, ids[at]);
+    putDown(texts, at);
   } else if (event.key === "Escape" || event.key === "Tab") {
     letGo();
     say("Left where it was.");

@@ -2,11 +2,11 @@
 
 import "./drag.js";
 import "./keys.js";
-import { add, cardOf, filter } from "./board.js";
+import { filter, goOn } from "./board.js";
 import { conflict, help, saveDialog } from "./dialogs.js";
 import { button, byId, count, later, make, toast } from "./dom.js";
-import { ADD, WORDS, editCard, isTyping } from "./editing.js";
-import { follow, groupOf, listen, state, total, travel } from "./store.js";
+import { isTyping } from "./editing.js";
+import { follow, listen, state, total, travel } from "./store.js";
 
 byId("undo").addEventListener("click", () => travel("undo"));
 byId("redo").addEventListener("click", () => travel("redo"));
@@ -68,11 +68,8 @@ let taken = false;
 listen(() => {
   if (taken || !state.line || !state.order.length) return;
   taken = true;
-  const { prompt, about, typed } = state.line;
-  if (prompt === WORDS && groupOf(about)) editCard(about, cardOf(about), typed);
-  else if (prompt === ADD && state.groups[about]) add(about, typed);
-  else return;
   toast("What you were typing last time stands there again.");
+  goOn(state.line);
 });
 
 follow().catch((error) => toast("The page could not be loaded.", error.message));

@@ -3,10 +3,14 @@
 
 import { say, toast } from "./dom.js";
 
+// What is found by a name of the file holds those names alone: a group may be called "constructor".
+const table = (found = {}) => Object.assign(Object.create(null), found);
+
 export const state = {
-  version: 0, file: "", domain: "", order: [], groups: {}, excluded: [], undo: null, redo: null, unsaved: false,
-  unkept: null, model: null, disk: null, notes: [], findings: { number: 0, version: 0, file: [], groups: {}, cards: {}, compared: "" },
-  places: {}, map: 0, images: { number: 0 }, gone: false,
+  version: 0, file: "", domain: "", order: [], groups: table(), excluded: [], undo: null, redo: null, unsaved: false,
+  unkept: null, model: null, disk: null, notes: [],
+  findings: { number: 0, version: 0, file: [], groups: table(), cards: table(), compared: "" },
+  places: table(), map: 0, images: { number: 0, groups: table() }, gone: false,
 };
 
 const listeners = [];
@@ -39,7 +43,7 @@ function take(answer) {
   const changed = { groups: new Set(), order: false, excluded: false, findings: false, map: false, images: false };
   if (answer.whole === true) {
     for (const id of [...state.order, ...answer.order]) changed.groups.add(id);
-    state.groups = answer.groups;
+    state.groups = table(answer.groups);
     Object.assign(state, { model: answer.model, domain: answer.domain, name: answer.name, class_kind: answer.class_kind });
   } else if (answer.whole === false) {
     for (const [id, group] of Object.entries(answer.groups)) {
@@ -58,15 +62,19 @@ function take(answer) {
   for (const id of changed.groups) index(id);
   if (answer.excluded) { state.excluded = answer.excluded; changed.excluded = true; }
   if (answer.findings) {
-    state.findings = answer.findings;
+    const { groups, cards } = answer.findings;
+    state.findings = { ...answer.findings, groups: table(groups), cards: table(cards) };
     changed.findings = true;
     if (answer.findings.places) {
-      state.places = answer.findings.places;
+      state.places = table(answer.findings.places);
       state.map = answer.findings.map_number;
       changed.map = true;
     }
   }
-  if (answer.images) { state.images = answer.images; changed.images = true; }
+  if (answer.images) {
+    state.images = { ...answer.images, groups: table(answer.images.groups) };
+    changed.images = true;
+  }
   const told = state.notes.length;
   for (const key of ["version", "file", "undo", "redo", "unsaved", "unkept", "disk", "notes", "line"]) {
     if (key in answer) state[key] = answer[key];

@@ -284,6 +284,40 @@ def test_what_changes_elsewhere_takes_no_typing_away(page, path):  # noqa: F811
         assert page.locator(".typing").count() == 0
 
 
+def test_groups_may_go_while_one_types_or_holds_a_card_of_theirs(page, path):  # noqa: F811
+    groups = [*GROUPS["groups"], {"id": "constructor", "title": "Sites", "templates": ["a {} on a site."]}]
+    path.write_text(json.dumps({**GROUPS, "groups": groups}))
+    with opened(page, path) as server:
+
+        def merged(group, to):
+            version = server.ask("api/state")["version"]
+            assert "refused" not in server.do(version, operation="merge", groups=[group, to], to=to)
+
+        words = page.get_by_label("Words of the template")
+        card(page, "a {} on a site.").dblclick()
+        words.fill("a {} on a building site.")
+        merged("constructor", "fog")
+        column(page, "Sites").wait_for(state="detached")
+        column(page, "Fog").get_by_label("Words of the template").wait_for()  # it goes on where the card is now
+        assert words.input_value() == "a {} on a building site."
+        page.get_by_role("button", name="Move …").click()
+        page.get_by_role("dialog").get_by_role("button", name="Night night").click()
+        column(page, "Night").get_by_text("a {} on a site.").wait_for()
+        words.press("Escape")
+        assert page.get_by_text("a {} on a site.", exact=True).locator("visible=true").count() == 2  # card and panel
+        column(page, "Fog").get_by_role("button", name="+ Add a template").click()
+        page.get_by_label("New template").fill("a {} in haze.")
+        card(page, "a photo of a {}.").locator(".words").focus()
+        page.keyboard.press("Space")
+        page.get_by_text("1 template picked up.").wait_for()
+        merged("fog", "night")
+        page.get_by_role("alert").get_by_text("a {} in haze.").wait_for()
+        page.keyboard.press("ArrowRight")
+        page.keyboard.press("ArrowRight")
+        page.get_by_text("a new group").wait_for()
+        page.keyboard.press("Escape")
+
+
 def test_a_second_tab_sees_the_first_and_cannot_undo_it_unseen(page, path):  # noqa: F811
     with opened(page, path) as server:
         other = page.context.new_page()
