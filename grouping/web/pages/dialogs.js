@@ -1,7 +1,7 @@
 // Everything that is asked in a dialog: groups' names, where to move, what to merge, what a save would change.
 
 import { NEW, add, choose, focusGroup, focusOn, hueOf } from "./board.js";
-import { button, byId, count, make, toast, words } from "./dom.js";
+import { button, byId, count, make, once, toast, words } from "./dom.js";
 import { act, ask, groupOf, nameOf, save, settle, state } from "./store.js";
 
 // Show a modal dialog; `build(close)` gives its content. It is removed when it closes, and the focus goes back.
@@ -69,7 +69,7 @@ function asking(title, verb, content, operation, done = () => {}) {
   const refused = make("p", { class: "error", role: "alert" });
   const { shown, close } = modal(title, (end) => [...content, refused,
     row(button("Cancel", () => end()), button(verb, () => enter(), { class: "main" }))]);
-  const enter = async () => {
+  const enter = once(async () => {
     const wanted = operation();
     if (wanted === null) return;
     const fine = await act(wanted, { quiet: (why) => {
@@ -79,7 +79,7 @@ function asking(title, verb, content, operation, done = () => {}) {
       close(true);
       done(wanted);
     }
-  };
+  });
   onEnter(shown, enter);
   return shown;
 }
@@ -234,7 +234,8 @@ export async function more(texts, id) {
     asked.disabled = false;
   };
   const answer = await ask("api/more", { texts });
-  waiting.textContent = answer?.templates.length ? "" : "The bank has nothing that is not here already.";
+  waiting.textContent = !answer ? "There was no answer."
+    : answer.templates.length ? "" : "The bank has nothing that is not here already.";
   list(answer?.templates ?? []);
   function list(templates) {
     found.prepend(...templates.map(suggested));
@@ -259,25 +260,25 @@ const changes = (all) => (all.length
 export async function saveDialog() {
   if (state.disk) { conflict(); return; }
   const found = await ask("api/difference");
-  if (!found) return;
+  if (!found || isOpen()) return;
   const errors = state.findings.file.concat(...Object.values(state.findings.groups), ...Object.values(state.findings.cards))
     .filter((one) => one.severity === "error");
   modal("Save these changes?", (close) => [
     make("p", { class: "hint" }, make("bdi", {}, state.file)),
     changes(found.mine),
     ...errors.map((one) => make("p", { class: "error" }, `${one.code} ${one.message}`)),
-    row(button("Not yet", () => close()), button("Save", async () => { if (await save()) close(); },
+    row(button("Not yet", () => close()), button("Save", once(async () => { if (await save()) close(); }),
       { class: "main", autofocus: true, id: "save-now", disabled: !state.unsaved })),
   ]);
 }
 
 export async function conflict() {
   const found = await ask("api/difference");
-  if (!found || !state.disk) return;
+  if (!found || !state.disk || isOpen()) return;
   const readable = state.disk.kind === "changed";
-  const pick = (close, choice, said) => async () => {
+  const pick = (close, choice, said) => once(async () => {
     if (await settle(choice)) { close(); toast(said, "Undo or redo brings the other version back."); }
-  };
+  });
   modal("The file was changed", (close) => [
     make("p", {}, state.disk.message, ". Nothing was overwritten: choose what to go on with."),
     make("div", { class: "two" },

@@ -52,6 +52,16 @@ export function toast(text, hint = "") {
   hiding = setTimeout(() => { shown.hidden = true; }, 12000);
 }
 
+// Until it is done, whoever asks again, as by a double click, asks for nothing.
+export function once(act) {
+  let busy = false;
+  return async (...given) => {
+    if (busy) return;
+    busy = true;
+    try { await act(...given); } finally { busy = false; }
+  };
+}
+
 export function later(act, wait) {
   let timer;
   return (...given) => {

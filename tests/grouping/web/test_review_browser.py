@@ -239,7 +239,7 @@ HOSTILE = (
 def test_a_hostile_file_is_text(page, written):  # noqa: F811
     marks = "<svg onload=alert(5)> \u05d0 \" ' </script>"
     groups = [
-        {"id": "constructor", "title": marks[:80], "description": marks, "templates": list(HOSTILE)},
+        {"id": "constructor", "title": f"{marks[:30]}{'w' * 50}", "description": marks, "templates": list(HOSTILE)},
         {"id": "__proto__"[2:7] + "-x", "title": "<b>bold</b>", "templates": [{"text": "a {}.", "note": marks}]},
     ]
     document = {
@@ -255,6 +255,8 @@ def test_a_hostile_file_is_text(page, written):  # noqa: F811
         assert column(page, re.escape(marks[:10])).count() == 1
         card(page, "a {}.").locator(".words").click()
         assert page.locator("#note").input_value() == marks
+        page.get_by_role("heading", name="Templates near it").wait_for()
+        assert page.evaluate("[panel.scrollWidth <= panel.clientWidth, innerWidth > 1000]") == [True, True]
         page.get_by_role("button", name="Exclude", exact=True).click()
         page.get_by_role("alert").get_by_text("would leave the group").wait_for()
         card(page, HOSTILE[0]).locator(".words").click()
@@ -282,6 +284,22 @@ def test_what_changes_elsewhere_takes_no_typing_away(page, path):  # noqa: F811
         card(page, "a {} in thin mist.").wait_for()
         assert cards(page, "Plain")[-1] == "a {} in thin mist."
         assert page.locator(".typing").count() == 0
+
+
+def test_a_double_click_saves_once_and_what_has_no_answer_is_said(page, path):  # noqa: F811
+    with opened(page, path) as server:
+        card(page, "a {} in mist.").locator(".words").click()
+        page.keyboard.press("l")
+        page.locator("#save:not([disabled])").dblclick()
+        page.locator("#save-now").wait_for()  # one dialog, not two
+        page.locator("#save-now").dblclick()
+        page.get_by_role("alert").get_by_text("Saved.").wait_for()
+        column(page, "Fog").locator("button.title").click()
+        refused = {"refused": {"error": "the model is gone", "hint": ""}}
+        page.route("**/api/more", lambda route: route.fulfill(json=refused))
+        page.get_by_role("button", name="More like these …").click()
+        page.get_by_role("dialog").get_by_text("There was no answer.").wait_for()
+        assert server.ask("api/difference") == {"mine": [], "theirs": []}
 
 
 def test_groups_may_go_while_one_types_or_holds_a_card_of_theirs(page, path):  # noqa: F811
