@@ -157,8 +157,8 @@ def _farewell(session: Session, path: str) -> None:
 
     if session.unsaved:
         again = f"mocoop-groups review {cli.command_path(path)} --web"
-        where = "" if session.unkept is None else f"; {session.unkept}"
-        cli.say(f"{path}: what is not saved is kept; the same command takes it up: {again}{where}")
+        kept = f"what is not saved is kept; the same command takes it up: {again}"
+        cli.say(f"{path}: {f'what is not saved is lost: {session.unkept}' if session.unkept else kept}")
     reviewed, total = reviewed_counts(session.document)
     cli.say(f"{path}: {reviewed} of {total} templates reviewed")
 

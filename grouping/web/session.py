@@ -80,11 +80,15 @@ class Session:
 
     @classmethod
     def open(cls, path: str, kept: Kept, names: tuple[str, ...] | None = None) -> Session:
-        """Open a file, and take up the unsaved work on it. Raises GroupFileError for an invalid file."""
-        opened = open_groups(path)
+        """Open a file, and take up the unsaved work on it; that alone if the file is gone.
+
+        Raises GroupFileError for an invalid file, or one that is gone and on which there is no unsaved work.
+        """
+        opened, gone = _opened(path, kept)
         session = cls(opened, kept, names, [State(opened.document)])
         session._seen = _looks(path)
         session._take_up(opened)
+        session.disk = gone or session.disk
         session._remember()
         return session
 
@@ -100,8 +104,8 @@ class Session:
 
     @property
     def unsaved(self) -> bool:
-        """Whether the document says something else than the file that was read or written last."""
-        return self.place != self._floor and not _same(self.document, self.base.document)
+        """Whether the document says something else than the file that was read or written last, or the file is lost."""
+        return self._over is not None or (self.place != self._floor and not _same(self.document, self.base.document))
 
     @property
     def unkept(self) -> str | None:
@@ -135,8 +139,8 @@ class Session:
             if looks == self._seen:
                 return
             self._seen = looks
-            found = self._read()
-            if found == self.disk:
+            over, found = self._over, self._read()
+            if found == self.disk and self._over is over:
                 return
             self.disk = found
             if found is not None and found.opened is not None and not self.unsaved:
@@ -193,7 +197,7 @@ class Session:
             self.look()
             if self.disk is not None:
                 raise UsageError(f"{self.disk.message}; nothing was written", "choose which version is right first")
-            if not self.unsaved and self._over is None:
+            if not self.unsaved:
                 raise UsageError("there is nothing to save", "the file holds all of it")
             document = _with_provenance(self.document, self.base.document)
             line = one_line(differences(self.base.document, document))
@@ -213,8 +217,10 @@ class Session:
             return self._past.get(version)
 
     def close(self) -> None:
-        """Leave nothing on the disk if nothing is unsaved."""
+        """Leave nothing on the disk if nothing is unsaved; else try once more to keep what could not be kept."""
         with self.lock:
+            if self.unsaved and self._unkept:
+                self._keep_whole()
             if not self.unsaved and self.disk is None:
                 self._try_to_keep(self.kept.clear)
 
@@ -298,9 +304,11 @@ class Session:
         try:
             data = read_raw(self.path)
         except GroupFileError as error:
-            gone = OnDisk("gone", f"the file cannot be read any more: {error.message}")
+            gone = _gone(error)
             return None if gone == self._over else gone
         if data == self.base.data:
+            if self._over is not None and self._over.kind == "gone":  # it came back
+                self._over = None
             return None
         try:
             found = Opened(self.path, data, parse_groups(data, source=self.path))
@@ -389,7 +397,7 @@ class Session:
                 break
             done += 1
         entries = list(left.entries[:done])
-        if not entries or _same(self.document, base.document):
+        if not entries or (_same(self.document, base.document) and os.path.lexists(self.path)):
             self._try_to_keep(self.kept.clear)
             return
         self._is_begun = True
@@ -416,6 +424,21 @@ class Session:
         with suppress(StorageError):
             aside = self.kept.set_aside()
             self.notes.append(f"unsaved work of last time could not all be taken up ({error}); it lies in {aside}")
+
+
+def _gone(error: GroupFileError) -> OnDisk:
+    return OnDisk("gone", f"the file cannot be read any more: {error.message}")
+
+
+def _opened(path: str, kept: Kept) -> tuple[Opened, OnDisk | None]:
+    """A file, or, if it is gone, what it was when the unsaved work on it began, and that. Raises GroupFileError."""
+    try:
+        return open_groups(path), None
+    except GroupFileError as error:
+        with suppress(MoCoOpError):
+            if not os.path.lexists(path) and (left := kept.unsaved()) is not None:
+                return Opened(path, left.base, parse_groups(left.base, source=path)), _gone(error)
+        raise
 
 
 def _are(count: int) -> str:

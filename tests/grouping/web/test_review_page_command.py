@@ -97,6 +97,15 @@ def test_what_is_unsaved_is_told_at_the_end_and_taken_up_at_the_start(path):
         assert not any("not saved" in line for line in server.said)
 
 
+def test_it_is_said_at_the_end_if_nothing_could_be_kept(path, written):
+    with reviewing(path, MOCOOP_STATE=str(written("no folder", ""))) as server:
+        server.do(1, operation="lock-group", group="plain")
+        assert server.end() == 0
+        told = " ".join(server.said)
+        assert "what is not saved is lost" in told
+        assert "takes it up" not in told
+
+
 def test_a_second_page_of_the_file_is_refused_until_the_first_ends(path):
     command = [sys.executable, "-m", "mocoop.grouping.commands", "review", str(path), "--web", "--no-browser"]
     with reviewing(path):

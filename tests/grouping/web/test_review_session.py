@@ -423,6 +423,15 @@ def test_after_a_full_disk_everything_is_kept_again(path, first):
     assert begun(path).document == session.document
 
 
+def test_what_could_not_be_kept_is_kept_at_the_end_if_it_can_be(path):
+    session = begun(path)
+    with full_disk(10):
+        done(session, MOVE)
+    session.close()
+    assert session.unkept is None
+    assert begun(path).document == session.document
+
+
 def test_what_is_kept_is_made_anew_if_somebody_removes_it(path):
     session = done(begun(path), RENAME)
     (session.kept.folder / KEPT).unlink()
@@ -639,6 +648,46 @@ def test_a_file_that_is_gone_or_invalid_is_written_over_only_if_the_person_says_
     assert texts_of(group_of(on_disk(path), "night"))[-1] == "{} in mist."
     assert not session.unsaved
     assert begun(path).notes == []
+
+
+def test_the_version_of_a_lost_file_is_unsaved_until_it_is_written(path):
+    session = begun(path)
+    path.unlink()
+    session.look()
+    session.settle("mine", session.version)
+    assert session.unsaved
+    session.close()
+    again = begun(path)
+    assert (again.disk.kind, bare(again.document)) == ("gone", bare(DOCUMENT))
+    again.settle("mine", again.version)
+    again.save(again.version)
+    assert bare(on_disk(path)) == bare(DOCUMENT)
+    assert not again.unsaved
+
+
+def test_unsaved_work_on_a_file_that_is_gone_by_the_next_start_is_taken_up(path):
+    done(begun(path), MOVE, RENAME)
+    path.unlink()
+    again = begun(path)
+    again.undo(again.version)
+    again.settle("mine", again.version)
+    again.save(again.version)
+    assert texts_of(group_of(on_disk(path), "night"))[-1] == "{} in mist."
+    path.unlink()
+    with pytest.raises(GroupFileError, match="No such file"):  # nothing is unsaved
+        begun(path)
+
+
+def test_a_lost_file_that_comes_back_is_not_written_over(path):
+    session, data = begun(path), path.read_bytes()
+    path.unlink()
+    session.look()
+    session.settle("mine", session.version)
+    path.write_bytes(data)
+    version = session.version
+    session.look()
+    assert (session.unsaved, session.disk) == (False, None)
+    assert session.version > version  # which the page hears
 
 
 def test_a_file_that_comes_back_as_it_was_is_no_conflict(path):
