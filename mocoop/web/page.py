@@ -9,6 +9,7 @@ from __future__ import annotations
 import hmac
 import json
 import secrets
+import threading
 import webbrowser
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -79,11 +80,15 @@ def show_page(
     def opened(address: str) -> None:
         whole = f"{address}/{secret}/"
         ready(whole)
-        if browser:
-            with suppress(webbrowser.Error):
-                webbrowser.open(whole)
+        if browser:  # some browsers are waited for until they end, and the page must be served meanwhile
+            threading.Thread(target=_open, args=(whole,), name="browser", daemon=True).start()
 
     serve(app, host=host, port=port, bounds=bounds or Bounds(), ready=opened)
+
+
+def _open(address: str) -> None:
+    with suppress(webbrowser.Error, OSError):
+        webbrowser.open(address)
 
 
 async def body_of(request: Request) -> dict[str, Any]:

@@ -159,10 +159,16 @@ def test_an_address_for_others_is_told(path):
 
 
 def test_a_browser_is_opened_unless_told_otherwise(path, tmp_path):
-    """Python's own way to name a browser: a program that writes down which address it was given."""
+    """Python's own way to name a browser: a program that loads the page, and writes down which address it was given.
+
+    Python waits for its end, as for that of any browser which it does not know, or which runs in the terminal.
+    """
     opened = tmp_path / "opened"
     browser = tmp_path / "browser"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
+    browser.write_text(
+        f"#!{sys.executable}\nimport sys, urllib.request\nurllib.request.urlopen(sys.argv[1], timeout=20).read()\n"
+        f"open({str(opened)!r}, 'w').write(sys.argv[1])\n"
+    )
     browser.chmod(0o755)
     command = [sys.executable, "-m", "mocoop.grouping.commands", "review", str(path), "--web", "--lexical"]
     process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "BROWSER": str(browser)})
