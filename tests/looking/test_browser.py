@@ -285,6 +285,13 @@ def large(looked, tmp_path_factory):
     return SimpleNamespace(address=path.as_uri(), labels=labels, guesses=guesses)
 
 
+def test_a_gallery_far_below_the_window_can_be_reached(page, on_disk):  # noqa: F811
+    page.set_viewport_size({"width": 200, "height": 120})  # as at a large zoom
+    opened(page, on_disk)
+    assert page.evaluate("gallery.getBoundingClientRect().top") > 1100
+    assert page.locator("#gallery .card[tabindex='0']").count() == 1
+
+
 def test_of_thousands_of_images_only_those_in_sight_are_there(page, large):  # noqa: F811
     """How quick that is stands in docs/routing-page.md."""
     opened(page, large.address)
@@ -294,6 +301,14 @@ def test_of_thousands_of_images_only_those_in_sight_are_there(page, large):  # n
     page.keyboard.press("End")
     assert page.evaluate("document.activeElement.parentElement.getAttribute('aria-posinset')") == "5000"
     assert 0 < cards(page).count() < 200
+    for width, height in ((1280, 800), (320, 200)):  # at the top again
+        page.set_viewport_size({"width": width, "height": height})
+        page.keyboard.press("/")
+        page.evaluate("new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        for _ in range(7):  # over the filters, to a card
+            page.keyboard.press("Tab")
+        assert page.evaluate("document.activeElement.className.split(' ')[0]") == "card"
+    page.set_viewport_size({"width": 1280, "height": 800})
     picked(page, "answer", "right")
     pairs = zip(large.labels, large.guesses, strict=True)
     assert counted(page) == sum(label == guess for label, guess in pairs)

@@ -35,7 +35,7 @@ export function drawGallery() {
   const rows = Math.ceil(shown.length / columns);
   const top = -list.getBoundingClientRect().top;
   const first = Math.min(Math.max(0, Math.floor(top / row) - SPARE), Math.max(0, rows - 1));
-  const last = Math.min(rows, Math.ceil((top + innerHeight) / row) + SPARE);
+  const last = Math.min(rows, Math.max(first + 1, Math.ceil((top + innerHeight) / row) + SPARE));
   list.style.setProperty("--columns", columns);
   list.style.paddingBlockStart = `${first * row}px`;
   list.style.paddingBlockEnd = `${Math.max(0, rows - last) * row}px`;
@@ -58,6 +58,7 @@ export function drawGallery() {
       list.insertBefore(made, next);
     }
   }
+  if (cards.size && !cards.has(current)) moveTo(Math.min(Math.max(current, from), to - 1), false); // Tab reaches one
 }
 
 /** The picture of an image, or words where there is none. */
