@@ -31,6 +31,7 @@ from mocoop.errors import DataError, UsageError
 
 if TYPE_CHECKING:
     from mocoop.commands.measure import Measurement
+    from mocoop.looking.corrections import Corrections
     from mocoop.looking.pictures import Album
     from mocoop.runs.run import Run
 
@@ -107,12 +108,14 @@ def _show_page(path: Path, web: bool, out: Path | None, options: dict[str, Any])
         require("starlette", "uvicorn", extra="web")
     use_threads(options["threads"])
 
-    from mocoop.files import atomic_write
+    from mocoop.files import atomic_write, check_can_write
     from mocoop.looking.onefile import MOST_PICTURES, one_file
     from mocoop.looking.pictures import Album
     from mocoop.training.progress import training_progress
 
     run = open_run(path)
+    if out is not None:
+        check_can_write(out)
     content, paths, found = _content(run, options)
     album = Album(paths, found.measured.dataset.reading)
     if out is not None:
@@ -188,7 +191,18 @@ def _serve(
         browser=not options["no_browser"],
         ready=lambda address: cli.say(f"look at {address} (Ctrl-C ends it)"),
     )
-    if corrections is not None and (count := len(corrections.labels())):
+    if corrections is not None:
+        _say_corrected(corrections)
+
+
+def _say_corrected(corrections: Corrections) -> None:
+    """Say where corrected labels are, if there are any."""
+    try:
+        count = len(corrections.labels())
+    except DataError as error:  # somebody changed the table by hand
+        cli.say(f"note: corrected labels cannot be read: {error}")
+        return
+    if count:
         cli.say(f"{count} label{'s' * (count > 1)} corrected: {_short(corrections.path)}")
         links = " --follow-links" if corrections.through_link else ""
         cli.say(f"the whole data set with {'them' if count > 1 else 'it'}: --data {_short(corrections.table)}{links}")

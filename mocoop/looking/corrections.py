@@ -13,13 +13,14 @@ import io
 import os
 import threading
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from datetime import datetime, timezone
 from pathlib import Path
 
 from mocoop.data.contents import is_inside
 from mocoop.data.dataset import SPLITS, Dataset, Example
 from mocoop.data.tablerows import MAX_BYTES
-from mocoop.errors import DataError
+from mocoop.errors import DataError, StorageError
 from mocoop.files import atomic_write, folder_locked, read_bytes
 
 COLUMNS = ("path", "old label", "new label", "time")
@@ -66,12 +67,18 @@ class Corrections:
             raise DataError("there is no such image or class in this data set", "load the page again")
         own = self._label_of[name]
         with self._one, folder_locked(self._folder):  # another process reads what this one has written
-            lines = [line for line in self._read() if line[0] != name]
+            before = self._read()
+            lines = [line for line in before if line[0] != name]
             if label != own:
                 now = datetime.now(timezone.utc).isoformat(timespec="seconds")
                 lines.append((name, self.keys[own], self.keys[label], now))
             atomic_write(self.path, _csv(COLUMNS, lines))
-            atomic_write(self.table, self._whole(self._known(lines)))
+            try:
+                atomic_write(self.table, self._whole(self._known(lines)))
+            except StorageError:  # then nothing is corrected: the two say the same
+                with suppress(StorageError):
+                    atomic_write(self.path, _csv(COLUMNS, before))
+                raise
         return self.labels()
 
     def _known(self, lines: Iterable[_Line]) -> dict[str, int]:

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from mocoop.cli import printable
+from mocoop.errors import DataError
 from mocoop.looking.corrections import Corrections
 from mocoop.looking.pictures import Album
 from mocoop.web.gate import App, Bounds
@@ -50,7 +51,12 @@ def make_app(
         }
 
     def data(_request: Request) -> Response:
-        return JSONResponse({**content, "corrections": corrected()})
+        try:
+            told = {**content, "corrections": corrected()}
+        except DataError as error:  # somebody changed the table by hand; the images can be looked at all the same
+            note = printable(f"labels cannot be corrected: {error}")
+            told = {**content, "corrections": None, "notes": [*content["notes"], note]}
+        return JSONResponse(told)
 
     def labels(_request: Request) -> Response:
         return JSONResponse(corrected())

@@ -56,6 +56,13 @@ def test_only_so_many_pictures(page):
     assert any(note.startswith("This file has the pictures of 4 of 22 images") for note in content["notes"])
 
 
+def test_a_page_that_cannot_be_written_is_refused_before_the_work(hostile, tmp_path):
+    out = tmp_path / "missing" / "page.html"
+    told = call("show", hostile["run"].path, "--data", tmp_path / "not looked at", "-o", out)
+    assert told.code == 6
+    assert f"cannot write {out}" in told.err
+
+
 def test_a_coverage_that_cannot_be_had_is_refused(hostile, tmp_path):
     told = call("show", hostile["run"].path, "--data", hostile["data"], "--coverage", 0.999, "-o", tmp_path / "p.html")
     assert (told.code, "ask for a smaller --coverage" in told.err) == (2, True)
@@ -135,6 +142,17 @@ def test_labels_that_cannot_be_corrected_are_noted(hostile, monkeypatch, tmp_pat
         (hostile["data"].parent / "photos-corrected.csv").unlink()
     assert told.code == 0
     assert "note: labels cannot be corrected: " in told.err
+
+
+def test_a_table_that_was_spoiled_meanwhile_is_noted_at_the_end(hostile, monkeypatch):
+    table = hostile["data"].parent / "photos-corrections.csv"
+    monkeypatch.setattr("mocoop.web.page.show_page", lambda *_, **options: table.write_text("a;b"))
+    try:
+        told = web(hostile, "--no-browser")
+    finally:
+        table.unlink()
+    assert told.code == 0
+    assert f"note: corrected labels cannot be read: {table} is no table of corrections" in told.err
 
 
 class TestTheImagesAreReadAsByOtherCommands:

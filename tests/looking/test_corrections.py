@@ -184,6 +184,17 @@ def test_a_folder_that_cannot_be_written_is_said(photos):
         corrections.correct(photos / "test" / "cat" / "01.png", 1)
 
 
+def test_a_correction_of_which_one_table_cannot_be_written_is_none(photos):
+    corrections = opened(photos)
+    corrections.correct(photos / "test" / "cat" / "00.png", 1)
+    before = corrections.path.read_bytes()
+    corrections.table.unlink()
+    corrections.table.mkdir()
+    with pytest.raises(StorageError):
+        corrections.correct(photos / "test" / "cat" / "01.png", 1)
+    assert corrections.path.read_bytes() == before
+
+
 def _correct_some(photos, cats):
     corrections = opened(photos)
     for cat in cats:

@@ -91,6 +91,17 @@ def test_a_label_is_corrected_and_told(served):
     assert correct(served, image=0, label=0).json()["labels"] == {}
 
 
+def test_with_a_table_that_was_spoiled_by_hand_the_images_are_still_shown(served, looked):
+    served.corrections.path.write_text("path;old label;new label;time\n")
+    told = get(served, "api/data").json()
+    assert told["corrections"] is None
+    assert "is no table of corrections" in told["notes"][-1]
+    assert told["images"] == looked.content["images"]
+    assert correct(served, image=0, label=1).status_code == 422
+    served.corrections.path.unlink()
+    assert get(served, "api/data").json()["corrections"]["labels"] == {}
+
+
 @pytest.mark.parametrize(
     ("status", "body"),
     [
