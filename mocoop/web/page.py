@@ -33,6 +33,7 @@ _KINDS = {
     ".svg": "image/svg+xml",
 }
 _SECRET_BYTES = 24
+_MOST_PATH = 1000  # characters of an address; ours are short
 
 
 def new_secret() -> str:
@@ -118,7 +119,8 @@ class _Secret:
             await self._app(scope, receive, send)
             return
         _, first, *rest = [*scope["path"].split("/", 2), ""][:3]
-        if not hmac.compare_digest(first.encode("utf-8", "replace"), self._secret):
+        known = hmac.compare_digest(first.encode("utf-8", "replace"), self._secret)
+        if not known or len(scope["path"]) > _MOST_PATH:  # a longer number would be none to Python
             await Response(status_code=404)(scope, receive, send)
             return
         inner = {**scope, "path": f"/{rest[0]}", "raw_path": None}

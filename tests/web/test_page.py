@@ -23,7 +23,11 @@ async def fails(_request):
 
 @pytest.fixture(scope="module")
 def page():
-    routes = [Route("/api/echo", echo, methods=["POST"]), Route("/api/fails", fails)]
+    routes = [
+        Route("/api/echo", echo, methods=["POST"]),
+        Route("/api/fails", fails),
+        Route("/api/number/{number:int}", fails),
+    ]
     return TestClient(make_page("mocoop.serving", routes, secret=SECRET), base_url="http://127.0.0.1:8123")
 
 
@@ -40,6 +44,11 @@ def test_the_page_and_its_files_lie_below_the_secret(page):
 def test_without_the_secret_everything_is_the_same_empty_404(page, address):
     answer = page.get(address)
     assert (answer.status_code, answer.content) == (404, b"")
+
+
+def test_no_number_is_too_long_to_be_answered(page):
+    assert page.get(f"/{SECRET}/api/number/{'9' * 900}").status_code == 422
+    assert page.get(f"/{SECRET}/api/number/{'9' * 5000}").status_code == 404
 
 
 def test_what_is_asked_goes_in_and_comes_out_as_json(page):
