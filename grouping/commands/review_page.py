@@ -121,7 +121,7 @@ def _serve(session: Session, page: PageOptions, way: EmbedderChoice | None, attr
     ended = True
     try:
         show_page(
-            make_page("mocoop.grouping.web", desk.routes(), secret=secret, bounds=bounds),
+            make_page("mocoop.grouping.web", desk.routes(), secret=secret, bounds=bounds, names=[page.host]),
             secret,
             host=page.host,
             port=page.port,

@@ -183,7 +183,7 @@ def _serve(
     if not is_loopback(host):
         cli.say(f"note: whoever reaches {host} and knows the address sees these images")
     show_page(
-        make_app(content, paths, album, corrections, secret=secret),
+        make_app(content, paths, album, corrections, secret=secret, names=[host]),
         secret,
         host=host,
         port=options["port"],

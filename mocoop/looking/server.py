@@ -29,8 +29,12 @@ def make_app(
     corrections: Corrections | None,
     *,
     secret: str,
+    names: Sequence[str] = (),
 ) -> App:
-    """The page below `secret`. `content` is `page_content`'s; `paths` are its images in order, those of `album`."""
+    """The page below `secret`, served under `names`.
+
+    `content` is `page_content`'s; `paths` are its images in order, those of `album`.
+    """
 
     def corrected() -> dict[str, Any] | None:
         """What the page knows of corrections: the classes to choose from, which of the answers' classes each is, and
@@ -86,4 +90,4 @@ def make_app(
         Route("/api/picture/{number:int}/{size}", picture),
         Route("/api/label", label, methods=["POST"]),
     ]
-    return make_page("mocoop.looking", routes, secret=secret, bounds=BOUNDS)
+    return make_page("mocoop.looking", routes, secret=secret, bounds=BOUNDS, names=names)

@@ -60,9 +60,25 @@ class Bounds:
 class Gate:
     """An ASGI application around another, which it shields."""
 
-    def __init__(self, app: App, bounds: Bounds, names: Iterable[str] = (), counted: Counted | None = None) -> None:
-        """`names` are those it is served under, beside localhost and addresses; `counted` hears of each answer."""
+    def __init__(
+        self,
+        app: App,
+        bounds: Bounds,
+        names: Iterable[str] = (),
+        counted: Counted | None = None,
+        remedy: str = "--allow-host adds a name",
+    ) -> None:
+        """Guard an application.
+
+        Args:
+            app: the application.
+            bounds: its bounds.
+            names: those it is served under, beside localhost and addresses in numbers.
+            counted: hears of each answer.
+            remedy: what to do about a name that is none of them.
+        """
         self._app, self._bounds, self._counted = app, bounds, counted or (lambda *_: None)
+        self._remedy = remedy
         self._names = frozenset(name.lower() for name in names) | {"localhost"}
         self._held = 0  # bytes of bodies that are being received or answered
 
@@ -107,7 +123,7 @@ class Gate:
         headers = {key: value.decode("latin-1") for key, value in scope["headers"]}
         host, origin = headers.get(b"host", ""), headers.get(b"origin")
         if not self._is_ours(host):
-            return _refused(400, f"nothing is served under the name {host[:100]!r} (--allow-host adds a name)")
+            return _refused(400, f"nothing is served under the name {host[:100]!r} ({self._remedy})")
         if origin is not None and _place_of(origin) != host.lower():
             return _refused(403, "pages of other servers may not ask here")
         length = headers.get(b"content-length", "0")

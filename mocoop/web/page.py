@@ -48,6 +48,7 @@ def make_page(
     secret: str,
     folders: Sequence[str] = ("pages",),
     bounds: Bounds | None = None,
+    names: Sequence[str] = (),
 ) -> App:
     """The ASGI application of a page, guarded.
 
@@ -55,12 +56,14 @@ def make_page(
         package: whose `folders` have its files; `index.html` is the page, the others lie beside it by their names.
         routes: the addresses of its data, relative to the page ("/api/groups").
         secret: the first part of every address.
+        names: those it is served under, beside localhost and addresses in numbers: what --host says.
 
     A `MoCoOpError` that a route raises is answered as `{"error": what is wrong, "hint": what to do}` with 422.
     """
     handlers = {HTTPException: _refused, MoCoOpError: _told}
     app = Starlette(routes=[*_files(package, folders), *routes], exception_handlers=handlers)  # type: ignore[arg-type]
-    return Gate(_Secret(app, secret), bounds or Bounds())
+    remedy = "open the page by its address in numbers, or start it with --host NAME"
+    return Gate(_Secret(app, secret), bounds or Bounds(), names, remedy=remedy)
 
 
 def show_page(

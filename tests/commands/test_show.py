@@ -13,6 +13,7 @@ import torch
 from command_line import call
 from geotiffs import converted, thirteen_bands
 from hostile import CLASSES, hostile_world, put_photos
+from starlette.testclient import TestClient
 
 
 @pytest.fixture(scope="module")
@@ -131,6 +132,14 @@ def test_a_browser_is_opened_unless_told(hostile, monkeypatch):
         ("127.0.0.1", 8123, False),
         ("127.0.0.1", 0, True),
     ]
+
+
+def test_a_name_to_serve_on_is_one_to_ask_by(hostile, monkeypatch):
+    pages = []
+    monkeypatch.setattr("mocoop.web.page.show_page", lambda *page, **_: pages.append(page))
+    assert web(hostile, "--no-browser", "--host", "desk.example").code == 0
+    ((app, secret),) = pages
+    assert TestClient(app, base_url="http://desk.example:8123").get(f"/{secret}/").status_code == 200
 
 
 def test_labels_that_cannot_be_corrected_are_noted(hostile, monkeypatch, tmp_path):

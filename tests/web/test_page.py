@@ -75,6 +75,13 @@ def test_pages_of_other_servers_and_other_names_are_refused(page):
     assert page.post(f"/{SECRET}/api/echo", json={}, headers={"origin": "http://127.0.0.1:8123"}).status_code == 200
 
 
+def test_the_name_that_it_was_started_under_is_its_own():
+    named = TestClient(make_page("mocoop.serving", (), secret=SECRET, names=["Desk.Example"]))
+    assert named.get(f"/{SECRET}/", headers={"host": "desk.example:8123"}).status_code == 200
+    answer = named.get(f"/{SECRET}/", headers={"host": "elsewhere.example:8123"})
+    assert (answer.status_code, "start it with --host NAME" in answer.json()["error"]) == (400, True)
+
+
 def test_a_tunnel_may_have_another_port(page):
     assert (
         page.get(f"/{SECRET}/", headers={"host": "localhost:9999", "origin": "http://localhost:9999"}).status_code

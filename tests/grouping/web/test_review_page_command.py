@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -156,6 +157,21 @@ def test_an_address_for_others_is_told(path):
     process.send_signal(signal.SIGINT)
     process.communicate(timeout=30)
     assert process.returncode == 0
+
+
+def test_a_name_to_serve_on_is_one_to_ask_by(path):
+    name = socket.gethostname()
+    try:
+        socket.create_server((name, 0)).close()
+    except OSError:
+        pytest.skip("the name of this machine is no address of it")
+    command = [sys.executable, "-m", "mocoop.grouping.commands", "review", str(path), "--web", "--no-browser"]
+    process = subprocess.Popen([*command, "--lexical", "--host", name], stderr=subprocess.PIPE, text=True)
+    address = next(found[0] for line in process.stderr if (found := re.search(r"http://\S+", line)))
+    assert f"//{name}:" in address
+    assert urllib.request.urlopen(address, timeout=30).status == 200
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
 
 
 def test_a_browser_is_opened_unless_told_otherwise(path, tmp_path):
