@@ -2,7 +2,7 @@
 
 import { NEW, add, choose, focusGroup, focusOn, hueOf } from "./board.js";
 import { button, byId, count, make, once, toast, words } from "./dom.js";
-import { act, ask, groupOf, nameOf, save, settle, state } from "./store.js";
+import { act, answered, ask, groupOf, nameOf, save, settle, state } from "./store.js";
 
 // Show a modal dialog; `build(close)` gives its content. It is removed when it closes, and the focus goes back.
 function modal(title, build, properties = {}) {
@@ -259,6 +259,8 @@ const changes = (all) => (all.length
 
 export async function saveDialog() {
   if (state.disk) { conflict(); return; }
+  if (document.activeElement.matches("textarea")) document.activeElement.blur(); // a note is entered by that
+  await answered();
   const found = await ask("api/difference");
   if (!found || isOpen()) return;
   const errors = state.findings.file.concat(...Object.values(state.findings.groups), ...Object.values(state.findings.cards))

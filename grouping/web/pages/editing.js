@@ -8,7 +8,9 @@ import { choose, columnOf, focusOn } from "./board.js";
 const edited = new Set(); // cards
 const fields = new Set(); // {shown, typed, prompt, about, close}: those in which one types
 export const isEdited = (card) => edited.has(card);
-export const isTyping = () => edited.size > 0 || document.querySelector(".adding textarea")?.value.trim();
+const isBegun = (note) => note && note.value !== note.defaultValue;
+export const isTyping = () => edited.size > 0 || document.querySelector(".adding textarea")?.value.trim()
+  || isBegun(document.querySelector("#note"));
 
 export const WORDS = "words:", ADD = "add:"; // the first is the prompt of the review at the terminal too
 

@@ -116,7 +116,7 @@ function one(text) {
 
 function noteField(text, template) {
   const typed = make("textarea", { rows: 1, id: "note", maxlength: 1000 });
-  typed.value = template.note ?? "";
+  typed.defaultValue = template.note ?? "";
   const keep = () => {
     if (typed.value.trim() !== (template.note ?? "")) act({ operation: "annotate", text, note: typed.value });
   };

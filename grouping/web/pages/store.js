@@ -123,6 +123,9 @@ function inTurn(path, more) {
   return queue;
 }
 
+// All that was asked so far has its answer.
+export const answered = () => queue;
+
 // Do an operation; true if it was done. A refusal is shown, unless `quiet`, which gets it instead.
 export async function act(operation, { quiet, told } = {}) {
   const answer = await inTurn("api/do", { operation });

@@ -286,6 +286,21 @@ def test_what_changes_elsewhere_takes_no_typing_away(page, path):  # noqa: F811
         assert page.locator(".typing").count() == 0
 
 
+def test_a_note_that_is_being_typed_is_among_the_changes_of_a_save(page, path):  # noqa: F811
+    with opened(page, path):
+        card(page, "a {} in mist.").locator(".words").click()
+        leaves = "dispatchEvent(new Event('beforeunload', {cancelable: true}))"
+        assert page.evaluate(leaves)
+        page.locator("#note").fill("thin")
+        assert not page.evaluate(leaves)
+        page.keyboard.press("Control+s")
+        page.get_by_role("dialog").get_by_text("thin").wait_for()
+        page.locator("#save-now").click()
+        page.get_by_role("button", name="Saved").wait_for()
+        assert page.evaluate(leaves)
+        assert "thin" in path.read_text()
+
+
 def test_a_double_click_saves_once_and_what_has_no_answer_is_said(page, path):  # noqa: F811
     with opened(page, path) as server:
         card(page, "a {} in mist.").locator(".words").click()
