@@ -102,7 +102,7 @@ def review_on_page(path: str, page: PageOptions, embedder: EmbedderOptions | Non
 
 def _serve(session: Session, page: PageOptions, way: EmbedderChoice | None, attraction: Attraction | None) -> bool:
     """Serve until Ctrl-C; whether all threads are at their end then."""
-    from mocoop.grouping.editing.drafts import take_line
+    from mocoop.grouping.editing.drafts import keep_line, take_line
     from mocoop.grouping.web.checking import Checking
     from mocoop.grouping.web.routes import Desk
     from mocoop.web.gate import Bounds
@@ -113,7 +113,10 @@ def _serve(session: Session, page: PageOptions, way: EmbedderChoice | None, attr
     if not _is_loopback(page.host):
         cli.say(f"note: whoever reaches {page.host} and knows the address may change {session.path}")
     checking = Checking(session, way)
-    desk = Desk(session, checking, way, take_line(session.path), attraction, _writing(session, page))
+    line = take_line(session.path)
+    if line is not None:  # until it is entered or given up on the page, which may never be opened
+        keep_line(session.path, line)
+    desk = Desk(session, checking, way, line, attraction, _writing(session, page))
     secret, bounds = new_secret(), Bounds(body_bytes=2_000_000)
     checking.start()
     if attraction is not None:

@@ -2,7 +2,7 @@
 // by its text, since no text stands twice in a file.
 
 import { button, byId, count, make, say, toast, words } from "./dom.js";
-import { ADD, WORDS, addHere, cutOff, editCard, isEdited } from "./editing.js";
+import { ADD, WORDS, addHere, cutOff, editCard, isEdited, keepTyped } from "./editing.js";
 import { groupMenu } from "./dialogs.js";
 import { act, findingsOf, groupOf, listen, nameOf, state, templateOf } from "./store.js";
 
@@ -44,11 +44,14 @@ listen((changed) => {
   for (const one of cut) goOn(one);
 });
 
-// Go on with what was typed where that is now; what has no place any more is shown.
+// Go on with what was typed where that is now; what has no place any more is shown, and is no longer kept.
 export function goOn({ prompt, about, typed }) {
   if (prompt === WORDS && groupOf(about)) editCard(about, cardOf(about), typed);
   else if (prompt === ADD && state.groups[about]) add(about, typed);
-  else if (typed.trim() && typed !== about) toast("What you were typing has no place any more:", typed);
+  else {
+    if (typed.trim() && typed !== about) toast("What you were typing has no place any more:", typed);
+    keepTyped(prompt, about, "");
+  }
 }
 
 const board = byId("board");

@@ -14,7 +14,7 @@ export const isTyping = () => edited.size > 0 || document.querySelector(".adding
 
 export const WORDS = "words:", ADD = "add:"; // the first is the prompt of the review at the terminal too
 
-const keep = (prompt, about, typed) => fetch("api/typing", {
+export const keepTyped = (prompt, about, typed) => fetch("api/typing", {
   method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify({ prompt, about, typed }),
 }).catch(() => {});
 
@@ -39,7 +39,7 @@ function field(given, { label, prompt, about, insteadOf, done, close, ended, ent
   let ending = false;
   const check = later(async () => {
     const text = typed.value.trim();
-    keep(prompt, about, typed.value === given ? "" : typed.value);
+    keepTyped(prompt, about, typed.value === given ? "" : typed.value);
     if (!text || ending) return tell([]);
     const answer = await ask("api/check", { text, instead_of: insteadOf ?? null }, true);
     if (answer && !ending && typed.value.trim() === text) tell(answer.findings, answer.tokens);
@@ -58,12 +58,12 @@ function field(given, { label, prompt, about, insteadOf, done, close, ended, ent
       typed.focus();
       return;
     }
-    keep(prompt, about, "");
+    keepTyped(prompt, about, "");
     open.close();
     entered(text);
   };
   const leave = () => {
-    keep(prompt, about, "");
+    keepTyped(prompt, about, "");
     open.close();
     ended();
   };

@@ -11,6 +11,7 @@ from browser import accessibility_faults, browser, page, watched  # noqa: F401
 from review_page import reviewing
 
 from mocoop.groupfile.groups import load_groups
+from mocoop.grouping.editing import drafts
 
 pytestmark = pytest.mark.browser
 
@@ -284,6 +285,17 @@ def test_what_changes_elsewhere_takes_no_typing_away(page, path):  # noqa: F811
         card(page, "a {} in thin mist.").wait_for()
         assert cards(page, "Plain")[-1] == "a {} in thin mist."
         assert page.locator(".typing").count() == 0
+
+
+def test_a_half_typed_line_without_a_place_is_shown_once(page, path):  # noqa: F811
+    drafts.keep_line(str(path), drafts.Line("words:", "a {} that is gone.", "a {} that was half typ"))
+    with opened(page, path) as server:
+        page.get_by_role("alert").get_by_text("a {} that was half typ").wait_for()
+        for _ in range(100):
+            if "line" not in server.ask("api/state"):
+                break
+            page.wait_for_timeout(50)
+    assert drafts.take_line(str(path)) is None
 
 
 def test_a_note_that_is_being_typed_is_among_the_changes_of_a_save(page, path):  # noqa: F811

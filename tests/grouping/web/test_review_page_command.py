@@ -16,6 +16,8 @@ import urllib.request
 import pytest
 from review_page import ReviewServer, reviewing
 
+from mocoop.grouping.editing import drafts
+
 GROUPS = {
     "schema_version": 1,
     "domain": "birds",
@@ -96,6 +98,15 @@ def test_what_is_unsaved_is_told_at_the_end_and_taken_up_at_the_start(path):
         server.ask("api/save", {"version": server.ask("api/state")["version"]})
         assert server.end() == 0
         assert not any("not saved" in line for line in server.said)
+
+
+def test_a_half_typed_line_outlives_a_page_that_nobody_opened(path):
+    line = drafts.Line("words:", "a {} in mist.", "a {} in thin mi")
+    drafts.keep_line(str(path), line)
+    with reviewing(path) as server:
+        assert server.ask("api/state")["line"]["typed"] == line.typed
+        server.end(signal.SIGKILL)
+    assert drafts.take_line(str(path)) == line
 
 
 def test_it_is_said_at_the_end_if_nothing_could_be_kept(path, written):
