@@ -35,6 +35,10 @@ from mocoop.grouping.keep import text_of, texts_of, with_templates
 _SLUG = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 
 
+class LockedError(UsageError):
+    """A group or template is locked; the hint is the command that unlocks it."""
+
+
 def add(document: Document, texts: Sequence[str], to: str) -> Document:
     """Append new templates to a group; they are no longer excluded, if they were.
 
@@ -273,10 +277,10 @@ def _check_free(document: Document, new: str) -> None:
 
 
 def open_group(document: Document, group_id: str) -> Group:
-    """The group with the given id, for editing. Raises UsageError if it is locked."""
+    """The group with the given id, for editing. Raises LockedError if it is locked."""
     group = group_of(document, group_id)
     if group.get("locked"):
-        raise UsageError(
+        raise LockedError(
             f"the group {group_id} is locked", f"unlock it first: mocoop-groups lock FILE {group_id} --off"
         )
     return group
@@ -313,7 +317,7 @@ def _check_unlocked(group: Group, texts: Iterable[str]) -> None:
     for item in group["templates"]:
         if is_locked(item) and text_of(item) in wanted:
             hint = f'unlock it first: mocoop-groups lock FILE "{text_of(item)}" --off'
-            raise UsageError(f"the template {quote(text_of(item))} is locked", hint)
+            raise LockedError(f"the template {quote(text_of(item))} is locked", hint)
 
 
 def _by_group(document: Document, texts: Sequence[str]) -> dict[str, list[str]]:

@@ -20,6 +20,7 @@ from mocoop.errors import MoCoOpError, UsageError
 from mocoop.groupfile.groups import check, dump_groups
 from mocoop.groupfile.templatetext import SLOT, folded
 from mocoop.grouping.editing.drafts import Line, drop_line, keep_line
+from mocoop.grouping.editing.edit import LockedError
 from mocoop.grouping.editing.lookup import group_of
 from mocoop.grouping.keep import texts_of
 from mocoop.grouping.web import view
@@ -165,7 +166,7 @@ class Desk:
         try:
             act(known["version"])
         except MoCoOpError as error:
-            return {**self._told(known), "refused": {"error": error.message, "hint": error.hint or ""}}
+            return {**self._told(known), "refused": _refusal(error)}
         return self._told(known)
 
     async def difference(self, _request: Request) -> Response:
@@ -204,6 +205,8 @@ class Desk:
                 {"findings": [{"code": "G007", "severity": "error", "message": error.message, "hint": ""}]}
             )
         told = [one.as_dict() for one in found if one.pointer.startswith(place)]
+        for one in told:  # where it stands in the part that was checked tells nobody anything
+            one["message"] = str(one["message"]).replace(f"`groups[{len(groups) - 1}].templates[0]`", "the template")
         return JSONResponse({"findings": told, "tokens": view.token_count(text) if SLOT in text else None})
 
     async def typing(self, request: Request) -> Response:
@@ -271,7 +274,13 @@ async def _helped(find: Callable[[], Body]) -> Response:
     try:
         return JSONResponse(await run_in_threadpool(find))
     except MoCoOpError as error:
-        return JSONResponse({"refused": {"error": error.message, "hint": error.hint or ""}})
+        return JSONResponse({"refused": _refusal(error)})
+
+
+def _refusal(error: MoCoOpError) -> Body:
+    """Why something was not done, and what to do on the page, where nobody types commands."""
+    hint = "Unlock it first." if isinstance(error, LockedError) else error.hint or ""
+    return {"error": error.message, "hint": hint}
 
 
 def _text(body: Body, name: str) -> str:

@@ -235,8 +235,10 @@ export function filter(text, which) {
   sought = text.trim().toLocaleLowerCase("en");
   kept = which;
   applyFilter();
-  if (sought || kept !== "all") say(count(board.querySelectorAll(".card:not(.hidden)").length, "template shown",
-    "templates shown"));
+  if (!filtered) return;
+  say(byId("found").textContent);
+  // What was found may lie beside what the window shows of the board.
+  board.querySelector(".card:not(.hidden)")?.closest(".column").scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
 let filtered = false;
@@ -245,6 +247,7 @@ function applyFilter() {
   if (all && !filtered) return;
   filtered = !all;
   board.classList.toggle("filtered", filtered);
+  let found = 0;
   for (const [id, column] of columns) {
     if (id === NEW) continue;
     let shown = 0;
@@ -256,7 +259,9 @@ function applyFilter() {
       shown += fits;
     }
     column.section.classList.toggle("empty", filtered && shown === 0);
+    found += shown;
   }
+  byId("found").textContent = filtered ? count(found, "template shown", "templates shown") : "";
 }
 
 // ---- which is chosen, and where the keyboard is

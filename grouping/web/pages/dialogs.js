@@ -71,7 +71,10 @@ function asking(title, verb, content, operation, done = () => {}) {
     row(button("Cancel", () => end()), button(verb, () => enter(), { class: "main" }))]);
   const enter = once(async () => {
     const wanted = operation();
-    if (wanted === null) return;
+    if (wanted.new === "") {
+      refused.textContent = "Give the new group a title.";
+      return;
+    }
     const fine = await act(wanted, { quiet: (why) => {
       refused.textContent = `${why.error}. ${why.hint}`;
     } });
@@ -201,7 +204,9 @@ function chooseGroup(title, ids, then, extra = []) {
       for (const one of buttons) one.hidden = !one.dataset.name.includes(sought.typed.value.trim().toLowerCase());
     });
     sought.typed.addEventListener("keydown", (event) => {
-      if (event.key === "Enter") buttons.find((one) => !one.hidden)?.click();
+      if (event.key !== "Enter" || event.isComposing) return;
+      event.preventDefault(); // else it would press what has the focus once the dialog has closed, too
+      buttons.find((one) => !one.hidden)?.click();
     });
     return [sought.shown, make("div", { class: "groups" }, ...buttons), row(button("Cancel", () => end()))];
   });
@@ -211,7 +216,8 @@ function chooseGroup(title, ids, then, extra = []) {
 
 export function moveTo(texts, putDown) {
   const homes = new Set(texts.map(groupOf));
-  chooseGroup(`Move ${count(texts.length, "template")} to`, state.order.filter((id) => homes.size > 1 || !homes.has(id)),
+  const verb = texts.some(groupOf) ? "Move" : "Restore";
+  chooseGroup(`${verb} ${count(texts.length, "template")} to`, state.order.filter((id) => homes.size > 1 || !homes.has(id)),
     (id) => putDown(texts, id), [[NEW, "A new group …"]]);
 }
 

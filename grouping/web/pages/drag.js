@@ -119,5 +119,7 @@ function end(drop) {
   dropped = true;
   setTimeout(() => { dropped = false; }, 0);
   if (!drop || target === null) { say("Left where it was."); return; }
-  putDown(texts, target);
+  // The window stays where it is, wherever the card went: whoever sorts a group goes on with that group.
+  const [left, top] = [board.scrollLeft, scrollY];
+  Promise.resolve(putDown(texts, target)).then(() => { board.scrollLeft = left; scrollTo(scrollX, top); });
 }

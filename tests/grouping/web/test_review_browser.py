@@ -154,7 +154,8 @@ def test_by_keyboard_from_opening_to_saving(page, path):  # noqa: F811
         assert page.evaluate("document.activeElement.textContent") == "a {} in dense fog."  # it went along
         press("/")
         page.keyboard.type("dawn")
-        page.get_by_text("1 template shown").wait_for()
+        live.get_by_text("1 template shown").wait_for()
+        page.locator("#found").get_by_text("1 template shown").wait_for()
         press("Escape")
         page.locator("#top").get_by_role("button", name="Save …").wait_for()
         press("Control+s")
@@ -166,6 +167,36 @@ def test_by_keyboard_from_opening_to_saving(page, path):  # noqa: F811
         assert saved["templates"][2:] == [{"text": "a {} in dense fog.", "note": "denser"}, "a {} in fog at dawn."]
         assert live.text_content() is not None
         assert server.ask("api/state")["unsaved"] is False
+
+
+def test_a_person_who_types_no_commands_finds_the_way(page, path):  # noqa: F811
+    page.set_viewport_size({"width": 1100, "height": 700})
+    with opened(page, path, "--lexical"):
+        card(page, "a {} at night.").locator(".words").click()
+        page.get_by_role("button", name="Move …").click()
+        page.get_by_label("Find a group").fill("pla")
+        page.get_by_label("Find a group").press("Enter")
+        column(page, "Plain").get_by_text("a {} at night.").wait_for()
+        assert page.get_by_role("dialog").count() == 0  # that Enter pressed nothing else
+        column(page, "Night").locator("button.title").click()
+        page.get_by_role("button", name="Split …").click()
+        page.get_by_label("a {} after dark.").check()
+        page.get_by_role("button", name="Split off").click()
+        page.get_by_role("alert").get_by_text("Give the new group a title.").wait_for()
+        page.keyboard.press("Escape")
+        column(page, "Plain").locator("button.title").click()
+        page.get_by_role("dialog").get_by_role("button", name="Lock").click()
+        column(page, "Plain").get_by_text("locked").wait_for()
+        drag(page, "a photo of a {}.", "Night")
+        page.get_by_text("Unlock it first.").wait_for()
+        assert "mocoop-groups" not in page.locator("#toast").inner_text()
+        drag(page, "a {} in thick fog.", "Excluded")
+        column(page, "Excluded").get_by_text("a {} in thick fog.").wait_for(state="attached")
+        assert page.locator("#board").evaluate("board => board.scrollLeft") == 0  # one goes on where one was
+        page.get_by_label("Search templates").fill("mist")
+        page.locator("#found").get_by_text("1 template shown").wait_for()
+        found = card(page, "a {} in mist.").bounding_box()
+        assert found["x"] + found["width"] <= page.locator("#panel").bounding_box()["x"]  # the board went there
 
 
 @pytest.mark.slow
@@ -210,7 +241,7 @@ def test_groups_are_renamed_split_merged_locked_and_made_in_dialogs(page, path, 
         column(page, "Haze").wait_for(state="detached")
         page.locator("#board").get_by_text("a {} in mist.").first.click()
         page.get_by_role("button", name="Restore to …").click()
-        page.get_by_role("dialog").get_by_role("button", name="Plain plain").click()
+        page.get_by_role("dialog", name="Restore 1 template to").get_by_role("button", name="Plain plain").click()
         card(page, "a {} in mist.").wait_for()
         assert cards(page, "Plain")[-1] == "a {} in mist."
         menu("Plain", "More like these …")
