@@ -38,13 +38,18 @@ def next_step(run: Run, result: Evaluation, mistakes: Sequence[Mistake], *, more
         )
     if better := _better(result):
         name, right = better
-        return f"{name} is right on {right:.0f} of 100 of these images: let `mocoop auto` weigh it against this run."
+        return (
+            f"{name} is right on {right:.0f} of 100 of these images: `mocoop auto`, with the options of this training, "
+            "tries it and the other methods on the training images and keeps the best."
+        )
     wrong = round(result.images * (1 - result.accuracy / 100))
     first = mistakes[0] if mistakes else None
     if first is not None and first.images >= max(FEWEST_MISTAKES, MANY * wrong):
+        back = sum(one.images for one in mistakes if (one.true, one.said) == (first.said, first.true))
+        around = f", and {back} the other way round" if back else ""
         return (
-            f"Look at {first.true!r} and {first.said!r}: {first.images} of the {wrong} mistakes are the one taken for "
-            "the other. If a person can tell them apart, give more images of both or more telling names "
+            f"Look at {first.true!r} and {first.said!r}: {first.images} of the {wrong} mistakes are the first taken "
+            f"for the second{around}. If a person can tell them apart, give more images of both or more telling names "
             "(--class-names); if not, make them one class."
         )
     if more_images:

@@ -40,6 +40,7 @@ _STYLE = {
 }
 _LONGEST_LABEL = 40  # characters of a class, group or method name on an axis
 _MOST_COUNTED = 40 * 40  # the same of a confusion matrix, most of whose cells are zero
+_LEAST = (5.6, 3.8)  # inches of a heat map, in which its title and the label of its colours have room
 _MOST_NUMBERED = 400  # maximum cells of a heat map with printed numbers
 
 
@@ -88,7 +89,7 @@ def plot_expert_use(
     if len(use) != len(rows) or any(len(row) != len(group_ids) for row in use):
         raise ValueError(f"expert use is not {len(rows)} rows of {len(group_ids)} experts")
     width, height = 3.2 + 0.62 * len(group_ids), 1.8 + 0.26 * len(rows)
-    with drawing(path, width, height) as figure:
+    with drawing(path, max(_LEAST[0], width), max(_LEAST[1], height)) as figure:
         axes = figure.subplots()
         percent = [[100 * share for share in row] for row in use]
         image = axes.imshow(percent, cmap="cividis", vmin=0, vmax=100, aspect="auto")
@@ -112,7 +113,7 @@ def plot_confusion(matrix: Sequence[Sequence[int]], classnames: Sequence[str], p
     size = len(classnames)
     if len(matrix) != size or any(len(row) != size for row in matrix):
         raise ValueError(f"a confusion matrix of {size} classes has {size} rows and columns")
-    with drawing(path, 3.4 + 0.34 * size, 2.4 + 0.3 * size) as figure:
+    with drawing(path, max(_LEAST[0], 3.4 + 0.34 * size), max(_LEAST[1], 2.4 + 0.3 * size)) as figure:
         axes = figure.subplots()
         shares = [[100 * count / max(1, sum(row)) for count in row] for row in matrix]
         image = axes.imshow(shares, cmap="cividis", vmin=0, vmax=100, aspect="auto")

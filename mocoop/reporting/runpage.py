@@ -63,6 +63,7 @@ def run_page(
             *map(Words, _how_good(result)),
             _beside(result),
             *notes,
+            *(Words(note, "note") for note in result.notes),
             Words(f"Next: {said}", "note"),
         ]
         document.sections += [
@@ -99,18 +100,21 @@ def _how_good(result: Evaluation) -> Iterator[str]:
     yield (
         f"Of {result.images} test images it names {right} right: {result.accuracy:.1f} of 100. With other images of "
         f"the same kind that may be anything from {100 * low:.0f} to {100 * high:.0f} (95 % interval, Wilson's). "
-        f"It finds {scores.balanced_accuracy:.1f} of 100 images of a class on average, of {scores.worst_class!r} "
-        f"{scores.worst_recall:.0f}."
+        f"It finds {scores.balanced_accuracy:.1f} of 100 images of a class on average, of the worst, "
+        f"{scores.worst_class!r}, {scores.worst_recall:.0f}."
     )
-    yield from result.notes
 
 
 def _beside(result: Evaluation) -> Table:
     """What else there is for the same images."""
+    scores = result.scores
+    assert scores is not None
     rows = [
         ("guessing", 100 / len(result.per_class)),
         *((name, one.accuracy) for name, one in result.baselines.items()),
     ]
+    if scores.largest_class_share >= rows[0][1] + 0.1:  # then an accuracy is to be read beside this one
+        rows.append((f"always {scores.largest_class!r}", scores.largest_class_share))
     told = (("this run", result.accuracy), *sorted(rows, key=lambda row: -row[1]))
     entries = tuple((name, Number(accuracy, digits=1)) for name, accuracy in told)
     return Table("beside", ("classifier", "right, of 100"), entries, "On the same test images")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import xml.etree.ElementTree as ET
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -78,6 +79,19 @@ def test_png_and_pdf_are_whole(tmp_path, draw):
         assert min(image.size) > 100
         assert len(image.convert("RGB").getcolors(1 << 24)) > 10  # something is on it
     assert draw(tmp_path / "a.PDF").read_bytes().startswith(b"%PDF")
+
+
+@pytest.mark.parametrize("classes", [2, 3, 21])
+def test_nothing_of_a_heat_map_is_cut_at_its_edge(tmp_path, classes):
+    names = [f"fabric with a wrong weave {c}" for c in range(classes)]
+    ones = [[int(row == column) for column in range(classes)] for row in range(classes)]
+    confused = plot_confusion(ones, names, tmp_path / "a.png", "Which class was taken for which")
+    used = plot_expert_use(ones, names, names, tmp_path / "b.png", "First expert by class")
+    for path in (confused, used):
+        with Image.open(path) as image:
+            pixels = np.array(image.convert("L"))
+        edge = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        assert edge.min() == 255, path.name
 
 
 def test_losses_name_their_terms(tmp_path):

@@ -54,7 +54,18 @@ def test_the_page_says_how_good_it_is_in_plain_words(page, result):
     assert beside.rows[0] == ("this run", Number(result.accuracy, digits=1))
     assert ("guessing", Number(100 / 6, digits=1)) in beside.rows
     assert {name for name, _ in beside.rows} > {"linear probe, the same training images"}
+    assert not any(name.startswith("always") for name, _ in beside.rows)  # all classes have as many images
+    assert f"on average, of the worst, {result.scores.worst_class!r}, {result.scores.worst_recall:.0f}." in short
     assert "Next: " in short
+
+
+def test_always_naming_the_largest_class_stands_beside_the_run_where_classes_differ_in_size(run, result, tmp_path):
+    scores = replace(result.scores, largest_class="flawless", largest_class_share=50.0)
+    noted = replace(result, scores=scores, notes=("on all classes never the first expert of an image: haze",))
+    short = run_page(run, noted, "data", tmp_path).sections[0].blocks
+    beside = next(block for block in short if isinstance(block, Table))
+    assert ("always 'flawless'", Number(50.0, digits=1)) in beside.rows
+    assert Words(noted.notes[0], "note") in short
 
 
 def test_every_section_is_there_and_can_be_written(page):
@@ -108,7 +119,11 @@ def test_the_next_step_is_the_first_that_matters(run, result):
     plain = replace(result, scores=scores, images=600, accuracy=85.0, baselines={})
     assert "mocoop export" in next_step(run, plain, [])
     assert "12 training images" in next_step(run, plain, [], more_images=12)
-    assert "'dog' and 'cat'" in next_step(run, plain, [Mistake("dog", "cat", 40)], more_images=12)
+    assert "'dog' and 'cat': 40 of the 90 mistakes are the first taken for the second. If" in next_step(
+        run, plain, [Mistake("dog", "cat", 40)], more_images=12
+    )
+    both = [Mistake("dog", "cat", 40), Mistake("owl", "cat", 9), Mistake("cat", "dog", 7)]
+    assert "the second, and 7 the other way round. If" in next_step(run, plain, both)
     assert "mocoop export" in next_step(run, plain, [Mistake("dog", "cat", 4)])
     ahead = replace(plain, baselines={"linear probe": replace(scores, accuracy=95.0)})
     assert next_step(run, ahead, [Mistake("dog", "cat", 40)]).startswith("Linear probe is right on 95 of 100")
