@@ -207,7 +207,7 @@ def choose(material: Material, clock: Clock, listener: Listener | None = None) -
 
     def told(entry: Entry, split: int) -> None:
         if entry.left is not None:
-            listener.notice(f"{entry.title} is left: {entry.left}")
+            listener.notice(f"{entry.title} is given up: {entry.left}")
         elif entry.images:
             listener.notice(
                 f"{entry.title}: {entry.accuracy:.1f} % after split {split + 1} of {splits}; "
@@ -232,7 +232,7 @@ def why_chosen(winner: Entry, entries: tuple[Entry, ...]) -> str:
     said = f"{winner.title}: {winner.accuracy:.1f} %, a lower bound of {lower[winner.name]:.1f} %"
     rivals = [entry for entry in entries if entry.name in lower and entry is not winner]
     if not rivals:
-        return f"{said}; all others were left"
+        return f"{said}; all others were given up"
     rival = max(rivals, key=lambda one: lower[one.name])
     if lower[rival.name] <= lower[winner.name]:
         return f"{said}, the highest; next {rival.title}, {lower[rival.name]:.1f} %"

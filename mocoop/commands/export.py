@@ -159,9 +159,10 @@ def _print(written: Exported) -> None:
     """What was written, and what the comparison found."""
     record, checked = written.record, written.checked
     shape = ", ".join(map(str, ("N", *record.input_shape)))
+    experts = f"{len(record.templates)} experts, " if len(record.templates) > 1 else ""
     rows = [
         ("file", f"{written.path}, {written.bytes / 1e6:.1f} MB"),
-        ("holds", f"{len(record.classnames)} classes, {len(record.templates)} experts, weights in {record.precision}"),
+        ("holds", f"{len(record.classnames)} classes, {experts}weights in {record.precision}"),
         ("takes", f"pixels ({shape}) {record.pixels}"),
         ("compared on", f"{checked.images} {written.sample}"),
         ("largest difference", f"{checked.largest_difference:.2g} in a probability or gate"),

@@ -82,12 +82,13 @@ def of(choice, name):
 
 
 def test_where_the_words_are_wrong_the_images_win(backbone, tmp_path):
-    found = choose(
-        material(write(tmp_path / "x.npz", where_words_are_wrong(backbone), 2.0), backbone), Clock.start(600)
-    )
+    heard = Heard()
+    given = material(write(tmp_path / "x.npz", where_words_are_wrong(backbone), 2.0), backbone)
+    found = choose(given, Clock.start(600), heard)
     assert found.winner.name in ("tip-adapter", "linear-probe")
     assert found.winner.accuracy > 80
     assert of(found, "zero-shot").behind
+    assert f"zero-shot CLIP is given up: {of(found, 'zero-shot').left}" in heard.notices
     assert found.winner.title in found.why
 
 

@@ -14,6 +14,7 @@ import torch
 from exports import difference, sample_of, small_run, some_pictures, written
 from worlds import CLASSNAMES, GROUPS
 
+from mocoop.commands import export as export_command
 from mocoop.data.images import open_image
 from mocoop.data.views import centre_crop, centre_view
 from mocoop.errors import DataError, UsageError
@@ -187,9 +188,11 @@ class TestRefused:
 class TestOtherMethods:
     @pytest.mark.slow
     @pytest.mark.parametrize("method", ["linear-probe", "tip-adapter", "blend"])
-    def test_what_reads_images_of_its_own_is_exported_as_well(self, photos, tmp_path, method):
+    def test_what_reads_images_of_its_own_is_exported_as_well(self, photos, tmp_path, method, capsys):
         run = small_run(tmp_path, method)
         made = written(run, tmp_path / "model.onnx")
+        export_command._print(made)
+        assert ("experts, weights in" in capsys.readouterr().out) is (method == "blend")
         probabilities, gates, _ = eager(run, photos)
         engine = Engine(made.path)
         answer = engine.predict(np.stack([engine.pixels(path) for path in photos]))
