@@ -52,6 +52,7 @@ def make_app(
             "labels": found,
             "file": printable(corrections.path.name),
             "table": printable(corrections.table.name),
+            "links": " --follow-links" if corrections.through_link else "",
         }
 
     def data(_request: Request) -> Response:

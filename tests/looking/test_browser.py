@@ -191,6 +191,11 @@ def test_an_image_in_full_by_mouse_and_by_keyboard(page, on_disk, looked):  # no
     page.locator("h1").click()
     page.keyboard.press("?")
     assert "Keys" in page.locator("#help[open] h2").text_content()
+    assert "undefined" not in page.locator("#help").text_content()
+    told = page.locator("#summary").text_content()
+    assert re.search(
+        r"[\d.]+ classes not ruled out on average, the right one among them for [\d.]+ % \(80 % asked\)", told
+    )
     page.keyboard.press("Escape")
     page.keyboard.press("4")
     assert page.locator("#panel-experts").is_visible()

@@ -46,6 +46,7 @@ def test_the_content_is_told_with_its_corrections(served, looked):
     assert corrections["choices"] == looked.content["classes"]
     assert corrections["classes"] == [0, 1, 2, 3]
     assert corrections["labels"] == {}
+    assert corrections["links"] == ""
 
 
 def test_pictures_are_decoded_and_written_anew(served):
@@ -129,6 +130,14 @@ def test_pages_of_other_servers_may_not_correct(served):
     answer = served.client.post(f"/{SECRET}/api/label", json={"image": 0, "label": 1}, headers=headers)
     assert answer.status_code == 403
     assert served.client.post(f"/{SECRET}/api/label", content=b'{"image": 0, "label": 1}').status_code == 415
+
+
+def test_a_table_beside_a_link_is_said_to_be_read_with_links(served, looked, tmp_path):
+    (tmp_path / "linked").symlink_to(served.photos)
+    linked = Corrections(open_dataset(tmp_path / "linked"), tmp_path / "linked")
+    app = make_app(looked.content, [], Album([], None), linked, secret=SECRET)
+    told = TestClient(app, base_url="http://127.0.0.1:8123").get(f"/{SECRET}/api/data").json()["corrections"]
+    assert told["links"] == " --follow-links"
 
 
 def test_corrections_at_once_are_all_kept(served):

@@ -41,7 +41,7 @@ function summaryParts(images, backbone) {
     fact(total.toLocaleString("en"), `test ${total === 1 ? "image" : "images"} of ${counted(content.classes.length, "class")}`),
     fact(percent(right / total, 1), corrected ? `right with ${counted(corrected, "label")} corrected (${percent(before / total, 1)} before)` : "right"),
     fact(images.unsure.reduce((sum, one) => sum + one, 0).toLocaleString("en"), `not sure (below ${percent(content.unsure_below)})`),
-    images.set ? fact((sizes.reduce((sum, one) => sum + one, 0) / total).toFixed(2), `classes in a set of ${percent(content.coverage)}, which hold ${percent(held / total, 1)}`) : null,
+    images.set ? fact((sizes.reduce((sum, one) => sum + one, 0) / total).toFixed(2), `classes not ruled out on average, the right one among them for ${percent(held / total, 1)} (${percent(content.coverage)} asked)`) : null,
     images.gate ? fact(String(content.experts.length), `experts for ${content.domain}`) : null,
     same === null ? null : fact(percent(same / total), "have the same first expert by both gates"),
     fact(backbone, content.method),
@@ -107,7 +107,7 @@ function showHelp() {
       + "the image is to the templates of each group. A set holds the classes that cannot be ruled out; of the images of a data set like "
       + "this one, so many sets as were asked for hold the right class. An answer is not sure if its probability is below the limit." }),
     make("p", { text: content.corrections ? `A label that you correct is written to ${content.corrections.file}, beside the data; the data stay as they are. `
-      + `${content.corrections.table} is the whole data set with your labels: give it to --data.` : "Labels cannot be corrected here." }));
+      + `${content.corrections.table} is the whole data set with your labels: give it to --data${content.corrections.links}.` : "Labels cannot be corrected here." }));
   if (!dialog.open) dialog.showModal();
 }
 
