@@ -53,9 +53,8 @@ class Fence:
         if folder not in self._inside:
             self._inside[folder] = self._holds(folder)
         if not self._inside[folder] or (os.path.islink(path) and not self._holds(path)):
-            raise DataError(
-                f"{path} is a link that leaves {self.root}", "allow it with --follow-links, or copy the files"
-            )
+            root = self.root if self.root.name else "this folder"  # "." ends a line so that nobody sees it
+            raise DataError(f"{path} is a link that leaves {root}", "allow it with --follow-links, or copy the files")
 
     def _holds(self, path: str | os.PathLike[str]) -> bool:
         real = os.path.realpath(path)

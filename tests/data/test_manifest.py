@@ -148,11 +148,14 @@ def test_an_image_listed_twice_in_one_split_is_noted(home):
     assert any(note.startswith("listed more than once") for note in dataset.notes)
 
 
-def test_a_link_in_a_manifest_may_not_leave(home, tmp_path):
+def test_a_link_in_a_manifest_may_not_leave(home, tmp_path, monkeypatch):
     (home / "img" / "out.png").symlink_to(put_image(tmp_path / "secret.png", 9))
     path = write(home, ["path,label", *rows(split=False), "img/out.png,class_a"])
-    with pytest.raises(DataError, match=r"m.csv:14: .*out.png is a link that leaves"):
+    with pytest.raises(DataError, match=rf"m.csv:14: .*out.png is a link that leaves {home}"):
         open_dataset(path)
+    monkeypatch.chdir(home)
+    with pytest.raises(DataError, match=r"m.csv:14: .*out.png is a link that leaves this folder"):
+        open_dataset(path.name)
     assert open_dataset(path, follow_links=True)
 
 
