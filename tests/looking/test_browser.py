@@ -353,6 +353,7 @@ def test_a_label_is_corrected_by_clicking(page, browser, served, looked):  # noq
     page.wait_for_selector("#detail .verdict.right")
     assert f"1 of {wrong}" in dialog.text_content(), "whoever goes from image to image keeps the list"
     page.keyboard.press("Escape")
+    settled(page)
     assert counted(page) == wrong - 1
     assert "right with 1 label corrected" in page.locator("#summary").text_content()
     with (served.photos.parent / "photos-corrections.csv").open(newline="") as file:
