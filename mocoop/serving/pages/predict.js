@@ -67,5 +67,5 @@ byId("files").addEventListener("change", (event) => ask(event.target.files));
 document.addEventListener("paste", (event) => ask(event.clipboardData.files));
 
 const about = await (await fetch("model")).json();
-byId("about").textContent =
-  `${about.classes.length} classes, ${about.experts.length} experts. ${about.notes.join(" ")}`;
+const experts = about.experts.length > 1 ? `, ${about.experts.length} experts` : "";
+byId("about").textContent = `${about.classes.length} classes${experts}. ${about.notes.join(" ")}`;
