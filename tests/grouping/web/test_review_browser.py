@@ -242,7 +242,7 @@ def test_groups_are_renamed_split_merged_locked_and_made_in_dialogs(page, path, 
         page.locator("#board").get_by_text("a {} in mist.").first.click()
         page.get_by_role("button", name="Restore to …").click()
         page.get_by_role("dialog", name="Restore 1 template to").get_by_role("button", name="Plain plain").click()
-        card(page, "a {} in mist.").wait_for()
+        column(page, "Plain").get_by_role("button", name="a {} in mist.", exact=True).wait_for()
         assert cards(page, "Plain")[-1] == "a {} in mist."
         menu("Plain", "More like these …")
         added = page.get_by_role("dialog").locator(".found li").first
