@@ -112,6 +112,8 @@ def key_of(cell: Cell, config: Config, groups: GroupFile, data: Mapping[str, str
     for name in ("tip_alpha", "tip_beta", "blend_weight"):
         if identity[name] is None:
             del identity[name]
+    if identity["template_share"] == 0:
+        del identity["template_share"]
     if scheduled is config:
         del identity["min_steps"]
     if identity["drop_last"]:

@@ -101,11 +101,13 @@ LINEAR_ROUTER: Mapping[str, Any] = {
 
 
 def _components(_experts: int) -> list[Variant]:
+    prompts_alone = {"template_share": 0.0}
     return [
         Variant("CoOp", "coop"),
-        Variant("+ mixture", changes={"lambda_router": 0.0, "lambda_text": 0.0}),
-        Variant("+ L_router", changes={"lambda_text": 0.0}),
-        Variant("+ L_text"),
+        Variant("+ mixture", changes={"lambda_router": 0.0, "lambda_text": 0.0, **prompts_alone}),
+        Variant("+ L_router", changes={"lambda_text": 0.0, **prompts_alone}),
+        Variant("+ L_text", changes=prompts_alone),
+        Variant("+ templates of new classes"),  # ours; the paper has the four before it
     ]
 
 

@@ -72,6 +72,13 @@ def test_a_budget_gives_every_trained_method_the_same_image_passes(method, prese
     assert config.replace(**{name: getattr(as_is, name) for name in changed}) == as_is
 
 
+def test_keys_of_rows_that_were_written_before_templates_had_a_share_stay_what_they_are():
+    assert key(replace(CELL, method="coop")) == "e7bcf2d00aedaabeed5be376"
+    alone = replace(CELL, changes={"routing": "uniform", "template_share": 0.0})
+    assert key(alone) == "c9e8fb9a70620c67f14586e5"
+    assert key(replace(CELL, changes={"routing": "uniform"})) != key(alone)
+
+
 def test_a_budget_says_what_it_changed_and_gives_way_to_the_cell():
     cell = Cell("base-to-new", "dtd", "cocoop", 16, 1, preset="paper", budget="small")
     said = "budget small: epochs 30 (preset: 10), batch_size 32 (preset: 1), views 0 (preset: epochs)"

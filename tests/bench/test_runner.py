@@ -123,7 +123,7 @@ def test_ablations_share_the_default_cell_with_the_main_table(world, tmp_path):
     bench = Bench(plan_of(world, [], tmp_path / "none.jsonl"))
     (own,) = [bench.ready(cell).key for cell in main]
     defaults = [cell for cell in shared if bench.ready(cell).key == own]
-    assert [cell.setting for cell in defaults] == ["+ L_text", "semantic groups", "KL"]
+    assert [cell.setting for cell in defaults] == ["+ templates of new classes", "semantic groups", "KL"]
 
 
 @pytest.mark.parametrize("name", ABLATIONS)

@@ -91,9 +91,9 @@ def test_tuned_rows_stand_in_an_ablation_that_was_tuned_and_in_no_other(tuned):
     other = {"coop": {"lr": 0.5}, "mocoop": {"lr": 0.1}} if not tuned else {}
     rows = [*drawn_rows(tuned=other), *drawn_rows(protocols=(), ablations=("components",), tuned=tuned)]
     found = ablation_lines(rows, "components")
-    assert [len(lines) for lines in found.values()] == [1, 1, 1, 1]
+    assert [len(lines) for lines in found.values()] == [1, 1, 1, 1, 1]
     chosen = [next(iter(lines)).tuned for lines in found.values()]
-    assert chosen == ["lr=0.5" if "coop" in tuned else "", *["lr=0.1" if "mocoop" in tuned else ""] * 3]
+    assert chosen == ["lr=0.5" if "coop" in tuned else "", *["lr=0.1" if "mocoop" in tuned else ""] * 4]
     assert all(cells(lines) == ALL for lines in found.values())
 
 
