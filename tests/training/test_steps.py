@@ -84,7 +84,7 @@ def test_results_measured_before_keep_their_keys():
     def key(config, images):
         return key_of(cell, config, groups, {"eurosat": "x"}, "f", images)
 
-    later = ("min_steps", "drop_last", "tip_alpha", "tip_beta", "blend_weight")
+    later = ("min_steps", "drop_last", "tip_alpha", "tip_beta", "blend_weight", "template_share")
     before = {k: v for k, v in config.to_dict().items() if k not in ("preset", *later)}
     drawn = [cell.shots, cell.seed, cell.train_on, cell.val_shots]
     old = cell_key([FORMAT, cell.protocol, {"eurosat": "x"}, drawn, groups.sha256, "f", before])
