@@ -52,9 +52,9 @@ class Terminal:
         """
         if self.plain:
             return self.line(prompt).strip()[:1]
-        click.echo(prompt, nl=False)
-        sys.stdout.flush()
-        with _single_keys() as handle:
+        with _single_keys() as handle:  # before the prompt: who answers at once is heard as a key, not as a line
+            click.echo(prompt, nl=False)
+            sys.stdout.flush()
             pressed = _one_key(handle)
         click.echo(printable(pressed) if pressed.isprintable() else "")
         return pressed
@@ -120,7 +120,7 @@ def _single_keys() -> Iterator[int]:
 def _one_key(handle: int) -> str:
     """Read one character; an arrow or function key is returned as Escape and its other bytes are discarded."""
     read = os.read(handle, 1)
-    if read in (b"", b"\x04"):  # Ctrl-D: end of input
+    if read in (b"", b"\x04", b"\x00"):  # Ctrl-D: end of input; NUL is what Linux keeps of one typed between two keys
         raise EOFError
     if read == b"\x1b":
         while select.select([handle], [], [], 0.02)[0] and os.read(handle, 1):

@@ -411,6 +411,13 @@ def test_keys_typed_ahead_are_not_lost(path):
     assert load_groups(path).groups[2].reviewed is False
 
 
+def test_an_end_of_input_typed_ahead_is_heard(path):
+    with terminal(path) as person:
+        person.type("\x04")  # before there is a prompt, when the terminal still reads lines
+        assert person.ended() == 0
+    assert path.read_bytes() == GIVEN
+
+
 @pytest.mark.parametrize("end", ["ctrl-c", "ctrl-d", "kill", "hang up"])
 def test_however_it_ends_what_was_decided_is_in_the_file(path, end):
     with terminal(path) as person:

@@ -16,7 +16,8 @@ function modal(title, build, properties = {}) {
   };
   shown.append(heading, ...build(close));
   shown.addEventListener("cancel", (event) => { event.preventDefault(); close(); });
-  shown.addEventListener("click", (event) => { if (event.target === shown) close(); });
+  const since = performance.now(); // a double click that opened it ends on what lies around it: that closes nothing
+  shown.addEventListener("click", (event) => { if (event.target === shown && event.timeStamp - since > 500) close(); });
   document.body.append(shown);
   shown.showModal();
   shown.querySelector("[autofocus]")?.focus();

@@ -360,6 +360,26 @@ def test_a_double_click_saves_once_and_what_has_no_answer_is_said(page, path):  
         assert server.ask("api/difference") == {"mine": [], "theirs": []}
 
 
+def test_the_second_half_of_a_double_click_does_not_close_what_the_first_opened(page, path):  # noqa: F811
+    at_once = """new Promise((done) => {
+        new MutationObserver(() => {
+            const shown = document.querySelector("dialog[open]");
+            if (!shown) return;
+            shown.click();
+            done(shown.open);
+        }).observe(document.body, { subtree: true, attributes: true });
+        document.getElementById("save").click();
+    })"""
+    with opened(page, path):
+        card(page, "a {} in mist.").locator(".words").click()
+        page.keyboard.press("l")
+        page.locator("#save:not([disabled])").wait_for()
+        assert page.evaluate(at_once)
+        page.wait_for_timeout(600)
+        page.mouse.click(5, 5)  # beside it, later: it closes
+        page.locator("dialog").wait_for(state="detached")
+
+
 def test_groups_may_go_while_one_types_or_holds_a_card_of_theirs(page, path):  # noqa: F811
     groups = [*GROUPS["groups"], {"id": "constructor", "title": "Sites", "templates": ["a {} on a site."]}]
     path.write_text(json.dumps({**GROUPS, "groups": groups}))
