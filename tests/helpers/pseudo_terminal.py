@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -20,6 +21,13 @@ from typing import Any
 from grouping_cli import ROOT
 
 PATIENCE = 40.0  # seconds until something is shown; far above what it takes
+
+
+def _at_a_terminal() -> None:
+    """Make stdin the terminal of this process, whose end and Ctrl-C count although the tests may run under nohup."""
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+    for ending in (signal.SIGHUP, signal.SIGINT):
+        signal.signal(ending, signal.SIG_DFL)
 
 
 class Terminal:
@@ -36,7 +44,7 @@ class Terminal:
             command,
             cwd=ROOT,
             env={name: value for name, value in set_.items() if value is not None},
-            preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+            preexec_fn=_at_a_terminal,
             **options,
         )
         os.close(theirs)
