@@ -24,10 +24,9 @@ PATIENCE = 40.0  # seconds until something is shown; far above what it takes
 
 
 def _at_a_terminal() -> None:
-    """Make stdin the terminal of this process, whose end and Ctrl-C count although the tests may run under nohup."""
+    """Make stdin the terminal of this process, whose end counts although the tests may run under nohup."""
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-    for ending in (signal.SIGHUP, signal.SIGINT):
-        signal.signal(ending, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 class Terminal:
