@@ -58,4 +58,5 @@ class Progress:
         pace = self.images / max(1e-9, self._clock() - self._began)
         images = f"{self.images:,} images" if not self._known else f"{done:,} of {self._total:,} images"
         left = self._pace.left(done, self._total)
-        return f"part {self._parts} of {len(self._job.source.shards)}  {images}  {pace:,.1f} a second  left {left}"
+        parts = f"{self._parts} of {len(self._job.source.shards)} parts written"
+        return f"{parts}  {images}  {pace:,.1f} a second  left {left}"

@@ -36,7 +36,8 @@ def leaks(dataset: Dataset) -> tuple[str, ...]:
             pairs += [f"{example} = {twins[0]}"] if twins else []
         if pairs:
             share = f"{len(pairs):,} of {len(dataset.split(split)):,}"
-            notes.append(f"{share} pictures of {split} are in train too: {named(pairs)}")
+            effect = f"which flatters what is measured on {split}"
+            notes.append(f"{share} pictures of {split} are in train too, {effect}: {named(pairs)}")
     return tuple(notes)
 
 

@@ -33,7 +33,7 @@ class TestProgress:
 
         job = prepare(Options(run.path, device="cpu"), str(photos), tmp_path / "out", form="jsonl", part_size=4)
         predict_here(job, Progress(job, say=said.append, clock=clock, every=2), said.append)
-        assert said[0].startswith("part 0 of 3  4 of 9 images  ")
+        assert said[0].startswith("0 of 3 parts written  4 of 9 images  ")
         assert "a second  left 0:" in said[0]
 
     def test_tars_are_counted_by_parts(self, run, tmp_path):
@@ -41,10 +41,10 @@ class TestProgress:
             put_tar(tmp_path / f"{name}.tar", {"0.png": png(0), "1.png": png(1)})
         job = prepare(Options(run.path, device="cpu"), str(tmp_path), tmp_path / "out", form="jsonl")
         progress = Progress(job)
-        assert progress.line().startswith("part 0 of 2  0 images  ")
+        assert progress.line().startswith("0 of 2 parts written  0 images  ")
         assert progress.line().endswith("left -:--")
         predict_here(job, progress, print)
-        assert progress.line().startswith("part 2 of 2  4 images  ")
+        assert progress.line().startswith("2 of 2 parts written  4 images  ")
 
 
 def test_a_tar_that_is_damaged_is_a_row_and_no_end(bulk, tmp_path):

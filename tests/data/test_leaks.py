@@ -48,4 +48,6 @@ def test_rows_of_features(tmp_path):
         classnames=np.array(["a", "b"]),
         split=split,
     )
-    assert leaks(open_dataset(tmp_path / "f.npz")) == ("1 of 3 pictures of test are in train too: row 10 = row 1",)
+    assert leaks(open_dataset(tmp_path / "f.npz")) == (
+        "1 of 3 pictures of test are in train too, which flatters what is measured on test: row 10 = row 1",
+    )
