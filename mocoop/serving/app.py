@@ -39,6 +39,7 @@ _PAGES = {
     "/pages/predict.js": ("predict.js", "text/javascript"),
     "/pages/docs.js": ("docs.js", "text/javascript"),
     "/pages/style.css": ("style.css", "text/css"),
+    "/pages/icon.svg": ("icon.svg", "image/svg+xml"),
 }
 _BODY = {
     "requestBody": {

@@ -255,7 +255,8 @@ class TestLoad:
 
 class TestPages:
     def test_a_browser_may_run_nothing_but_ours(self, server):
-        for address in ("/", "/docs", "/pages/predict.js", "/pages/docs.js", "/pages/style.css", "/none", "/predict"):
+        assets = ("predict.js", "docs.js", "style.css", "icon.svg")
+        for address in ("/", "/docs", *(f"/pages/{name}" for name in assets), "/none", "/predict"):
             _, _, response = server.ask(address)
             policy = response.headers["Content-Security-Policy"]
             assert "default-src 'none'" in policy
