@@ -35,6 +35,7 @@ from mocoop.auto.race import Clock
 from mocoop.backbone.backbone import Backbone, load_backbone
 from mocoop.bench.data import SCENES, BenchData, open_bench_data
 from mocoop.cli import say, show_table
+from mocoop.data.sources import DataSettings
 from mocoop.groupfile.curator import call_curator
 from mocoop.groupfile.groups import GroupFile, load_groups, paper_groups
 from mocoop.methods import method_named
@@ -180,7 +181,7 @@ def encode(name: str, folder: Path | None, backbone: Backbone, path: Path) -> No
         assert spec is not None, "pip install conformal-clip-data"
         assert spec.origin is not None
         folder = Path(spec.origin).parent / "data" / "textile_images" / "simulated"
-    found = open_bench_data(name, folder, class_names=NAMES if name == "ucmerced" else None)
+    found = open_bench_data(name, folder, DataSettings(class_names=NAMES if name == "ucmerced" else None))
     parts = [(part, one) for part in ("train", "val", "test") for one in found.dataset.split(part)]
     np.savez(
         path,

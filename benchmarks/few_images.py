@@ -30,6 +30,7 @@ from mocoop.cli import show_table
 from mocoop.config import FULL_SHOTS, preset
 from mocoop.data.cache import FeatureCache
 from mocoop.data.dataset import Dataset
+from mocoop.data.sources import DataSettings
 from mocoop.groupfile.groups import paper_groups, save_groups
 from mocoop.grouping.generate import Wanted, generate_from_bank
 from mocoop.reporting.statistics import paired_differences
@@ -72,7 +73,7 @@ def on_images(options: argparse.Namespace, folder: Path, out: Path) -> BenchPlan
     save_groups(group_file, generate_from_bank(Wanted("satellite imagery")).document)
     backbone, data = load_backbone(), dict[str, Path]()
     for source, where, names in (("scenes", None, None), ("ucmerced", options.photographs, options.class_names)):
-        found = open_bench_data(source, where, class_names=names)
+        found = open_bench_data(source, where, DataSettings(class_names=names))
         examples = [*found.dataset.train, *found.dataset.test]
         features = found.features(backbone, examples, FeatureCache(folder / "cache")).numpy()
         data |= dict(cuts(source, found.dataset, features, options.seeds, folder))

@@ -26,6 +26,7 @@ from mocoop.bench.data import SCENES, BenchData, open_bench_data
 from mocoop.bench.run_cell import learn_cell, parts, ready
 from mocoop.cli import say, show_table
 from mocoop.data.cache import FeatureCache
+from mocoop.data.sources import DataSettings
 from mocoop.groupfile.curator import call_curator
 from mocoop.groupfile.groups import GroupFile, load_groups, paper_groups
 from mocoop.methods import method_named
@@ -51,7 +52,7 @@ def worlds(options: argparse.Namespace) -> Iterator[World]:
             data = open_bench_data(name, options.clip_space / f"{name}.npz")
             yield World(data, load_groups(paper_groups(name)), backbone, 8)
     if options.photographs:
-        data = open_bench_data("ucmerced", options.photographs, class_names=options.class_names)
+        data = open_bench_data("ucmerced", options.photographs, DataSettings(class_names=options.class_names))
         yield World(data, from_bank(), load_backbone("photoclip", device="cpu"), 16)
     if options.scenes:
         yield World(open_bench_data(SCENES, None), from_bank(), load_backbone("miniclip", device="cpu"), 16)

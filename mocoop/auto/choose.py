@@ -115,17 +115,7 @@ def auto(plan: TrainingPlan, groups: GroupFile, minutes: float, listener: Listen
         torch.set_num_threads(plan.threads)
     plan.out.mkdir(parents=True, exist_ok=True)
     check_folder(plan.out, plan.inputs, force=plan.force)
-    data = open_bench_data(
-        data_name(plan.data),
-        plan.data,
-        split_seed=plan.split_seed,
-        class_names=plan.class_names,
-        names_by_position=plan.names_by_position,
-        columns=plan.columns,
-        follow_links=plan.follow_links,
-        bands=plan.bands,
-        value_range=plan.value_range,
-    )
+    data = open_bench_data(data_name(plan.data), plan.data, plan)
     words = not plan.backbone.startswith(FEATURES)
     if words:
         check_templates(plan, groups, data.dataset)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,15 +21,13 @@ from mocoop.data.cache import FeatureCache
 from mocoop.data.contents import picture_size
 from mocoop.data.coop import LAYOUTS
 from mocoop.data.dataset import Dataset, Example
-from mocoop.data.sources import open_dataset
-from mocoop.data.survey import settled
+from mocoop.data.sources import DataSettings
 from mocoop.errors import DataError, StorageError
 from mocoop.files import cache_root
 from mocoop.training.inputs import load_inputs
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
-    from mocoop.data.reading import ValueRange
 
 SCENES = "scenes"
 SCENES_TEMPLATE = "a satellite photo of a {}."
@@ -68,26 +66,12 @@ class BenchData:
 def open_bench_data(
     name: str,
     path: Path | None,
-    *,
-    split_seed: int = 0,
-    class_names: Path | None = None,
-    names_by_position: bool = False,
-    columns: Mapping[str, str] | None = None,
-    follow_links: bool = False,
-    bands: tuple[int, ...] | None = None,
-    value_range: ValueRange | None = None,
+    settings: DataSettings | None = None,
 ) -> BenchData:
-    """Open a data set under the name used in rows. `columns` are for a table only. Raises DataError, UsageError."""
-    where = _scenes() if path is None else path
-    opened = open_dataset(
-        where,
-        split_seed=split_seed,
-        class_names=class_names,
-        names_by_position=names_by_position,
-        columns=columns,
-        follow_links=follow_links,
-    )
-    dataset = settled(opened, bands=bands, value_range=value_range)
+    """Open a data set under the name used in rows; None is the drawn tiles. Raises DataError, UsageError."""
+    where, settings = _scenes() if path is None else path, settings or DataSettings()
+    opened = settings.open_data(where)
+    dataset = settings.settle_data(opened)
     return BenchData(name, dataset, _identity(dataset, where), dataset.notes[len(opened.notes) :])
 
 

@@ -28,7 +28,7 @@ from mocoop.bench.share import PATIENCE, Progress, Share, tell
 from mocoop.bench.timing import time_cell
 from mocoop.data.cache import FeatureCache
 from mocoop.data.classnames import naming_notes
-from mocoop.data.reading import ValueRange
+from mocoop.data.sources import DataSettings
 from mocoop.errors import MoCoOpError
 from mocoop.groupfile.groups import PAPER, GroupFile, load_groups, paper_groups
 
@@ -36,7 +36,7 @@ Spread = Callable[["BenchPlan"], Progress]  # runs what is open of a plan, in th
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchPlan:
+class BenchPlan(DataSettings):
     """What to run, on what, and where to write the rows."""
 
     cells: tuple[Cell, ...]
@@ -49,13 +49,6 @@ class BenchPlan:
     precision: str = "auto"
     quick_gelu: bool | None = None
     threads: int | None = None
-    split_seed: int = 0
-    class_names: Path | None = None
-    names_by_position: bool = False
-    columns: Mapping[str, str] | None = None  # of tables, by role
-    follow_links: bool = False
-    bands: tuple[int, ...] | None = None
-    value_range: ValueRange | None = None
     use_cache: bool = True
 
 
@@ -119,17 +112,7 @@ class Bench:
             return
         plan = self.plan
         try:
-            self.data[name] = open_bench_data(
-                name,
-                plan.data[name],
-                split_seed=plan.split_seed,
-                class_names=plan.class_names,
-                names_by_position=plan.names_by_position,
-                columns=plan.columns,
-                follow_links=plan.follow_links,
-                bands=plan.bands,
-                value_range=plan.value_range,
-            )
+            self.data[name] = open_bench_data(name, plan.data[name], plan)
         except MoCoOpError as error:
             self._closed[name] = error
             raise

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mocoop.data import arrays, coop, manifest
@@ -19,8 +19,10 @@ from mocoop.data.classnames import ClassNames, final_names
 from mocoop.data.dataset import UNSPLIT, Dataset, Example, Listing, check_examples, named
 from mocoop.data.folder import read_folder, subfolders
 from mocoop.data.imagefolder import ImageFolder, read_image_folder
+from mocoop.data.reading import ValueRange
 from mocoop.data.saved import is_saved, read_saved
 from mocoop.data.splits import divide, make_val
+from mocoop.data.survey import settled
 from mocoop.errors import DataError, UsageError
 from mocoop.files import irregular, os_error
 
@@ -83,6 +85,34 @@ def open_dataset(
         keys=tuple(listing.keys),
         divided=divided,
     )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataSettings:
+    """How a data set is opened and its pictures are read: part of every plan of work on one."""
+
+    split_seed: int = 0
+    class_names: Path | None = None
+    names_by_position: bool = False
+    columns: Mapping[str, str] | None = None  # of tables, by role
+    follow_links: bool = False
+    bands: tuple[int, ...] | None = None  # of a TIFF, counted from 1
+    value_range: ValueRange | None = None  # of pictures of more than 8 bits
+
+    def open_data(self, path: Path) -> Dataset:
+        """What `open_dataset` gives with these settings; no picture is opened. Raises DataError, UsageError."""
+        return open_dataset(
+            path,
+            split_seed=self.split_seed,
+            class_names=self.class_names,
+            names_by_position=self.names_by_position,
+            columns=self.columns,
+            follow_links=self.follow_links,
+        )
+
+    def settle_data(self, dataset: Dataset) -> Dataset:
+        """The data set with the rule for its pictures (`mocoop.data.survey.settled`). Raises DataError."""
+        return settled(dataset, bands=self.bands, value_range=self.value_range)
 
 
 def data_name(path: str | os.PathLike[str]) -> str:

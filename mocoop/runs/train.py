@@ -26,10 +26,9 @@ from mocoop.config import Config
 from mocoop.data.dataset import Dataset, Example, named
 from mocoop.data.features import BadImages, FeatureCache, unreadable_images
 from mocoop.data.leaks import leaks
-from mocoop.data.reading import Reading, ValueRange
-from mocoop.data.sources import open_dataset
+from mocoop.data.reading import Reading
+from mocoop.data.sources import DataSettings
 from mocoop.data.splits import VAL_SHOTS, choose_classes, chosen_on, few_shot
-from mocoop.data.survey import settled
 from mocoop.errors import ConfigError, DataError, GroupFileError, StorageError
 from mocoop.files import crash_point, sweep_stale
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
@@ -47,7 +46,7 @@ from mocoop.training.trainer import Batch, Listener
 
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingPlan:
+class TrainingPlan(DataSettings):
     """What to train, on what, and the output folder; `config.method` is the method."""
 
     groups: Path | None
@@ -56,21 +55,14 @@ class TrainingPlan:
     config: Config
     shots: int = 16
     seed: int = 1
-    split_seed: int = 0
     classes: Literal["all", "base"] = "all"
     backbone: str = "photoclip"
     pretrained: str | None = None
     quick_gelu: bool | None = None
-    class_names: Path | None = None
-    names_by_position: bool = False
-    columns: Mapping[str, str] | None = None
     device: str = "auto"
     threads: int | None = None
-    bands: tuple[int, ...] | None = None  # of a TIFF, counted from 1
-    value_range: ValueRange | None = None  # of pictures of more than 8 bits
     on_bad_image: BadImages = "fail"
     strict_vocabulary: bool = False
-    follow_links: bool = False
     use_cache: bool = True
     force: bool = False
 
@@ -98,15 +90,7 @@ def train(plan: TrainingPlan, listener: Listener | None = None) -> Run:
         sweep_stale(plan.out, alone=True)
         check_folder(plan.out, plan.inputs, force=plan.force, left=left)
         torch.set_num_threads(plan.threads or threads_of_before(plan.out, force=plan.force) or torch.get_num_threads())
-        everything = open_dataset(
-            plan.data,
-            class_names=plan.class_names,
-            names_by_position=plan.names_by_position,
-            columns=plan.columns,
-            split_seed=plan.split_seed,
-            follow_links=plan.follow_links,
-        )
-        everything = settled(everything, bands=plan.bands, value_range=plan.value_range)
+        everything = plan.settle_data(plan.open_data(plan.data))
         dataset = _draw(plan, everything)
         config = method.adapt(plan.config, everything.name, plan.shots)
         plan = replace(plan, config=config.with_names_of(everything.classnames, dataset.classnames))

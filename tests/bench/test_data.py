@@ -11,6 +11,7 @@ import torch
 from datafiles import put_classes, put_image
 
 from mocoop.bench.data import SCENES, SCENES_TEMPLATE, _identity, find_data, open_bench_data
+from mocoop.data.sources import DataSettings
 from mocoop.data.splits import choose_classes
 from mocoop.data.views import Preprocess
 from mocoop.errors import DataError
@@ -95,7 +96,7 @@ def test_the_identity_is_that_of_the_content_and_not_of_the_place(photos, tmp_pa
         assert open_bench_data("photos", copy).identity != identity
     names = tmp_path / "names.json"
     names.write_text('{"a": "apple", "b": "b", "c": "c", "d": "d"}')
-    assert open_bench_data("photos", photos, class_names=names).identity != identity
+    assert open_bench_data("photos", photos, DataSettings(class_names=names)).identity != identity
 
 
 def test_stored_features_are_told_apart_by_their_numbers(tmp_path):
