@@ -6,8 +6,10 @@ A list of images (split JSON, manifest) may come from anywhere, so a path in it 
 
 from __future__ import annotations
 
+import difflib
 import os
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -16,6 +18,7 @@ from mocoop.data.dataset import Example, named
 from mocoop.errors import DataError
 
 _DRIVE = re.compile(r"[A-Za-z]:")
+_CLOSE = 0.75  # likeness by difflib from which a name may be another one's slip of the pen
 
 
 class Fence:
@@ -71,22 +74,34 @@ def absence_notes(splits: Mapping[str, Sequence[Example]], root: Path) -> list[s
     if not absent:
         return []
     message = f"{len(absent):,} of {len(files):,} listed images are missing: {named(absent)}"
+    message += _meant(Path(absent[0]).relative_to(root), root, frozenset(files))
     if len(absent) == len(files):
         raise DataError(message, f"the images belong below {root}")
-    twin = _other_case(Path(absent[0]).relative_to(root), root)
-    return [message + (f" ({twin.relative_to(root)} is there, in other case)" if twin else "")]
+    return [message]
 
 
-def _other_case(relative: Path, root: Path) -> Path | None:
-    """An existing path below the root whose names differ from this one's only in case."""
-    found = root
+def _meant(relative: Path, root: Path, listed: frozenset[str]) -> str:
+    """What is there in place of a missing file, for the end of a message; empty if nothing is like it."""
+    found, how = root, ""
     for part in relative.parts:
         beside = os.listdir(found) if os.path.isdir(found) else []
-        twins = [name for name in beside if name.casefold() == part.casefold()]
-        if not twins:
-            return None
-        found = found / min(twins, key=lambda name: (name != part, name))
-    return found
+        twins = [name for name in beside if _folded(name) == _folded(part)]
+        if twins:
+            name = min(twins, key=lambda name: (name != part, name))
+            same_letters = name.casefold() == part.casefold()
+            if name != part:
+                how = ", in other case" if same_letters else ", with its accents in other Unicode characters"
+        else:  # one that is listed itself is a neighbour, not what was meant
+            free = [name for name in beside if str(found / name) not in listed]
+            name, how = next(iter(difflib.get_close_matches(part, free, 1, _CLOSE)), ""), ": is that meant?"
+            if not name:
+                return ""
+        found = found / name
+    return f" ({found.relative_to(root)} is there{how})" if how else ""
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
 
 
 def _refusal(relative: str) -> str | None:

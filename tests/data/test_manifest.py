@@ -143,6 +143,32 @@ def test_some_missing_images_are_noted_with_the_other_case(home):
     assert "(img/a0.png is there, in other case)" in note
 
 
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        ("img/habror.png", "(img/harbor.png is there: is that meant?)"),
+        ("imgs/harbor.png", "(img/harbor.png is there: is that meant?)"),
+        ("img/Br\u00fccke.png", "(img/Bru\u0308cke.png is there, with its accents in other Unicode characters)"),
+        ("img/a00.png", None),  # what is like it is listed itself
+        ("img/quite-another.png", None),
+    ],
+)
+def test_what_a_missing_image_may_be_a_slip_of_is_named(home, written, said):
+    for seed, name in enumerate(("harbor", "Bru\u0308cke")):
+        put_image(home / f"img/{name}.png", seed)
+    if (home / written).exists():
+        pytest.skip("this file system does not tell the two spellings apart")
+    lines = ["path,label", *rows(split=False), f"{written},class_a"]
+    note = next(note for note in open_dataset(write(home, lines)).notes if "missing" in note)
+    assert note == f"1 of 13 listed images are missing: {home / written}" + (f" {said}" if said else "")
+
+
+def test_if_all_images_are_missing_the_folder_that_was_meant_is_named(home):
+    lines = ["path,label", *(row.replace("img/", "imgs/") for row in rows(split=False))]
+    with pytest.raises(DataError, match=r"12 of 12 .*\(img/a0.png is there: is that meant\?\)"):
+        open_dataset(write(home, lines))
+
+
 def test_an_image_listed_twice_in_one_split_is_noted(home):
     dataset = open_dataset(write(home, ["path,label,split", *rows(), rows()[0]]))
     assert any(note.startswith("listed more than once") for note in dataset.notes)
