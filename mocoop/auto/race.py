@@ -148,13 +148,13 @@ def _try(entry: Entry, entries: Sequence[Entry], split: int, measure: Measure, c
     whole = own + sum(max(one.seconds, default=0.0) for one in parts)
     missing = sum(max(one.seconds, default=0.0) for one in parts if len(one.seconds) <= split)
     if own + missing + after * whole > clock.left:
-        entry.left = entry.left or _late(whole, clock)
+        entry.left = entry.left or _late(whole, after, clock)
         return
     began = clock.now()
     try:
         rows, right = measure(entry, split, clock.left / (1 + after))
     except TimeIsUp as late:
-        entry.left = entry.left or _late(late.needed, clock)
+        entry.left = entry.left or _late(late.needed, after, clock)
     else:
         entry.add(rows, right, clock.now() - began)
 
@@ -164,8 +164,10 @@ def _is_part(entry: Entry, entries: Sequence[Entry]) -> bool:
     return bool(entry.seconds) and any(other.left is None and entry.name in other.parts for other in entries)
 
 
-def _late(needed: float, clock: Clock) -> str:
-    return f"no time: a split takes about {needed:.0f} s, {max(0.0, clock.left):.0f} s were left"
+def _late(needed: float, after: float, clock: Clock) -> str:
+    """Both times, for a split alone may be shorter than what is left."""
+    later = f"what follows if it is picked {after * needed:.0f} s"
+    return f"no time: a split takes about {needed:.0f} s, {later}; {max(0.0, clock.left):.0f} s were left"
 
 
 def _behind(entries: Sequence[Entry]) -> list[Entry]:

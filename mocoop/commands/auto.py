@@ -126,7 +126,8 @@ def _show(found: Chosen, data: Path, class_names: Path | None) -> None:
     cli.say(f"picked {choice.why}")
     cli.say(found.new_classes_note)
     if found.test is not None:
-        cli.say(f"on {found.test.images} test images, read only now: {found.test.accuracy:.2f} %")
+        balanced = f", balanced {found.test.scores.balanced_accuracy:.1f} %" if found.test.scores else ""
+        cli.say(f"on {found.test.images} test images, read only now: {found.test.accuracy:.2f} %{balanced}")
     run = cli.command_path(found.run.path)
     names = f" --class-names {cli.command_path(class_names)}" if class_names else ""
     cli.say(f"next: mocoop eval {run} --data {cli.command_path(data)}{names}")

@@ -77,7 +77,7 @@ def test_what_does_not_fit_in_the_time_is_left_out_and_said():
     assert dear.left.startswith("no time: a split takes about 40 s")
     assert hand.time <= 300 - 2.5 * 40
     late, *_ = run({"cheap": 0.8, "dear": 0.8}, too_long=("dear",))
-    assert late[1].left == "no time: a split takes about 99 s, 3598 s were left"
+    assert late[1].left == "no time: a split takes about 99 s, what follows if it is picked 248 s; 3598 s were left"
     assert late[1].images == 0
     assert chosen(late) is late[0]
     assert late[1].to_dict()["accuracy"] is None

@@ -42,8 +42,10 @@ def test_each_method_has_a_line_the_pick_a_reason_and_the_run_goes_on(world, tmp
     (picked,) = [line for line in lines if line[-1] == "picked"]
     assert f"picked {picked[0]}: {picked[1]} %" in done.err
     assert "measured by cross-validation on 24 training images" in done.err
-    assert "on 60 test images, read only now: " in done.err
-    assert call("eval", tmp_path / "run", "--data", world["data"], "--no-cache", "--device", "cpu").code == 0
+    measured = call("eval", tmp_path / "run", "--data", world["data"], "--no-cache", "--device", "cpu")
+    assert measured.code == 0
+    accuracy, balanced = measured.out.splitlines()[1].split("\t")[2:4]
+    assert f"on 60 test images, read only now: {accuracy} %, balanced {balanced} %" in done.err
     again = auto(world, tmp_path / "run", "--groups", world["groups"], "--shots", 4)
     assert (again.code, "holds a finished run" in again.err) == (2, True)
     forced = auto(world, tmp_path / "run", "--groups", world["groups"], "--shots", 4, "--force", "--json")
