@@ -229,13 +229,13 @@ def _target(to: str | None, new: str | None, title: str | None) -> tuple[str, st
     """The group that templates go to, and its title if it is new. Raises UsageError."""
     _one_target(to, new)
     if title is not None and not new:
-        raise UsageError("--title goes with --new", f"for a group there is: mocoop-groups rename FILE {to} --title ...")
+        raise UsageError("--title goes with --new", f"for a group that is there: mocoop-groups rename FILE {to} --title ...")
     return str(to or new), title
 
 
 def _one_target(to: str | None, new: str | None) -> None:
     if bool(to) == bool(new):
-        raise UsageError("say where they go", "a group there is with --to ID, or a new one with --new ID")
+        raise UsageError("say where they go", "name a group that is there with --to ID, or a new one with --new ID")
 
 
 def _init_by_policy(

@@ -141,7 +141,7 @@ def _inits(groups: list[dict[str, Any]], entries: list[Entry]) -> Iterator[Probl
         texts.setdefault(entry.group, []).append(entry.text)
     for index, group in enumerate(groups):
         init, members = group.get("init"), texts.get(index, [])
-        if not isinstance(init, str) or init in members:
+        if not isinstance(init, str) or init in members or "templates" not in group:  # the schema names what lacks
             continue
         near = nearest(init, members)
         hint = f"did you mean {quote(near)}?" if near else "copy one of them, or leave init out to take the first"

@@ -54,6 +54,8 @@ def test_init_must_be_a_member() -> None:
     assert only("G101", problems(content)) == []
     content["groups"][1]["init"] = "something else entirely"
     assert "leave init out" in only("G101", problems(content))[0].hint
+    content["groups"][1]["template"] = content["groups"][1].pop("templates")  # the wrong key is the only mistake
+    assert only("G101", problems(content)) == []
 
 
 def test_ids_are_unique() -> None:
