@@ -228,7 +228,7 @@ class _Screen:
 
         ids = group_ids_of(session.document)
         self.terminal.show("  ".join(f"{number}={id_}" for number, id_ in enumerate(ids, start=1)), indent=2)
-        answer = self._line("to (number or id; --new ID for a new group; nothing stays)? ").strip()
+        answer = self._line("to (number or id; --new ID for a new group; an empty line: it stays)? ").strip()
         if not answer:
             return session
         if new := _NEW_GROUP.match(answer):
@@ -245,7 +245,7 @@ class _Screen:
     def _annotated(self, session: Session) -> Session:
         from mocoop.grouping.editing.review import annotate
 
-        return annotate(session, self._line("note (nothing takes it away): ", self._note()).strip())
+        return annotate(session, self._line("note (an empty line takes it away): ", self._note()).strip())
 
     def _line(self, prompt: str, given: str = "") -> str:
         """Read a line about the current template; if the terminal closes meanwhile, it is kept for the next start."""
@@ -293,6 +293,7 @@ class _Screen:
     def _help(self) -> None:
         for key, meaning in _HELP:
             self.terminal.show(f"{key}  {meaning}", indent=2)
+        self.terminal.show("the numbers say how much the templates beside them are like it: 1 is the same", indent=2)
 
     def _farewell(self) -> None:
         from mocoop.grouping.editing.review import reviewed_counts

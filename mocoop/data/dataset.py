@@ -129,7 +129,7 @@ def check_examples(keys: Sequence[str], splits: Mapping[str, Sequence[Example]])
     if not any(splits.values()):
         raise DataError("there is no image in this data set", "check that the path is the right one")
     if len(keys) < 2:
-        raise DataError(f"there is one class only, {keys[0]!r}", "two classes or more are needed")
+        raise DataError(f"there is one class only, {keys[0]!r}", "two are needed: give pictures of anything else a folder or label too")
     present = {example.label for example in chain.from_iterable(splits.values())}
     if missing := [key for label, key in enumerate(keys) if label not in present]:
         raise DataError(f"no image of the class {named(missing)}", "add images or take the class out")

@@ -324,7 +324,8 @@ def _losses(last: Mapping[str, Any]) -> str:
     """The loss, and its terms under the method's names."""
     if "loss" not in last:
         return "-"
-    terms = ", ".join(f"{word} {value:.3f}" for word, value in last["terms"].items())
+    # a divergence of zero can round to slightly below, and is no "-0.000"
+    terms = ", ".join(f"{word} {round(value, 3) + 0.0:.3f}" for word, value in last["terms"].items())
     return f"{last['loss']:.3f} ({terms})" if terms else f"{last['loss']:.3f}"
 
 

@@ -45,7 +45,7 @@ class LineProgress(Listener):
     ) -> None:
         self._ids, self._say, self._clock, self._every = tuple(group_ids), say, clock, every
         self._last, self._pace, self._said = clock(), Pace(clock), set[str]()
-        self._epochs = 0
+        self._epochs, self._encoding = 0, False
 
     def notice(self, text: str) -> None:
         """Print it once."""
@@ -54,8 +54,9 @@ class LineProgress(Listener):
             self._say(f"note: {text}")
 
     def features(self, done: int, total: int) -> None:
-        """An occasional line; none for short work."""
-        if self._due():
+        """An occasional line, none for short work; work that had one has a line for its end too."""
+        if self._due() or (self._encoding and done == total):
+            self._encoding = done < total
             self._say(f"encoding images: {done} of {total}")
 
     def started(self, epochs: int, steps: int, resumed_step: int) -> None:
@@ -178,7 +179,7 @@ def losses_text(log: StepLog) -> str:
     """The numbers of one step in one line; a term of exactly zero is not part of the method."""
     router = max(0.0, log.router_loss)  # a divergence of zero can round to slightly below
     terms = {"class": log.class_loss, "router": router, "text": log.text_loss}
-    named = [f"{name} {value:.3f}" for name, value in terms.items() if value or name == "class"]
+    named = [f"{name} {round(value, 3) + 0.0:.3f}" for name, value in terms.items() if value or name == "class"]
     return "  ".join([f"loss {log.loss:.3f}", *named, f"batch accuracy {100 * log.accuracy:.0f}%"])
 
 

@@ -154,7 +154,7 @@ def test_a_half_typed_line_of_a_review_is_offered_at_the_next_start(path):
         assert terminal.process.wait(20) == -signal.SIGHUP
     assert path.read_bytes() == before
     with Terminal("review", path, "--lexical") as terminal:
-        terminal.expect('"half a not" stood typed at "note (nothing takes it away):" for "')
+        terminal.expect('"half a not" stood typed at "note (an empty line takes it away):" for "')
         terminal.expect("quit > ")
         terminal.type("n")
         terminal.expect("half a not")

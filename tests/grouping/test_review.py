@@ -388,6 +388,7 @@ def test_help_unknown_keys_and_arrows_decide_nothing(path):
         for key in ("?", "\x1b[A", "é", "x"):
             press(person, key)
             person.expect("d  drop it")
+            person.expect("the numbers say how much")
         press(person, "m", ("to (number", ""))
         person.expect("nothing changed")
         press(person, "m", ("to (number", "3"))

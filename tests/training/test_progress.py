@@ -60,6 +60,7 @@ def test_a_term_that_a_method_does_not_have_is_not_shown():
     without_router = replace(log(1), router_loss=0.0)
     assert losses_text(without_router) == "loss 1.500  class 1.000  text 0.050  batch accuracy 50%"
     assert losses_text(replace(without_router, text_loss=0.0)) == "loss 1.500  class 1.000  batch accuracy 50%"
+    assert "text 0.000" in losses_text(replace(without_router, text_loss=-4e-8))
 
 
 def test_a_quick_training_says_its_last_step_only(lines, said):
@@ -80,6 +81,9 @@ def test_encoding_many_images_is_reported_now_and_then(lines, clock, said):
         clock.now = 0.01 * done
         lines.features(done, 1000)
     assert said == ["encoding images: 500 of 1000"]
+    lines.features(1000, 1000)  # the end of what was begun is told, or it looks as if it had stopped
+    lines.features(64, 64)
+    assert said[1:] == ["encoding images: 1000 of 1000"]
 
 
 def test_a_resumption_is_said_and_its_old_steps_do_not_count_as_fast_ones(clock, said):
