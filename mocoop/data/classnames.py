@@ -245,7 +245,8 @@ def decode(data: bytes, path: str | os.PathLike[str]) -> str:
         return data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
-        raise DataError(f"{os.fspath(path)}:{line}: not UTF-8", "save the file again as UTF-8") from error
+        excel = ', in Excel as "CSV UTF-8"' if os.fspath(path).lower().endswith(".csv") else ""
+        raise DataError(f"{os.fspath(path)}:{line}: not UTF-8", f"save the file again as UTF-8{excel}") from error
 
 
 def _check_name(key: str, name: str) -> None:

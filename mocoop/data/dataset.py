@@ -9,6 +9,7 @@ No files are read here, and nothing here is random.
 
 from __future__ import annotations
 
+import difflib
 import os
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 SPLITS = ("train", "val", "test")
 UNSPLIT = "all"  # the only split of a Listing whose source has no splits
 MAX_NAMED = 5  # examples or classes listed in one message
+_FEW, _MANY = 2, 5  # images of a class that may be a misspelt one; so many times as many has the one that was meant
+_NEAR = 0.8  # likeness of their names by difflib
 
 
 @dataclass(frozen=True, slots=True, init=False)
@@ -129,11 +132,14 @@ def check_examples(keys: Sequence[str], splits: Mapping[str, Sequence[Example]])
     if not any(splits.values()):
         raise DataError("there is no image in this data set", "check that the path is the right one")
     if len(keys) < 2:
-        raise DataError(f"there is one class only, {keys[0]!r}", "two are needed: give pictures of anything else a folder or label too")
+        raise DataError(
+            f"there is one class only, {keys[0]!r}",
+            "two are needed: give pictures of anything else a folder or label too",
+        )
     present = {example.label for example in chain.from_iterable(splits.values())}
     if missing := [key for label, key in enumerate(keys) if label not in present]:
         raise DataError(f"no image of the class {named(missing)}", "add images or take the class out")
-    return _class_notes(keys, splits) + _file_notes(splits)
+    return _class_notes(keys, splits) + _slips(keys, splits) + _file_notes(splits)
 
 
 def _class_notes(keys: Sequence[str], splits: Mapping[str, Sequence[Example]]) -> list[str]:
@@ -146,6 +152,26 @@ def _class_notes(keys: Sequence[str], splits: Mapping[str, Sequence[Example]]) -
         elif lacking:
             notes.append(f"no image in {name} of {_plural(len(lacking), 'class')}: {named(lacking)}")
     return notes
+
+
+def _slips(keys: Sequence[str], splits: Mapping[str, Sequence[Example]]) -> list[str]:
+    """A note on classes of an image or two that are spelt nearly as a large one: a label with a slip of the pen."""
+    counts = Counter(example.label for example in chain.from_iterable(splits.values()))
+    rare = [label for label in range(len(keys)) if counts[label] <= _FEW]
+    if len(rare) > MAX_NAMED:  # then the data set is made so
+        return []
+    common = [key for label, key in enumerate(keys) if counts[label] >= _FEW * _MANY]
+    found = []
+    for label in rare:
+        # names that differ in their numbers alone ("class 1", "class 2") are meant so
+        alike = [key for key in common if _letters(key) != _letters(keys[label])]
+        for near in difflib.get_close_matches(keys[label], alike, 1, _NEAR):
+            found.append(f"{keys[label]!r} ({_plural(counts[label], 'image')}) is spelt nearly as {near!r}")
+    return [f"{named(found)}: a slip of the pen? each is a class of its own here"] if found else []
+
+
+def _letters(key: str) -> str:
+    return "".join(character for character in key if not character.isdigit())
 
 
 def _file_notes(splits: Mapping[str, Sequence[Example]]) -> list[str]:

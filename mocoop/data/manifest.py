@@ -45,6 +45,7 @@ _WORDS = {
     "label": ("label", "class", "class_name", "classname", "category", "label_name", "target", "labels", "y"),
     "split": ("split", "splits", "set", "subset", "partition", "fold"),
 }  # fmt: skip
+_LONG = 40  # characters of a column that a message shows
 _REQUIRED = ("path", "label")
 _HINT = "the first line names the columns: path,label[,split]; or say which is which: --columns path=...,label=..."
 _METADATA = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
@@ -134,7 +135,8 @@ class Columns:
         for role in _REQUIRED:
             if role in self._roles and role not in roles:
                 kind = _NoLabel if role == "label" else DataError
-                raise kind(f'{where}: no column "{role}"{_like(role, columns)}', self._hint)
+                near = _like(role, columns) or f" among {named(_shown(column)[:_LONG] for column in columns)}"
+                raise kind(f'{where}: no column "{role}"{near}', self._hint)
         unused = set(columns) - set(roles.values())
         if (
             "split" in self._roles

@@ -83,7 +83,9 @@ def test_mark_quotes_blank_lines_and_line_ends(home):
         ),
         (["path", "img/a0.png"], 'm.csv:1: no column "label"'),
         (["path,label,path", "img/a0.png,x,y"], "m.csv:1: a column is given twice"),
-        (["path|label", "img/a0.png|x"], 'm.csv:1: no column "path"'),
+        (["path|label", "img/a0.png|x"], r'm.csv:1: no column "path" among path\|label \('),
+        (["Bild,Klasse", "img/a0.png,x"], r'm.csv:1: no column "path" among Bild, Klasse \('),
+        (["img/a0.png,x", "img/a1.png,y"], r'm.csv:1: no column "path" among img/a0.png, x \('),  # no header
         (["path,label", "img/a0.png,x", "img/a1.png"], "m.csv:3: 1 cells under 2 columns"),
         (["path,label", "img/a0.png,x", "img/a1.png,"], "m.csv:3: an empty label"),
         (["path,label,split", "img/a0.png,x,trian"], r'm.csv:2: split "trian" \(did you mean "train"\?\)'),
@@ -132,7 +134,7 @@ def test_bad_json_lines(home, line, message):
 
 def test_a_manifest_that_is_not_utf8_names_the_line(home):
     (home / "m.csv").write_bytes(b"path,label\nimg/a0.png,for\xeat\n")
-    with pytest.raises(DataError, match=r"m\.csv:2: not UTF-8"):
+    with pytest.raises(DataError, match=r'm\.csv:2: not UTF-8 .*UTF-8, in Excel as "CSV UTF-8"'):
         open_dataset(home / "m.csv")
 
 
@@ -167,6 +169,23 @@ def test_if_all_images_are_missing_the_folder_that_was_meant_is_named(home):
     lines = ["path,label", *(row.replace("img/", "imgs/") for row in rows(split=False))]
     with pytest.raises(DataError, match=r"12 of 12 .*\(img/a0.png is there: is that meant\?\)"):
         open_dataset(write(home, lines))
+
+
+def test_a_label_with_a_slip_of_the_pen_is_noted(home):
+    def slips(rare: str, common: str, count: int = 10) -> list[str]:
+        images = [f"more/{number}.png" for number in range(count + 1)]
+        for seed, image in enumerate(images):
+            put_image(home / image, seed + 20)
+        more = [f"{image},{common}" for image in images[1:]]
+        lines = ["path,label", *rows(split=False), f"{images[0]},{rare}", *more]
+        return [note for note in open_dataset(write(home, lines)).notes if "slip of the pen" in note]
+
+    assert slips("habor", "harbor") == [
+        "'habor' (1 image) is spelt nearly as 'harbor': a slip of the pen? each is a class of its own here"
+    ]
+    assert slips("harbour", "beach") == []
+    assert slips("kind_1", "kind_2") == []  # numbered
+    assert slips("habor", "harbor", 9) == []  # not so much larger
 
 
 def test_an_image_listed_twice_in_one_split_is_noted(home):
