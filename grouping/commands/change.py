@@ -229,7 +229,9 @@ def _target(to: str | None, new: str | None, title: str | None) -> tuple[str, st
     """The group that templates go to, and its title if it is new. Raises UsageError."""
     _one_target(to, new)
     if title is not None and not new:
-        raise UsageError("--title goes with --new", f"for one that is there: mocoop-groups rename FILE {to} --title ...")
+        raise UsageError(
+            "--title goes with --new", f"for one that is there: mocoop-groups rename FILE {to} --title ..."
+        )
     return str(to or new), title
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
+import re
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -219,7 +220,7 @@ class MoCoOpClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
             )
         told = () if self.verbose else fitted.notes  # progress has printed them
         for note in (*self._unused(method, config), *backbone.notes, *notes, *told):
-            warnings.warn(note, UserWarning, stacklevel=2)
+            warnings.warn(_in_python(note), UserWarning, stacklevel=2)
         self._fitted, self._record, self._groups, self._reading = fitted, record, groups, reading
         self._ready, self._calibration = _Ready(backbone), _calibrated(method, fitted, backbone, held)
         self._use(classes, names)
@@ -406,7 +407,7 @@ class MoCoOpClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
             learned = self._fitted.learned
             opened = open_backbone(self._record, learned, self.device, precision=learned.config.precision)
             for note in opened.notes:
-                warnings.warn(note, UserWarning, stacklevel=2)
+                warnings.warn(_in_python(note), UserWarning, stacklevel=2)
             self._ready.backbone = opened
         return self._ready.backbone
 
@@ -575,7 +576,13 @@ def _reading(images: Images) -> tuple[Reading, list[str]]:
 
 
 def _warn(note: str) -> None:
-    warnings.warn(note, UserWarning, stacklevel=2)
+    warnings.warn(_in_python(note), UserWarning, stacklevel=2)
+
+
+def _in_python(note: str) -> str:
+    """A note that speaks of the command line's options, with the names that they have here."""
+    named = re.sub(r"--backbone (\S+) --pretrained (\S+)", r'backbone="\1", pretrained="\2"', note)
+    return re.sub(r"--([a-z][a-z-]*)", lambda option: option[1].replace("-", "_"), named)
 
 
 def _hashes(images: Images) -> dict[str, list[str]]:

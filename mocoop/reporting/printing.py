@@ -40,11 +40,7 @@ def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | N
         ("backbone", _backbone(summary)),
         ("classes", _trained_on(summary)),
         ("training", _training(training)),
-        *(
-            [("loss", _losses(last)), ("accuracy, last epoch", percent(last.get("accuracy")))]
-            if training["steps"]
-            else []
-        ),
+        *([("loss", _losses(last)), ("accuracy, last epoch", _learned(last))] if training["steps"] else []),
         *([("router", summary["collapse"])] if summary.get("collapse") else []),
         *_calibration(summary),
     ]
@@ -72,7 +68,7 @@ def print_run(summary: Mapping[str, Any]) -> None:
         ("machine", f"{summary['device']}, {summary['precision']}, {summary['threads']} threads"),
         ("versions", ", ".join(f"{name} {version}" for name, version in versions.items())),
         *([("loss, last epoch", _losses(last))] if training["steps"] else []),
-        *([("accuracy, last epoch", percent(last.get("accuracy")))] if training["steps"] else []),
+        *([("accuracy, last epoch", _learned(last))] if training["steps"] else []),
         *_remarks(summary),
     ]
     show_table(("what", "value"), rows, title="Run")
@@ -318,6 +314,12 @@ def _calibration(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     if not (found := summary.get("calibration")):
         return []
     return [("calibration", f"temperature {found['temperature']:.2f}, by {found['images']} images not trained on")]
+
+
+def _learned(last: Mapping[str, Any]) -> str:
+    """The accuracy, and of which images, for it is often taken for that of others."""
+    share = percent(last.get("accuracy"))
+    return share if share == "-" else f"{share} of the images learned from"
 
 
 def _losses(last: Mapping[str, Any]) -> str:

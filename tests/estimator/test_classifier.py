@@ -290,8 +290,17 @@ def test_a_loaded_classifier_keeps_the_names_of_its_labels_when_fitted_again(wor
 
 
 def test_numbers_without_names_are_learned_with_a_warning(world, data):
-    with pytest.warns(UserWarning, match="the class names are numbers"):
+    with pytest.warns(UserWarning, match=r"the class names are numbers, .*: see class_names$"):
         classifier(world, settings={"epochs": 1}).fit(data[0], np.arange(120) % 3)
+
+
+def test_warnings_speak_of_arguments_not_of_options():
+    from mocoop.backbone.backbone import SMALL_MODEL_NOTE
+    from mocoop.estimator.classifier import _in_python
+
+    assert _in_python(SMALL_MODEL_NOTE).endswith('use e.g. backbone="ViT-B-16", pretrained="openai"')
+    assert _in_python("give readable ones with --class-names") == "give readable ones with class_names"
+    assert _in_python("well-known - or not") == "well-known - or not"
 
 
 def test_a_stopped_training_leaves_the_backbone_as_it_was(world, tmp_path):

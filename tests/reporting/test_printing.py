@@ -121,6 +121,7 @@ def test_the_end_of_a_training_names_the_next_commands(capsys):
     out, err = capsys.readouterr()
     assert "classes\tbase: 2 of 3\n" in out
     assert "loss\t1.000 (class 0.500, router 0.250, text 0.050)\n" in out
+    assert "accuracy, last epoch\t87.5% of the images learned from\n" in out
     assert "mocoop eval 'my runs/one' --data 'my photos' --classes base --classes new\n" in err
     least = {**SUMMARY["last_epoch"], "terms": {"class": 0.5, "router": 0.0, "text": -4e-8}}
     print_training({**SUMMARY, "last_epoch": least}, "photos")
