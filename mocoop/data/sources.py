@@ -22,7 +22,6 @@ from mocoop.data.imagefolder import ImageFolder, read_image_folder
 from mocoop.data.reading import ValueRange
 from mocoop.data.saved import is_saved, read_saved
 from mocoop.data.splits import divide, make_val
-from mocoop.data.survey import settled
 from mocoop.errors import DataError, UsageError
 from mocoop.files import irregular, os_error
 
@@ -112,6 +111,8 @@ class DataSettings:
 
     def settle_data(self, dataset: Dataset) -> Dataset:
         """The data set with the rule for its pictures (`mocoop.data.survey.settled`). Raises DataError."""
+        from mocoop.data.survey import settled  # brings NumPy, which opening a folder does without
+
         return settled(dataset, bands=self.bands, value_range=self.value_range)
 
 
