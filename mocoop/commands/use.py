@@ -283,13 +283,14 @@ def _say(note: str) -> None:
 
 def _image_files(given: tuple[Path, ...], *, may_be_missing: bool) -> Iterator[Path]:
     """The files named, and the images in the folders named. Raises DataError for a missing file, an empty folder."""
+    from mocoop.data.fence import meant
     from mocoop.data.images import list_images
 
     for path in given:
         if not os.path.isdir(path):
             if not may_be_missing and not os.path.exists(path):
                 refuse_address(path)
-                raise DataError(f"there is no image {path}", "check the path")
+                raise DataError(f"there is no image {path}{meant(path)}", "check the path")
             yield path
             continue
         found = list_images(path)

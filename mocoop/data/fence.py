@@ -17,6 +17,7 @@ from mocoop.data.contents import is_there
 from mocoop.data.dataset import Example, named
 from mocoop.errors import DataError
 
+_HERE = Path()
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CLOSE = 0.75  # likeness by difflib from which a name may be another one's slip of the pen
 
@@ -74,30 +75,44 @@ def absence_notes(splits: Mapping[str, Sequence[Example]], root: Path) -> list[s
     if not absent:
         return []
     message = f"{len(absent):,} of {len(files):,} listed images are missing: {named(absent)}"
-    message += _meant(Path(absent[0]).relative_to(root), root, frozenset(files))
+    message += meant(Path(absent[0]).relative_to(root), root, frozenset(files))
     if len(absent) == len(files):
         raise DataError(message, f"the images belong below {root}")
     return [message]
 
 
-def _meant(relative: Path, root: Path, listed: frozenset[str]) -> str:
-    """What is there in place of a missing file, for the end of a message; empty if nothing is like it."""
+def meant(path: Path, root: Path = _HERE, listed: frozenset[str] = frozenset()) -> str:
+    """What is there in place of a missing file, for the end of a message; empty if nothing is like it.
+
+    `path` is below `root`, or any with the root left out. One of `listed` is a neighbour, not what was meant.
+    """
     found, how = root, ""
-    for part in relative.parts:
-        beside = os.listdir(found) if os.path.isdir(found) else []
-        twins = [name for name in beside if _folded(name) == _folded(part)]
-        if twins:
-            name = min(twins, key=lambda name: (name != part, name))
-            same_letters = name.casefold() == part.casefold()
-            if name != part:
-                how = ", in other case" if same_letters else ", with its accents in other Unicode characters"
-        else:  # one that is listed itself is a neighbour, not what was meant
-            free = [name for name in beside if str(found / name) not in listed]
-            name, how = next(iter(difflib.get_close_matches(part, free, 1, _CLOSE)), ""), ": is that meant?"
-            if not name:
+    for part in path.parts:
+        if part not in (path.anchor, os.pardir):
+            part, said = _like(part, found, listed)
+            if not part:
                 return ""
-        found = found / name
-    return f" ({found.relative_to(root)} is there{how})" if how else ""
+            how = said or how
+        found = found / part
+    shown = found.relative_to(root) if found.is_relative_to(root) else found
+    return f" ({shown} is there{how})" if how else ""
+
+
+def _like(name: str, folder: Path, listed: frozenset[str]) -> tuple[str, str]:
+    """The name in a folder that is this one or most like it, and in what it differs; empty if none is like it."""
+    try:
+        beside = os.listdir(folder)
+    except (OSError, ValueError):  # no folder, or none that may be looked into
+        return "", ""
+    twins = [one for one in beside if _folded(one) == _folded(name)]
+    if twins:
+        twin = min(twins, key=lambda one: (one != name, one))
+        if twin == name:
+            return twin, ""
+        same_letters = twin.casefold() == name.casefold()
+        return twin, ", in other case" if same_letters else ", with its accents in other Unicode characters"
+    free = [one for one in beside if str(folder / one) not in listed]
+    return next(iter(difflib.get_close_matches(name, free, 1, _CLOSE)), ""), ": is that meant?"
 
 
 def _folded(name: str) -> str:

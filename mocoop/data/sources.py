@@ -17,6 +17,7 @@ from pathlib import Path
 from mocoop.data import arrays, coop, manifest
 from mocoop.data.classnames import ClassNames, final_names
 from mocoop.data.dataset import UNSPLIT, Dataset, Example, Listing, check_examples, named
+from mocoop.data.fence import meant
 from mocoop.data.folder import read_folder, subfolders
 from mocoop.data.imagefolder import ImageFolder, read_image_folder
 from mocoop.data.reading import ValueRange
@@ -132,7 +133,7 @@ def _check_there(where: Path) -> None:
     except PermissionError as error:
         raise os_error(error, "read", where, DataError) from error
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
-        raise DataError(f"there is no data at {str(where)!a}", "check the path") from error
+        raise DataError(f"there is no data at {str(where)!a}{meant(where)}", "check the path") from error
     if kind:
         raise DataError(f"cannot read the data at {where}: it is {kind}", "give a folder, or the path of a file")
 

@@ -277,6 +277,10 @@ class TestPredict:
             "",
             f"mocoop: there is no image {missing}\n  hint: check the path\n",
         )
+        slip = good.with_stem(good.stem + "x")
+        assert predict(runs["all"], slip).err.startswith(
+            f"mocoop: there is no image {slip} ({good} is there: is that meant?)\n"
+        )
         code, _, said = predict(runs["all"], "https://example.org/a.png")
         assert code == 4
         assert "images must be files here, and https://example.org/a.png is an address" in said

@@ -33,6 +33,15 @@ def test_class_names_do_not_change_the_splits(tmp_path):
     assert (named.train, named.val, named.test) == (plain.train, plain.val, plain.test)
 
 
+def test_a_slip_in_the_path_is_named(tmp_path, monkeypatch):
+    (tmp_path / "photos").mkdir()
+    with pytest.raises(DataError, match=r"no data at .*phtos' \(.*photos is there: is that meant\?\)"):
+        open_dataset(tmp_path / "phtos")
+    monkeypatch.chdir(tmp_path / "photos")
+    with pytest.raises(DataError, match=r"no data at '../phtos' \(../photos is there: is that meant\?\)"):
+        open_dataset("../phtos")
+
+
 def test_a_relative_path_and_a_final_slash(tmp_path, monkeypatch):
     put_classes(tmp_path / "set", {"a": 4, "b": 4})
     monkeypatch.chdir(tmp_path)
