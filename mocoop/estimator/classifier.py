@@ -72,7 +72,8 @@ class MoCoOpClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         preset: "recommended", "paper" or "official".
         settings: changes to the preset, by field of `mocoop.config.Config`, such as {"epochs": 50}. `set_params` takes
             one of them as `settings__epochs`.
-        class_names: readable names by label; a label without one is its own name.
+        class_names: readable names by label; a label without one is its own name. Where X brings labels whose names
+            are other numbers, y must be given, to say which of the two is meant.
         seed: for the training order, the views and a random router.
         device: "auto", "cpu", "cuda", "cuda:N" or "mps".
         cache: cache the features of image files.
@@ -162,6 +163,8 @@ class MoCoOpClassifier(ClassNamePrefixFeaturesOutMixin, TransformerMixin, Classi
         images = read_images(X)
         classes, encoded = read_labels(_given_labels(images, y))
         _check_count(len(images), len(encoded))
+        if y is None and self.class_names:
+            _check_numbers(images)
         names, notes = self._names(classes, images)
         weights = read_weights(sample_weight, len(encoded))
         if weights is not None:
@@ -566,6 +569,19 @@ def _given_labels(images: Images, y: Any) -> Any:
     if images.labels is None:
         raise DataError("MoCoOpClassifier requires y to be passed, but the target y is None", "give a label an image")
     return images.labels
+
+
+def _check_numbers(images: Images) -> None:
+    """Raises DataError if X calls a label by another number, for class names by number could then mean either.
+
+    Folders that are numbers are sorted as text by torchvision, "10" before "2", and integers by `class_encode_column`.
+    """
+    for label, name in (images.names or {}).items():
+        if str(name).isdecimal() and int(name) != label:
+            raise DataError(
+                f"X calls the label {label} {name!r}, so class_names by number could mean either",
+                "give y as well, the labels by which class_names goes",
+            )
 
 
 def _reading(images: Images) -> tuple[Reading, list[str]]:

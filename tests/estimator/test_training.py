@@ -15,7 +15,7 @@ from sklearn.model_selection import cross_val_score
 from worlds import CLASSNAMES, STEPPING, write_world
 
 from mocoop import Listener, MoCoOpClassifier, load_backbone
-from mocoop.errors import BackboneError, ConfigError, TrainingStopped, UsageError
+from mocoop.errors import BackboneError, ConfigError, DataError, TrainingStopped, UsageError
 from mocoop.runs.run import Run
 from mocoop.training.loggers import TensorBoardLog
 
@@ -264,6 +264,23 @@ class TestPictures:
         np.testing.assert_allclose(model.predict_proba(given), by_path.predict_proba(paths), atol=1e-5)
         arrays = np.stack([np.asarray(Image.open(path)) for path in paths])
         np.testing.assert_allclose(model.predict_proba(arrays), by_path.predict_proba(paths), atol=1e-5)
+
+    def test_a_label_that_the_data_set_calls_by_another_number_is_asked_for(self, world, folder):
+        pictures = [image for image, _ in torchvision.datasets.ImageFolder(str(folder))]
+        numbers = [2, 2, 2, 10, 10, 10]
+        given = datasets.Dataset.from_dict({"image": pictures, "label": numbers}).class_encode_column("label")
+        assert list(given["label"]) == [1, 1, 1, 0, 0, 0]  # "10" is before "2"
+        probe = {"method": "linear-probe", "settings": None}
+        with pytest.raises(
+            DataError, match="X calls the label 0 '10', so class_names by number could mean either"
+        ) as asked:
+            classifier(world, class_names={0: "blue water", 1: "red sand"}, **probe).fit(given)
+        assert "give y" in asked.value.hint
+        model = classifier(world, class_names={0: "blue water", 1: "red sand"}, **probe).fit(given, given["label"])
+        assert (model.classes_.tolist(), model.class_names_) == ([0, 1], ("blue water", "red sand"))
+        model = classifier(world, class_names={2: "red sand", 10: "blue water"}, **probe).fit(given, numbers)
+        assert (model.classes_.tolist(), model.class_names_) == ([2, 10], ("red sand", "blue water"))
+        assert classifier(world, **probe).fit(given).class_names_ == ("10", "2")
 
     @pytest.mark.parametrize("kind", ["torchvision", "datasets"])
     def test_data_sets_are_split_by_scikit_learn(self, world, folder, kind):
