@@ -113,6 +113,14 @@ class Backbone:
         """Templates and class names to token rows, with this backbone's tokenizer."""
         return PromptTokenizer(lambda texts, length: self.tokenize(list(texts), length), self.context_length)
 
+    @property
+    def reads_text(self) -> bool:
+        """Whether there is a text tower at all."""
+        return True
+
+    def check_sees(self) -> None:
+        """Raises BackboneError if no features of pictures can be had of it, before anything waits for them."""
+
     def autocast(self) -> contextlib.AbstractContextManager[object]:
         """Autocast of the image tower to this backbone's number format; on a CPU it stays in float32.
 
@@ -210,9 +218,23 @@ class FeaturesOnly(Backbone):
         """1: nothing is compared with text."""
         return 1.0
 
+    @property
+    def reads_text(self) -> bool:
+        """No."""
+        return False
+
+    def check_sees(self) -> NoReturn:
+        """Refused."""
+        hint = "give a file of features of this width (.npz, .safetensors), or train with a backbone"
+        raise BackboneError(f"{self.name} makes no features of images", hint)
+
+    def encode_images(self, pixels: Tensor) -> NoReturn:  # noqa: ARG002  # of a backbone
+        """Refused."""
+        self.check_sees()
+
     def image_features(self, pixels: Tensor) -> NoReturn:  # noqa: ARG002  # of a backbone
         """Refused."""
-        raise BackboneError(f"{self.name} makes no features of images", "give features of this width, or a backbone")
+        self.check_sees()
 
     @functools.cached_property
     def text(self) -> NoReturn:

@@ -56,6 +56,8 @@ class RunTower:
                 options.device, precision=options.precision, name=options.backbone, pretrained=options.pretrained
             )
         if self._backbone is not None:
+            if pictures:
+                self._backbone.check_sees()
             notes = tuple(self._backbone.notes)
         self._classifier = self._run.classifier(options.classnames, self._backbone)
         self._templates = templates_of(self._run)

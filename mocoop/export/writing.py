@@ -83,8 +83,9 @@ def export_run(
 
     `backbone` is the run's own, in single precision on a CPU. `tolerance` replaces the difference that the precision
     may have. `stage` and `progress` hear what is done. Raises UsageError for a method or size that cannot be exported,
-    DataError if the answers differ.
+    BackboneError for a backbone that takes no pictures, DataError if the answers differ.
     """
+    backbone.check_sees()
     top = min(TOP, len(run.classnames))
     module = graph_of(run, backbone, pixels=pixels, top=top)
     record = record_of(run, backbone, precision=precision, pixels=pixels, top=top)

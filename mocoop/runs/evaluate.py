@@ -146,7 +146,7 @@ def evaluate(
     guesses, first, labels = prediction.probabilities.argmax(-1), prediction.gate.argmax(-1), inputs.labels
     scores = scores_of(guesses, labels, part.classnames)
     whole, where = choose_classes(dataset, chosen), "all classes" if chosen == "all" else f"the {chosen} classes"
-    free = _training_free(run, part, inputs, backbone, cache) if baselines else {}
+    free, wordless = _training_free(run, part, inputs, backbone, cache) if baselines else ({}, {})
     probe, missing = _probe(run, dataset, part, inputs, backbone, cache) if baselines else (None, {})
     others = free if probe is None else {**free, LINEAR_PROBE: probe}
     learned = run.config.routing == "learned"  # equal weights have no first expert
@@ -170,7 +170,7 @@ def evaluate(
         images_in_data=len({*whole.train, *whole.val, *whole.test}),
         notes=(*measured.notes, *result_notes(scores, unused, where)),
         baselines=others,
-        missing=missing,
+        missing={**wordless, **missing},
         probabilities=prediction.probabilities.cpu(),
         gate=prediction.gate.cpu(),
         features=features,
@@ -194,8 +194,10 @@ def _certainty(
 
 def _training_free(
     run: Run, part: Dataset, inputs: Inputs, backbone: Backbone, cache: FeatureCache | None
-) -> dict[str, Scores]:
-    """The training-free scores, with the backbone before any LayerNorm tuning, as far as templates exist."""
+) -> tuple[dict[str, Scores], dict[str, str]]:
+    """The training-free scores, with the backbone before any LayerNorm tuning, as far as there are texts; why not."""
+    if not backbone.reads_text:
+        return {}, {ONE_TEMPLATE: f"{backbone.name} has no text tower"}
     mine = run.method.reads_groups
     groups = run.groups if mine else one_group([run.config.template or PLAIN], domain=run.groups.domain)
     if run.learned.layer_norms:
@@ -211,7 +213,7 @@ def _training_free(
     )
     few = (ONE_TEMPLATE, ENSEMBLE) if mine else (ONE_TEMPLATE,)
     names = list(found.accuracy) if len(groups.groups) > 1 else few
-    return {name: scores_of(found.guesses[name], inputs.labels, part.classnames) for name in names}
+    return {name: scores_of(found.guesses[name], inputs.labels, part.classnames) for name in names}, {}
 
 
 def _probe(

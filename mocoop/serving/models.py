@@ -56,6 +56,7 @@ class RunModel:
     def __init__(self, run: Run, backbone: Backbone) -> None:
         from mocoop.export.writing import notes_of
 
+        backbone.check_sees()
         self._run, self._backbone = run, backbone
         self._classifier = run.classifier(None, backbone)
         groups = run.groups.groups

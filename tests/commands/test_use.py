@@ -454,3 +454,37 @@ class TestDamagedRuns:
 
     def test_a_folder_that_is_not_there(self, world, tmp_path):
         self.check(call("show", tmp_path / "none"), "there is no folder")
+
+
+@pytest.fixture(scope="module")
+def probe(world, tmp_path_factory):
+    """Trained on features that no backbone here made."""
+    out = tmp_path_factory.mktemp("probe") / "run"
+    what = ("--method", "linear-probe", "--data", world["data"], "--backbone", "features:24", "--shots", 4)
+    assert call("train", *what, "--no-cache", "-o", out).code == 0
+    return out
+
+
+class TestFeaturesOfNoBackbone:
+    """A run that never saw a picture: `--backbone features:WIDTH`."""
+
+    def test_pictures_are_refused_before_anything_waits_for_them(self, world, probe, tmp_path):
+        dog = world["photos"] / "test" / "dog"
+        commands = (
+            ("predict", probe, dog),
+            ("predict", probe, world["data"], dog, "-o", tmp_path / "rows.csv"),
+            ("predict-many", probe, dog, "-o", tmp_path / "rows"),
+            ("export", probe, "-o", tmp_path / "model.onnx"),
+            ("serve", probe, "--port", 0),
+        )
+        for command in commands:
+            code, out, err = call(*command)
+            assert (code, out) == (2, "")
+            assert err.startswith("mocoop: features:24 makes no features of images\n  hint: give a file of features")
+
+    def test_eval_and_report_say_that_no_text_is_beside_it(self, world, probe, tmp_path):
+        table = call("eval", probe, "--data", world["data"], "--baselines").out
+        assert "linear probe, the same training images" in table
+        assert "zero-shot, one template: features:24 has no text tower" in table
+        assert call("report", probe, "--data", world["data"], "-o", tmp_path / "page.html").code == 0
+        assert "linear probe, the same training images" in (tmp_path / "page.html").read_text()
