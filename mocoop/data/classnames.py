@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import csv
 import difflib
+import html
 import os
 import re
 import unicodedata
@@ -259,12 +260,21 @@ def _check_name(key: str, name: str) -> None:
 
 
 def _twins(keys: Sequence[str], names: Sequence[str]) -> list[str]:
-    """Pairs of classes whose names differ only in case and spaces, which CLIP's tokenizer ignores."""
+    """Pairs of classes whose names differ only in what CLIP's tokenizer ignores: case, spaces, storage of accents."""
     first: dict[str, str] = {}
     twins = []
     for key, name in zip(keys, names, strict=True):
-        folded = " ".join(name.casefold().split())
+        folded = " ".join(_as_read(name).casefold().split())
         if folded in first:
             twins.append(f'"{first[folded]}" and "{key}" ({name})')
         first.setdefault(folded, key)
     return twins
+
+
+def _as_read(name: str) -> str:
+    """A name as open_clip's tokenizer cleans it: one spelling of accents, quotes, wide letters and HTML's entities."""
+    if name.isascii() and "&" not in name:
+        return name
+    import ftfy
+
+    return html.unescape(html.unescape(ftfy.fix_text(name)))

@@ -76,6 +76,21 @@ def test_bad_files_of_names(tmp_path, file, text, message):
         final_names(KEYS, given=path)
 
 
+@pytest.mark.parametrize(
+    "names",
+    [("café", "cafe\u0301"), ("ｃａｔ", "cat"), ("john's", "john’s"), ("a & b", "a &amp; b"), ("River", "river ")],
+    ids=["accents", "wide", "quotes", "entities", "case"],
+)
+def test_names_that_the_tokenizer_reads_alike_are_one_name(names):
+    from open_clip import get_tokenizer
+
+    read = get_tokenizer("ViT-B-32")(list(names))
+    assert (read[0] == read[1]).all()
+    with pytest.raises(DataError, match="one and the same name"):
+        final_names(("a", "b"), names)
+    assert "no text can tell" in final_names(("a", "b"), names, twins_allowed=True)[1][0]
+
+
 def test_a_file_that_is_missing_or_not_utf8(tmp_path):
     with pytest.raises(DataError, match="cannot read the class names"):
         final_names(KEYS, given=tmp_path / "none.csv")
