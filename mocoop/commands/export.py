@@ -13,6 +13,7 @@ from mocoop.commands.shared import (
     ANY,
     FILE,
     FOLDER,
+    check_output,
     json_option,
     moved_options,
     names_by_position,
@@ -95,6 +96,8 @@ def export(
     from mocoop.training.progress import training_progress
 
     opened = open_run(run)
+    out = out or run / f"model{SUFFIXES[form]}"
+    check_output(out, (SUFFIXES[form],))
     with training_progress() as listener:
         listener.stage("reading the images")
         sample = _sample(opened, options)
@@ -105,7 +108,7 @@ def export(
         written = export_run(
             opened,
             backbone,
-            out or run / f"model{SUFFIXES[form]}",
+            out,
             sample,
             form=form,
             precision=precision,

@@ -12,6 +12,7 @@ from mocoop.commands.measure import measure
 from mocoop.commands.shared import (
     ANY,
     backbone_of,
+    check_output,
     measure_options,
     open_run,
     parse_reading,
@@ -19,7 +20,6 @@ from mocoop.commands.shared import (
     use_threads,
 )
 from mocoop.errors import UsageError
-from mocoop.files import check_can_write
 
 if TYPE_CHECKING:
     from mocoop.reporting.document import Document
@@ -70,7 +70,7 @@ def report(
     """
     forms = _forms(out, also)
     for path in forms:
-        check_can_write(path)
+        check_output(path, (path.suffix.lower(),), (*results, options["data"], options["class_names"]))
     if any(path.is_dir() for path in results):
         if unfit := [name for name, value in (("--reference", reference), ("--run", run_path)) if value is not None]:
             raise UsageError(f"{unfit[0]} belongs to results of mocoop bench", "leave it out, or give their files")

@@ -6,7 +6,7 @@ import ipaddress
 import json
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import click
 
 from mocoop import cli
 from mocoop.errors import DataError, UsageError
+from mocoop.files import check_can_write
 
 if TYPE_CHECKING:
     from mocoop.backbone.backbone import Backbone
@@ -152,6 +153,20 @@ def use_threads(threads: int | None) -> None:
         import torch
 
         torch.set_num_threads(threads)
+
+
+def check_output(out: Path, suffixes: Sequence[str], read: Iterable[Path | None] = ()) -> None:
+    """Whether a file can become what a command writes; before the work, which would be in vain.
+
+    So no slip of the pen costs a run's own files, a picture or the table that the command `read`s. Raises UsageError
+    for another suffix and for a file that is read, StorageError for what cannot be written.
+    """
+    if out.suffix.lower() not in suffixes:
+        raise UsageError(f"-o {out}: this name is of another kind of file", f"end it with {' or '.join(suffixes)}")
+    for path in read:
+        if path is not None and out.exists() and path.exists() and out.samefile(path):
+            raise UsageError(f"-o {out} is what this command reads", "write to another file")
+    check_can_write(out)
 
 
 def open_run(path: Path) -> Run:

@@ -17,6 +17,7 @@ from mocoop.commands.shared import (
     ANY,
     FILE,
     FOLDER,
+    check_output,
     doubt_options,
     is_loopback,
     json_option,
@@ -108,14 +109,14 @@ def _show_page(path: Path, web: bool, out: Path | None, options: dict[str, Any])
         require("starlette", "uvicorn", extra="web")
     use_threads(options["threads"])
 
-    from mocoop.files import atomic_write, check_can_write
+    from mocoop.files import atomic_write
     from mocoop.looking.onefile import MOST_PICTURES, one_file
     from mocoop.looking.pictures import Album
     from mocoop.training.progress import training_progress
 
     run = open_run(path)
     if out is not None:
-        check_can_write(out)
+        check_output(out, (".html", ".htm"))
     content, paths, found = _content(run, options)
     album = Album(paths, found.measured.dataset.reading)
     if out is not None:

@@ -20,6 +20,7 @@ from mocoop.commands.shared import (
     FILE,
     FOLDER,
     backbone_of,
+    check_output,
     data_options,
     device_options,
     doubt_options,
@@ -36,7 +37,7 @@ from mocoop.commands.shared import (
     use_threads,
 )
 from mocoop.errors import DataError, UsageError
-from mocoop.files import check_can_make, check_can_write
+from mocoop.files import check_can_make
 
 if TYPE_CHECKING:
     from mocoop.answers import Experts
@@ -78,7 +79,7 @@ def evaluate(
     """
     use_threads(options["threads"])
     if out is not None:
-        check_can_write(out)
+        check_output(out, (".csv",), (options["data"], options["class_names"]))
     if plots is not None:
         check_can_make(plots)
 

@@ -488,3 +488,36 @@ class TestFeaturesOfNoBackbone:
         assert "zero-shot, one template: features:24 has no text tower" in table
         assert call("report", probe, "--data", world["data"], "-o", tmp_path / "page.html").code == 0
         assert "linear probe, the same training images" in (tmp_path / "page.html").read_text()
+
+
+class TestOutputsOverOtherFiles:
+    """A slip of the pen behind `-o` costs neither a run nor the table that was measured."""
+
+    @pytest.fixture
+    def run(self, runs, tmp_path):
+        return shutil.copytree(runs["all"], tmp_path / "run")
+
+    def test_a_file_of_another_kind_is_not_written(self, world, run):
+        before = {path: path.read_bytes() for path in run.iterdir()}
+        for command, end in (("eval", ".csv"), ("show", ".html or .htm"), ("export", ".onnx"), ("report", ".csv")):
+            for path in before:
+                code, out, err = call(command, run, "--data", world["photos"], "-o", path)
+                assert (code, out) == (2, "")
+                assert end in err.splitlines()[1]
+        assert {path: path.read_bytes() for path in run.iterdir()} == before
+
+    def test_what_is_read_is_not_written(self, world, run, tmp_path):
+        table, names = tmp_path / "photos.csv", tmp_path / "names.csv"
+        for path in (table, names):
+            path.write_text("path,label\na.png,dog\n")
+        (tmp_path / "same.csv").symlink_to(table)
+        for command, *given in (
+            ("eval", run, "--data", table, "-o", table),
+            ("eval", run, "--data", table, "-o", tmp_path / "same.csv"),
+            ("eval", run, "--data", world["photos"], "--class-names", names, "-o", names),
+            ("report", run, "--data", table, "-o", tmp_path / "photos.html", "--also", "csv"),
+        ):
+            code, out, err = call(command, *given)
+            assert (code, out) == (2, "")
+            assert "is what this command reads" in err
+            assert table.read_text() == names.read_text() == "path,label\na.png,dog\n"
