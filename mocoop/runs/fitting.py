@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mocoop.config import FULL_SHOTS, Config
 from mocoop.data.cache import FeatureCache
-from mocoop.errors import UsageError
+from mocoop.errors import TrainingStopped, UsageError
 from mocoop.methods import method_named
 from mocoop.mixture.classifier import Learned, Predictor
 from mocoop.runs.scores import training_notes
@@ -96,7 +96,7 @@ def fit(
     Raises:
         UsageError: the method knows no weights.
         ConfigError, GroupFileError, DataError: settings, templates or class names are incompatible.
-        TrainingStopped: the loss is not finite.
+        TrainingStopped: the loss is not finite, or the probabilities are not after the last step.
     """
     listener = listener or Listener()
     began = time.monotonic()
@@ -167,8 +167,9 @@ def fit(
     try:
         learned = method.joined(task, parts) if isinstance(method, JoinedMethod) and parts else method.learn(task, loop)
         class_features = method.class_features(learned, classnames, backbone, cache=text_cache)
+        classifier = method.predictor(learned, classnames, class_features, backbone)
+        _check_finite(classifier, class_features, backbone.embed_dim, config)
         if held is not None and not validation:
-            classifier = method.predictor(learned, classnames, class_features, backbone)
             validation.append(_measured(classifier, held))
             listener.validated(validation[-1])
         whole = True
@@ -184,6 +185,17 @@ def fit(
         frozen_sha256=task.frozen.hexdigest(),
         collapse=collapse([log for log in history if log.epoch == history[-1].epoch], ids, config),
     )
+
+
+def _check_finite(classifier: Predictor, class_features: Tensor | None, width: int, config: Config) -> None:
+    """The loss of a step is that of the parameters before it: what the last one made of them no loss has shown."""
+    any_image = torch.full((1, width), width**-0.5)  # what is not a number spoils the answer to each
+    made = (classifier.predict(any_image).probabilities, *([] if class_features is None else [class_features]))
+    if not all(bool(values.isfinite().all()) for values in made):
+        raise TrainingStopped(
+            "what was learned gives no finite probabilities after the last step",
+            f"lower --lr (now {config.lr:g}) or use --preset recommended",
+        )
 
 
 def _measured(classifier: Predictor, held: Held) -> ValidationLog:

@@ -422,3 +422,11 @@ def test_a_training_that_fails_leaves_no_lock_and_another_may_go_on(world, tmp_p
             pass
         assert (out / ".lock").is_file()
     assert list(out.iterdir()) == []
+
+
+@pytest.mark.parametrize("method", ["coop", "cocoop", "mocoop"])
+def test_a_last_step_into_the_infinite_stops_the_training(tmp_path, world, method):
+    quick = {"epochs": 1, "batch_size": 200, "drop_last": False, "min_steps": 0, "warmup_epochs": 0}
+    config = preset("recommended", method, **quick, lr=1e30)
+    with pytest.raises(TrainingStopped, match="no finite probabilities after the last step"):
+        train(plan_for(world, tmp_path / "run", config))
