@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-HOTTEST, COLDEST = 100.0, 0.01  # temperatures between which the best is sought
+HOTTEST, COLDEST = 100.0, 1e-4  # the best is sought between; below, rounding in single precision would show
 ROWS = 8192  # of probabilities in memory at a time, besides all of them
 SMALLEST = float(np.finfo(np.float32).tiny)
 

@@ -313,7 +313,9 @@ def _calibration(summary: Mapping[str, Any]) -> list[tuple[str, str]]:
     """The temperature, if there is one; a note says why if not."""
     if not (found := summary.get("calibration")):
         return []
-    return [("calibration", f"temperature {found['temperature']:.2f}, by {found['images']} images not trained on")]
+    temperature = found["temperature"]
+    told = f"{temperature:.2f}" if temperature >= 0.1 else f"{temperature:.2g}"
+    return [("calibration", f"temperature {told}, by {found['images']} images not trained on")]
 
 
 def _learned(last: Mapping[str, Any]) -> str:

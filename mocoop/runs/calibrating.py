@@ -10,6 +10,7 @@ import numpy as np
 
 from mocoop.certainty.calibration import FEWEST, Calibration
 from mocoop.certainty.doubt import NO_CALIBRATION
+from mocoop.certainty.temperature import COLDEST
 from mocoop.data.dataset import Dataset, Example
 from mocoop.data.features import FeatureCache
 from mocoop.data.leaks import content
@@ -24,6 +25,10 @@ if TYPE_CHECKING:
 
 A_CLASS, IN_ALL = 20, 400  # images to encode: so many a class, or with few classes so many in all
 ROWS = 8192  # stored features read and predicted at a time: there may be more than fit into memory
+TOO_EQUAL = (
+    f"calibration: the probabilities are so nearly equal that even a temperature of {COLDEST:g} leaves them too small: "
+    "answers are right more often than they say"
+)
 
 
 class NotEnough(Exception):

@@ -22,6 +22,7 @@ from mocoop.backbone.backbone import STAND_IN_NOTE, Backbone, load_backbone
 from mocoop.backbone.hard_features import text_cache
 from mocoop.backbone.pretrained import stated_context_length
 from mocoop.certainty.calibration import Calibration
+from mocoop.certainty.temperature import COLDEST
 from mocoop.config import Config
 from mocoop.data.dataset import Dataset, Example, named
 from mocoop.data.features import BadImages, FeatureCache, unreadable_images
@@ -34,7 +35,7 @@ from mocoop.files import crash_point, sweep_stale
 from mocoop.groupfile.groups import GroupFile, dump_groups, load_groups, parse_groups
 from mocoop.methods import method_named
 from mocoop.mixture.model import chosen_experts
-from mocoop.runs.calibrating import NotEnough, calibrate, held_out
+from mocoop.runs.calibrating import TOO_EQUAL, NotEnough, calibrate, held_out
 from mocoop.runs.fitting import Fitted, fit
 from mocoop.runs.folder import check_folder, checkpoints, clear, drop_checkpoints, goes_on, locked, threads_of_before
 from mocoop.runs.measured import trained_sha256
@@ -215,7 +216,7 @@ def _calibrated(
     fitted: Fitted,
     listener: Listener,
 ) -> tuple[Fitted, Calibration | None]:
-    """A calibration on images that were not trained on; or none, and a note that says why."""
+    """A calibration on images that were not trained on, or none; a note says why, or that it stops short."""
     listener.stage("calibrating")
     method, available = method_named(plan.config.method), choose_classes(everything, plan.classes)
     chosen = chosen_on(dataset, available.train, min(plan.shots, VAL_SHOTS), plan.seed) if method.chooses_on_val else ()
@@ -227,6 +228,9 @@ def _calibrated(
     except NotEnough as reason:
         listener.notice(str(reason))
         return replace(fitted, notes=(*fitted.notes, str(reason))), None
+    if found.temperature <= COLDEST:
+        listener.notice(TOO_EQUAL)
+        return replace(fitted, notes=(*fitted.notes, TOO_EQUAL)), found
     return fitted, found
 
 

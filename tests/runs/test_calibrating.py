@@ -14,12 +14,13 @@ from mocoop.certainty.calibration import Calibration
 from mocoop.certainty.conformal import prediction_sets
 from mocoop.certainty.doubt import doubt_of
 from mocoop.certainty.temperature import tempered
+from mocoop.config import preset
 from mocoop.data.dataset import Example
 from mocoop.data.sources import open_dataset
 from mocoop.data.splits import few_shot
 from mocoop.errors import CheckpointError
 from mocoop.files import sha256_file
-from mocoop.runs.calibrating import calibrate, held_out
+from mocoop.runs.calibrating import TOO_EQUAL, calibrate, held_out
 from mocoop.runs.evaluate import evaluate
 from mocoop.runs.predict import predict_features
 from mocoop.runs.record import CALIBRATION, RUN, write_record
@@ -184,3 +185,16 @@ def copied(run, folder):
     import shutil
 
     return shutil.copytree(run.path, folder / "run")
+
+
+def test_a_probe_of_a_heavy_penalty_is_calibrated_too(world, tmp_path):
+    def probe(c):
+        config = preset("recommended", "linear-probe", probe_c=c)
+        return train(plan_for(world, tmp_path / f"{c:g}", config, groups=None, shots=2))
+
+    heavy, heaviest = probe(1e-4), probe(1e-8)
+    measured = evaluate(heavy, open_dataset(world["data"])).certainty
+    assert heavy.calibration.temperature < 0.01
+    assert measured.ece < 5 < 50 < measured.ece_before
+    assert TOO_EQUAL not in heavy.info["notes"]
+    assert TOO_EQUAL in heaviest.info["notes"]
