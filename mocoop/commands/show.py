@@ -164,7 +164,7 @@ def _content(run: Run, options: dict[str, Any]) -> tuple[dict[str, Any], list[Pa
         backbone=found.backbone,
         notes=notes,
     )
-    return content, [example.path for example in result.examples], found
+    return content, [example.picture for example in result.examples], found
 
 
 def _serve(

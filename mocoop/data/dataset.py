@@ -53,6 +53,11 @@ class Example:
         """The file, made into a Path each time."""
         return None if self.file is None else Path(self.file)
 
+    @property
+    def picture(self) -> Path | None:
+        """The file, to be shown; None for a row of features whose file is not here, only where they were made."""
+        return self.path if self.row is None or (self.file is not None and os.path.isfile(self.file)) else None
+
     def __iter__(self) -> Iterator[Any]:
         """Path, label and row: an example is unpacked and sorted like a tuple of them."""
         return iter((self.path, self.label, self.row))
@@ -66,6 +71,15 @@ class Example:
 
     def __str__(self) -> str:
         return f"row {self.row}" if self.file is None else self.file
+
+
+def common_folder(examples: Iterable[Example]) -> str:
+    """The folder that the files of all examples are in, "" if there is none."""
+    folders = {os.path.dirname(example.file) for example in examples if example.file is not None}
+    try:
+        return os.path.commonpath(folders) if folders else ""
+    except ValueError:  # some are absolute and some are not
+        return ""
 
 
 @dataclass(frozen=True)

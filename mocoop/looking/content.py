@@ -19,6 +19,7 @@ from mocoop.backbone.nearest import letters_of, nearest_words
 from mocoop.backbone.pretrained import LOCAL
 from mocoop.certainty.conformal import prediction_sets
 from mocoop.cli import printable
+from mocoop.data.dataset import common_folder
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -100,7 +101,7 @@ def _images(result: Evaluation, reference: Tensor | None, doubt: Doubt) -> dict[
     several = result.gate.shape[1] > 1
     return {
         "name": image_names(result.examples),
-        "picture": [int(example.path is not None) for example in result.examples],
+        "picture": [int(example.picture is not None) for example in result.examples],
         "label": [example.label for example in result.examples],
         "guess": list(result.predictions),
         "top": [
@@ -133,11 +134,8 @@ def _short(value: float) -> float:
 
 def image_names(examples: Sequence[Example]) -> list[str]:
     """The images' paths without the folders that all of them are in, or their rows; printable."""
-    paths = [example.path for example in examples if example.path is not None]
-    above = os.path.commonpath([path.parent for path in paths]) if paths else ""
-    return [
-        printable(example if example.path is None else os.path.relpath(example.path, above)) for example in examples
-    ]
+    above = common_folder(examples)
+    return [printable(os.path.relpath(one.file, above) if one.file and above else one) for one in examples]
 
 
 def _experts(run: Run, backbone: Backbone) -> Iterator[dict[str, Any]]:

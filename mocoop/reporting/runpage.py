@@ -5,7 +5,6 @@ Without an evaluation the page says what was trained and how to measure it. N im
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from mocoop.certainty.measures import BINS, Bin, chance_error, confidence_bins
+from mocoop.data.dataset import common_folder
 from mocoop.reporting.advice import next_step
 from mocoop.reporting.calibration import FEWEST
 from mocoop.reporting.curves import plot_reliability
@@ -163,7 +163,7 @@ def _wrong_images(run: Run, result: Evaluation, pictures: Path, most: int, readi
     section.blocks.append(Words(f"{many}{some}. An answer that is sure and wrong is often a wrong label."))
     tiles = []
     for i in first:
-        path = result.examples[i].path
+        path = result.examples[i].picture
         if path is not None:
             caption = (
                 f"{names[result.predictions[i]]} {100 * float(sure[i]):.0f}%; is {names[result.examples[i].label]}"
@@ -189,8 +189,8 @@ def _wrong_images(run: Run, result: Evaluation, pictures: Path, most: int, readi
 
 def _short_names(result: Evaluation, places: Sequence[int]) -> dict[int, str]:
     """The images' names without the folder that all of them are in."""
-    paths = [example.path for example in result.examples if example.path is not None]
-    above = len(os.path.commonpath([path.parent for path in paths]).rstrip("/")) + 1 if paths else 0
+    folder = common_folder(result.examples)
+    above = len(folder.rstrip("/")) + 1 if folder else 0
     return {i: str(result.examples[i])[above if result.examples[i].path else 0 :] for i in places}
 
 

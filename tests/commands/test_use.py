@@ -521,3 +521,19 @@ class TestOutputsOverOtherFiles:
             assert (code, out) == (2, "")
             assert "is what this command reads" in err
             assert table.read_text() == names.read_text() == "path,label\na.png,dog\n"
+
+
+@pytest.mark.parametrize("names", [("{}.jpg",), ("/there/{}.jpg", "pictures/{}.jpg")], ids=["relative", "both"])
+def test_features_whose_pictures_are_elsewhere_are_looked_at_without_them(world, probe, tmp_path, names):
+    with np.load(world["data"]) as file:
+        arrays = dict(file)
+    count = len(arrays["labels"])
+    paths = np.array([names[row // 2 % len(names)].format(row) for row in range(count)])
+    arrays["labels"][arrays["split"] == "test"] = 0  # so that there are mistakes to be shown
+    np.savez(tmp_path / "elsewhere.npz", **arrays, paths=paths)
+    given = ("--data", tmp_path / "elsewhere.npz", "--no-cache", "--device", "cpu")
+    assert call("show", probe, *given, "-o", tmp_path / "look.html").code == 0
+    assert call("report", probe, *given, "-o", tmp_path / "page.html").code == 0
+    for page in ("look.html", "page.html"):
+        text = (tmp_path / page).read_text()
+        assert any(str(path) in text for path in paths[arrays["split"] == "test"])
