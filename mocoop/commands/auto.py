@@ -87,13 +87,13 @@ def auto(as_json: bool, minutes: float, domain: str | None, **options: Any) -> N
 def _chosen(options: dict[str, Any], minutes: float, listener: Any) -> Chosen:
     """Build the plan, and run it."""
     from mocoop.auto.choose import all_shots, auto
-    from mocoop.config import Config
+    from mocoop.config import preset
     from mocoop.data.sources import open_dataset
     from mocoop.groupfile.groups import load_groups
     from mocoop.runs.train import TrainingPlan
 
     own = dict(options)
-    config = Config(precision=own.pop("precision") or "auto")
+    config = preset("recommended", precision=own.pop("precision") or "auto")
     if own["shots"] is None:
         given = ("class_names", "names_by_position", "columns", "split_seed", "follow_links")
         own["shots"] = all_shots(open_dataset(own["data"], **{name: own[name] for name in given}))

@@ -66,6 +66,14 @@ def test_without_shots_every_training_image_is_taken_and_too_little_time_is_said
     )
 
 
+def test_one_group_is_enough(world, tmp_path):
+    document = json.loads(world["groups"].read_text())
+    (tmp_path / "one.json").write_text(json.dumps({**document, "groups": document["groups"][:1]}))
+    done = auto(world, tmp_path / "run", "--groups", tmp_path / "one.json", "--shots", 2)
+    assert done.code == 0, done.err
+    assert "on 60 test images, read only now: " in done.err
+
+
 @pytest.mark.slow
 def test_a_domain_makes_the_groups_and_the_run_keeps_them(world, tmp_path):
     done = auto(world, tmp_path / "run", "--domain", "satellite imagery", data="photos")
