@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from mocoop.bench.groupkinds import OWN
 from mocoop.config import setting_text
 from mocoop.errors import UsageError
 from mocoop.methods import method_named
@@ -156,6 +157,19 @@ def best_of(rows: Iterable[Mapping[str, Any]], method: str, preset: str) -> Scor
         one = found.setdefault(json.dumps(row["changes"], sort_keys=True), Scored(Candidate(row["changes"])))
         one.results.append(measured(row))
     return ranked(list(found.values()))[0] if found else None
+
+
+def of_other_groups(rows: Iterable[Mapping[str, Any]], preset: str, now: Mapping[str, str]) -> list[str]:
+    """The methods that a search tuned with other groups than a comparison has `now` (sha256 by data set), sorted."""
+    return sorted(
+        {
+            row["method"]
+            for row in rows
+            if (row["protocol"], row["preset"], row["groups"]["kind"]) == ("tune", preset, OWN)
+            and method_named(row["method"]).reads_groups
+            and row["groups"]["sha256"] != now.get(row["dataset"], row["groups"]["sha256"])
+        }
+    )
 
 
 def measured(row: Mapping[str, Any]) -> Measured:

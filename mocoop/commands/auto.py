@@ -119,6 +119,8 @@ def _groups(options: dict[str, Any], domain: str | None) -> Iterator[Path]:
 
 def _show(found: Chosen, data: Path, class_names: Path | None) -> None:
     """What each got, what was picked and why, what it costs on new classes, and the next commands."""
+    from mocoop.reporting.printing import say_next
+
     choice = found.choice
     rows = [_row(entry, picked=entry["method"] == choice.winner.name) for entry in found.to_dict()["tried"]]
     cli.show_table(("method", "accuracy %", "±", "lower bound %", "images", "seconds", "any class", "remark"), rows)
@@ -128,10 +130,7 @@ def _show(found: Chosen, data: Path, class_names: Path | None) -> None:
     if found.test is not None:
         balanced = f", balanced {found.test.scores.balanced_accuracy:.1f} %" if found.test.scores else ""
         cli.say(f"on {found.test.images} test images, read only now: {found.test.accuracy:.2f} %{balanced}")
-    run = cli.command_path(found.run.path)
-    names = f" --class-names {cli.command_path(class_names)}" if class_names else ""
-    cli.say(f"next: mocoop eval {run} --data {cli.command_path(data)}{names}")
-    cli.say(f"      mocoop predict {run} IMAGE...")
+    say_next(found.run.path, found.run.info["backbone"]["name"], data, class_names)
 
 
 def _row(entry: dict[str, Any], *, picked: bool) -> tuple[str, ...]:

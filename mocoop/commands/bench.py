@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -108,10 +109,14 @@ def _say(note: str) -> None:
     cli.say(f"note: {note}")
 
 
-def _tuned(searches: tuple[Path, ...], preset: str) -> dict[str, dict[str, Any]]:
-    """The settings that the searches chose, by method. Raises UsageError if they have nothing for the preset."""
+def _tuned(searches: tuple[Path, ...], preset: str, groups: Mapping[str, Path]) -> dict[str, dict[str, Any]]:
+    """The settings that the searches chose, by method. Raises UsageError if they have nothing for the preset.
+
+    `groups` are the data sets' group files; it is noted if a search had others.
+    """
     from mocoop.bench.rows import read_rows
-    from mocoop.bench.tuning import ALL_CONSTANT, best_of, told
+    from mocoop.bench.tuning import ALL_CONSTANT, best_of, of_other_groups, told
+    from mocoop.groupfile.groups import load_groups
 
     rows = [row for path in searches for row in read_rows(path)]
     found = {method: best for method in METHODS if (best := best_of(rows, method, preset)) is not None}
@@ -123,6 +128,9 @@ def _tuned(searches: tuple[Path, ...], preset: str) -> dict[str, dict[str, Any]]
         cli.say(f"{method}: {told(best.candidate.changes)}")
         if best.constant:
             cli.say(f"note: {method}: {ALL_CONSTANT}")
+    now = {name: load_groups(path).sha256 for name, path in groups.items()} if searches else {}
+    if others := of_other_groups(rows, preset, now):
+        _say(f"{', '.join(others)} was tuned with other groups than these, which its settings may not suit")
     return {method: dict(best.candidate.changes) for method, best in found.items()}
 
 
@@ -151,7 +159,7 @@ def _plan(protocol: str, out: Path, options: dict[str, Any]) -> BenchPlan:
         budget=options["budget"],
         source=options["source"],
         changes=settings_by_name(options["settings"]),
-        tuned=_tuned(options["tuned"], options["preset"]),
+        tuned=_tuned(options["tuned"], options["preset"], groups),
     )
     if protocol == "ablations":
         if not groups:

@@ -174,7 +174,7 @@ def _print(written: Exported) -> None:
     if checked.accuracy_before is not None and checked.accuracy_after is not None:
         change = checked.accuracy_after - checked.accuracy_before
         before, after = checked.accuracy_before, checked.accuracy_after
-        rows.append(("accuracy", f"{before:.2f} % before, {after:.2f} % after ({change:+.2f})"))
+        rows.append(("accuracy on these", f"{before:.2f} % before, {after:.2f} % after ({change:+.2f})"))
     cli.show_table(("export", "value"), rows)
 
 

@@ -202,7 +202,9 @@ def _read_safetensors(path: Path, needed: Sequence[str], wanted: Sequence[str]) 
             features = _tensor_rows(raw, file, path)
             labels = file.get_tensor("labels") if "labels" in wanted and "labels" in file.keys() else None  # noqa: SIM118 (no mapping)
     except (SafetensorError, TypeError, AttributeError) as error:  # for example, numpy has no bfloat16
-        raise DataError(f"{path}: cannot be read: {error}", "write float32 with safetensors' save_file") from error
+        raise DataError(
+            f"{path}: cannot be read by NumPy: {error}", "write float32 with safetensors' save_file"
+        ) from error
     strings = {key: _json_strings(metadata[key], key, path) for key in _STRINGS if key in wanted and key in metadata}
     return _Raw(features, labels, strings, ignored)
 

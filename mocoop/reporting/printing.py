@@ -46,10 +46,15 @@ def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | N
     ]
     show_table(("what", "value"), rows)
     parts = " --classes base --classes new" if summary["classes"] == "base" else ""
-    run = cli.command_path(summary["run"])
+    say_next(summary["run"], summary["backbone"]["name"], data, class_names, parts)
+
+
+def say_next(run: Path | str, backbone: str, data: Path, class_names: Path | None, parts: str = "") -> None:
+    """The commands that come after a training: the one that measures it, and the one that uses it."""
     names = f" --class-names {cli.command_path(class_names)}" if class_names else ""
-    cli.say(f"next: mocoop eval {run} --data {cli.command_path(data)}{names}{parts}")
-    cli.say(f"      mocoop predict {run} IMAGE...")
+    more = "FEATURES.npz" if backbone.startswith("features:") else "IMAGE..."
+    cli.say(f"next: mocoop eval {cli.command_path(run)} --data {cli.command_path(data)}{names}{parts}")
+    cli.say(f"      mocoop predict {cli.command_path(run)} {more}")
 
 
 def print_run(summary: Mapping[str, Any]) -> None:

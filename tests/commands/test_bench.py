@@ -87,6 +87,22 @@ def test_every_method_may_go_by_what_a_search_chose(world, tmp_path):
     assert (other.code, "no search of the preset paper" in other.err) == (2, True)
 
 
+def test_groups_that_changed_since_a_search_are_told(world, tmp_path):
+    search, out, changed = tmp_path / "t.jsonl", tmp_path / "r.jsonl", tmp_path / "changed.json"
+    tuned = call(
+        "tune", "--data", world["photos"], "--groups", world["groups"], "--device", "cpu", "--no-cache", "--shots", 2,
+        "--backbone", f"local-dir:{world['backbone']}", "--set", "epochs=1", "--set", "min_steps=0",
+        "--try", "lr=0.001", "--trainings", 1, "--seeds", 1, "-o", search,
+    )  # fmt: skip
+    assert tuned.code == 0, tuned.err
+    dry = ("base-to-new", "--methods", "mocoop", "--tuned", search, "--dry-run")
+    assert "other groups" not in bench(world, out, *dry).err
+    changed.write_bytes(dump_groups(control_of(load_groups(world["groups"]), "random").document))
+    said = bench(world, out, *dry, "--groups", changed)
+    assert said.code == 0, said.err
+    assert "note: mocoop was tuned with other groups than these, which its settings may not suit" in said.err
+
+
 def test_one_ablation_of_the_mixture(world, tmp_path):
     out = tmp_path / "r.jsonl"
     assert bench(world, out, "ablations", "--ablation", "grouping", "--budget", "small").code == 0

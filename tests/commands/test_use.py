@@ -461,7 +461,8 @@ def probe(world, tmp_path_factory):
     """Trained on features that no backbone here made."""
     out = tmp_path_factory.mktemp("probe") / "run"
     what = ("--method", "linear-probe", "--data", world["data"], "--backbone", "features:24", "--shots", 4)
-    assert call("train", *what, "--no-cache", "-o", out).code == 0
+    done = call("train", *what, "--no-cache", "-o", out)
+    assert (done.code, f"mocoop predict {out} FEATURES.npz" in done.err) == (0, True)
     return out
 
 

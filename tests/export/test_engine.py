@@ -209,7 +209,7 @@ class TestExportOnTheCommandLine:
         said = dict(line.split("\t") for line in told.out.splitlines()[1:])
         assert said["takes"] == "pixels (N, 32, 32, 3) uint8"
         assert said["compared on"] == "9 images of photos"
-        assert re.fullmatch(r"[\d.]+ % before, [\d.]+ % after \([+-][\d.]+\)", said["accuracy"])
+        assert re.fullmatch(r"[\d.]+ % before, [\d.]+ % after \([+-][\d.]+\)", said["accuracy on these"])
         refused = call(*asked, "--tolerance", 0)
         assert (refused.code, "differs from the run" in refused.err) == (4, True)
         asked = (run, world["photos"], "--json")
