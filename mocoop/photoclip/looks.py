@@ -71,7 +71,9 @@ def sketch(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         lines = np.where(lines < rng.uniform(140, 215), rng.uniform(0, 60), 255)
     elif rng.random() < 0.5:  # shading as with a pencil
         lines = np.minimum(lines, 128 + grey / 2)
-    drawn = Image.fromarray(lines.astype(np.uint8)).filter(ImageFilter.MinFilter(3 if rng.random() < 0.4 else 1))
+    drawn = Image.fromarray(lines.astype(np.uint8))
+    if rng.random() < 0.4:
+        drawn = drawn.filter(ImageFilter.MinFilter(3))
     return drawn.convert("RGB")
 
 
@@ -84,9 +86,9 @@ def cartoon(image: Image.Image, rng: np.random.Generator) -> Image.Image:
         grey = np.asarray(image.convert("L").filter(ImageFilter.GaussianBlur(1.2)), np.float32)
         steep = np.hypot(*np.gradient(grey))
         edges = steep > max(rng.uniform(7, 14), float(np.quantile(steep, rng.uniform(0.88, 0.96))))
-        mask = Image.fromarray((edges * 255).astype(np.uint8)).filter(
-            ImageFilter.MaxFilter(1 + 2 * int(rng.integers(2)))
-        )
+        mask = Image.fromarray((edges * 255).astype(np.uint8))
+        if rng.integers(2):
+            mask = mask.filter(ImageFilter.MaxFilter(3))
         flat.paste((15, 15, 15), (0, 0), mask)
     return flat
 
