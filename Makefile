@@ -57,12 +57,13 @@ bench: install ## speed benchmarks (minutes)
 	@$(BIN)/python benchmarks/inference.py
 
 SMALL := bench-small
+BACKBONE ?= miniclip
 COMPARE := $(BIN)/mocoop bench
-COMMON := --groups $(SMALL)/groups.json --budget small --jobs 2 -o $(SMALL)/results.jsonl
+COMMON := --groups $(SMALL)/groups.json --backbone $(BACKBONE) --budget small --jobs 2 -o $(SMALL)/results.jsonl
 # what takes steps, at the settings that its own search found (docs/results.md)
 TUNED := --methods coop,cocoop,kgcoop,prograd,lasp,mocoop --tuned docs/results/search-scenes.jsonl
 
-bench-small: install ## every method and ablation on the drawn tiles, with a report
+bench-small: install ## every method and ablation on the drawn tiles, with a report; BACKBONE=photoclip for another backbone
 	@mkdir -p $(SMALL)
 	@test -f $(SMALL)/groups.json || $(BIN)/mocoop-groups generate --domain "satellite imagery" -o $(SMALL)/groups.json
 	@$(COMPARE) base-to-new $(COMMON)
