@@ -126,7 +126,11 @@ def test_a_hostile_file_is_refused_soon_and_without_being_run(name, tmp_path, mo
         ("yaml/deeper.yaml", "G005 nested more than 20 deep"),
         ("yaml/twice.yaml", "2:1: G105 the key"),
         ("yaml/documents.yaml", "G022 not one YAML document"),
-        ("python/dots.py", "G005 the Python is nested too deep"),
+        # Python 3.10 reads as much, and then finds no templates in it
+        (
+            "python/dots.py",
+            "G005 the Python is nested too deep" if sys.version_info >= (3, 11) else "G022 there is no list",
+        ),
         ("python/run.py", "1:6: G022 an item that is computed"),
         ("json/deep.json", "G005"),
         ("json/keys.json", "G105"),

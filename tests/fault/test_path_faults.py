@@ -78,7 +78,8 @@ def below(source: str, path: str) -> str:
 @pytest.mark.parametrize("escape", ESCAPES)
 def test_paths_that_would_leave_are_refused_where_they_stand(home, source, escape):
     where = {"split JSON": "/train/4: ", "CSV": r"m\.csv:6: ", "JSON lines": r"m\.jsonl:5: "}[source]
-    with pytest.raises(DataError, match=where + ".*path") as caught:
+    said = "(path|line contains NUL)" if (escape, source) == ("NUL", "CSV") else "path"  # by csv before Python 3.11
+    with pytest.raises(DataError, match=f"{where}.*{said}") as caught:
         open_dataset(SOURCES[source](home, ESCAPES[escape]), follow_links=True)
     assert caught.value.hint
     assert str(caught.value).isprintable()
