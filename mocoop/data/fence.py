@@ -20,6 +20,7 @@ from mocoop.errors import DataError
 _HERE = Path()
 _DRIVE = re.compile(r"[A-Za-z]:")
 _CLOSE = 0.75  # likeness by difflib from which a name may be another one's slip of the pen
+_MANY = 5_000  # names in a folder; among more none is looked for, which would take seconds
 
 
 class Fence:
@@ -111,6 +112,8 @@ def _like(name: str, folder: Path, listed: frozenset[str]) -> tuple[str, str]:
             return twin, ""
         same_letters = twin.casefold() == name.casefold()
         return twin, ", in other case" if same_letters else ", with its accents in other Unicode characters"
+    if len(beside) > _MANY:
+        return "", ""
     free = [one for one in beside if str(folder / one) not in listed]
     return next(iter(difflib.get_close_matches(name, free, 1, _CLOSE)), ""), ": is that meant?"
 

@@ -8,6 +8,7 @@ import sys
 import pytest
 from datafiles import put_classes
 
+from mocoop.data import fence
 from mocoop.data.sources import open_dataset
 from mocoop.errors import DataError
 
@@ -40,6 +41,15 @@ def test_a_slip_in_the_path_is_named(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path / "photos")
     with pytest.raises(DataError, match=r"no data at '../phtos' \(../photos is there: is that meant\?\)"):
         open_dataset("../phtos")
+
+
+def test_among_very_many_names_none_is_looked_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(fence, "_MANY", 2)
+    for name in ("photos", "a", "b"):
+        (tmp_path / name).mkdir()
+    with pytest.raises(DataError, match="no data at .*phtos") as caught:
+        open_dataset(tmp_path / "phtos")
+    assert "is there" not in str(caught.value)
 
 
 def test_a_relative_path_and_a_final_slash(tmp_path, monkeypatch):
