@@ -127,7 +127,7 @@ def _tuned(searches: tuple[Path, ...], preset: str, groups: Mapping[str, Path]) 
     for method, best in found.items():
         cli.say(f"{method}: {told(best.candidate.changes)}")
         if best.constant:
-            cli.say(f"note: {method}: {ALL_CONSTANT}")
+            _say(f"{method}: {ALL_CONSTANT}")
     now = {name: load_groups(path).sha256 for name, path in groups.items()} if searches else {}
     if others := of_other_groups(rows, preset, now):
         _say(f"{', '.join(others)} was tuned with other groups than these, which its settings may not suit")

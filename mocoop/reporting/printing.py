@@ -51,8 +51,10 @@ def print_training(summary: Mapping[str, Any], data: Path, class_names: Path | N
 
 def say_next(run: Path | str, backbone: str, data: Path, class_names: Path | None, parts: str = "") -> None:
     """The commands that come after a training: the one that measures it, and the one that uses it."""
+    from mocoop.backbone.backbone import FEATURES  # here, as it brings torch
+
     names = f" --class-names {cli.command_path(class_names)}" if class_names else ""
-    more = "FEATURES.npz" if backbone.startswith("features:") else "IMAGE..."
+    more = "FEATURES.npz" if backbone.startswith(FEATURES) else "IMAGE..."
     cli.say(f"next: mocoop eval {cli.command_path(run)} --data {cli.command_path(data)}{names}{parts}")
     cli.say(f"      mocoop predict {cli.command_path(run)} {more}")
 
