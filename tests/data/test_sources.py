@@ -47,7 +47,7 @@ def test_among_very_many_names_none_is_looked_for(tmp_path, monkeypatch):
     monkeypatch.setattr(fence, "_MANY", 2)
     for name in ("photos", "a", "b"):
         (tmp_path / name).mkdir()
-    with pytest.raises(DataError, match="no data at .*phtos") as caught:
+    with pytest.raises(DataError, match=r"no data at .*phtos") as caught:
         open_dataset(tmp_path / "phtos")
     assert "is there" not in str(caught.value)
 
